@@ -1,0 +1,27 @@
+/** The errors of verbs: an errno name, what was being done, what was found, what was expected, what to try. */
+
+export type Errno =
+  | 'EINVAL'
+  | 'ENOMEM'
+  | 'EBUSY'
+  | 'EOPNOTSUPP'
+  | 'EACCES'
+  | 'EFAULT'
+  | 'EADDRINUSE'
+  | 'ENODATA'
+  | 'ENODEV'
+  | 'EIO';
+
+export class VerbsError extends Error {
+  readonly errno: Errno;
+  /** The verb that refused, such as `createCq`. */
+  readonly verb: string;
+
+  /** @param detail what was found and what was expected, as one sentence without a full stop. */
+  constructor(errno: Errno, verb: string, detail: string) {
+    super(`${verb}: ${errno}: ${detail}`);
+    this.name = 'VerbsError';
+    this.errno = errno;
+    this.verb = verb;
+  }
+}

@@ -1,0 +1,105 @@
+/**
+ * The queue interface, the same for every ring format: what a driver half and a device half of a virtqueue do, above
+ * descriptors and indices. A message is two byte strings, one that the device reads and one that it writes; how they are
+ * cut into descriptors is invisible here.
+ */
+
+/** Where the three areas of a queue lie in guest memory. For a split ring: descriptor table, available ring, used ring. */
+export interface QueueAddresses {
+  readonly descriptors: number;
+  readonly driver: number;
+  readonly device: number;
+}
+
+export interface QueueConfig extends QueueAddresses {
+  readonly index: number;
+  /** Entries; a power of two in 1..32768 for a split ring. */
+  readonly size: number;
+}
+
+/** Negotiated features that change how a ring works. */
+export interface RingFeatures {
+  readonly indirect: boolean;
+  readonly eventIdx: boolean;
+}
+
+/** A used element as the driver half takes it. Filled in place. */
+export interface UsedElement {
+  /** What the driver gave with the chain. */
+  token: number;
+  /** Bytes that the device says it wrote. */
+  written: number;
+}
+
+/** Driver half. All methods act at once; none allocates. */
+export interface DriverQueue {
+  readonly index: number;
+  readonly size: number;
+  /** Chains that are with the device. */
+  readonly outstanding: number;
+  /** Descriptors that a new chain may use. */
+  readonly freeDescriptors: number;
+  /** Why the queue can no longer be used, if the device broke its rules: a bad id, a lie about a length, an index jump. */
+  readonly broken: string | undefined;
+
+  /** Starts a chain. Readable parts come first. */
+  begin(): void;
+  addReadable(address: number, length: number): void;
+  addWritable(address: number, length: number): void;
+  /**
+   * Ends the chain and puts it in the ring, unpublished. `token` (any number) comes back with the used element. Returns
+   * false, and forgets the chain, when there is no room. `indirect` puts all parts in one indirect table if negotiated.
+   */
+  commit(token: number, indirect?: boolean): boolean;
+  /** Shows all committed chains to the device. Returns true when the device must be notified. */
+  publish(): boolean;
+
+  /** Takes the next used element. False when there is none or the queue is broken. */
+  takeUsed(element: UsedElement): boolean;
+  /** True when a used element is waiting. */
+  hasUsed(): boolean;
+  /** Asks for no interrupts. Advisory. */
+  disableInterrupts(): void;
+  /** Asks for an interrupt at the next used element. Returns true when one is waiting already: look again before sleeping. */
+  enableInterrupts(): boolean;
+}
+
+/** A chain as the device half takes it. Filled in place; its parts were read once and checked against guest memory. */
+export interface DescriptorChain {
+  readonly head: number;
+  readonly readableBytes: number;
+  readonly writableBytes: number;
+  /** Copies readable bytes [offset, offset+length) to `target`. Returns the bytes copied, fewer at the end of the chain. */
+  copyReadable(offset: number, target: Uint8Array, targetOffset: number, length: number): number;
+  /** Writes to the writable part from `offset` on. Returns the bytes written, fewer at the end of the chain. */
+  writeWritable(offset: number, source: Uint8Array, sourceOffset: number, length: number): number;
+}
+
+export type TakeResult =
+  | 'empty'
+  /** The chain is filled in. */
+  | 'chain'
+  /** The driver broke a ring rule; nothing more can be taken until the queue is reset. `broken` says which. */
+  | 'broken';
+
+/** Device half. Everything it reads from guest memory may be hostile; it reads each field once. */
+export interface DeviceQueue {
+  readonly index: number;
+  readonly size: number;
+  readonly broken: string | undefined;
+  /** Chains taken and not yet returned. */
+  readonly inFlight: number;
+  /** Chains available and not yet taken; reads the driver's index. At most `size`, 0 when broken. */
+  available(): number;
+  /** Takes the next chain into `chain`, which must come from `newChain`. */
+  take(chain: DescriptorChain): TakeResult;
+  newChain(): DescriptorChain;
+  /** Returns a chain. `written` is the count of bytes written from the first writable byte on. */
+  putUsed(head: number, written: number): void;
+  /** Whether the driver asked to be interrupted for the elements returned since this was last asked. */
+  interruptWanted(): boolean;
+  /** Asks for no notifications while the device is working. Advisory. */
+  disableNotifications(): void;
+  /** Asks for a notification at the next available chain. Returns true when one is waiting already: look again before sleeping. */
+  enableNotifications(): boolean;
+}

@@ -1,0 +1,49 @@
+/**
+ * The line between a driver and a device: the registers of a virtio transport, without regard to whether PCI, MMIO or a
+ * socket carries them. `VirtioTransport` is what the driver sees; `VirtioDevice` is what the transport drives.
+ */
+import type { QueueAddresses } from './queue.js';
+
+/** Feature bits as a set of bits; 128 bits are enough for every feature of virtio 1.4. */
+export type FeatureSet = bigint;
+
+/** Interrupt sources as the driver sees them. */
+export type InterruptHandler = (source: number | 'config') => void;
+
+export interface VirtioTransport {
+  readonly deviceId: number;
+  readonly deviceFeatures: FeatureSet;
+  /** Written once, before FEATURES_OK. */
+  setDriverFeatures(features: FeatureSet): void;
+  /** Device status; writing 0 resets the device. */
+  readStatus(): number;
+  writeStatus(status: number): void;
+  readonly configGeneration: number;
+  /** Copies configuration bytes from `offset` on; the view is as long as the configuration space. */
+  readConfig(): DataView;
+  readonly queueCount: number;
+  /** Largest size of a queue, 0 when it does not exist. */
+  queueSizeMax(index: number): number;
+  /** Sets size and places of a queue that is not enabled, and enables it. */
+  enableQueue(index: number, size: number, addresses: QueueAddresses): void;
+  queueEnabled(index: number): boolean;
+  /** Resets one queue (needs RING_RESET). On return the device is done with it and it is disabled. */
+  resetQueue(index: number): void;
+  /** Available-buffer notification. */
+  notify(index: number): void;
+  onInterrupt(handler: InterruptHandler): void;
+}
+
+/** What the transport gives a device. */
+export interface DeviceHost {
+  /** Used-buffer notification of a queue. */
+  interruptQueue(index: number): void;
+  /** Configuration change notification. */
+  interruptConfig(): void;
+}
+
+export interface VirtioDevice extends Omit<VirtioTransport, 'notify' | 'onInterrupt'> {
+  /** An available-buffer notification arrived. */
+  notified(index: number): void;
+  attach(host: DeviceHost): void;
+}
