@@ -1,0 +1,72 @@
+/** What a check reports while it runs and when it ends: plain data that every face (console, JSON, page) reads. */
+import type { Program } from './program.js';
+
+export type SuiteName = 'settled' | 'racing' | 'scenarios' | 'bounds' | 'leaks';
+
+/** Sent a few times a second while a check runs. */
+export interface Progress {
+  readonly suite: SuiteName;
+  readonly programs: number;
+  readonly actions: number;
+  readonly elapsedMs: number;
+  /** 0..1 of the budget. */
+  readonly done: number;
+  readonly transitionsCovered: number;
+  readonly transitionsTotal: number;
+  readonly requirementsTouched: number;
+  readonly requirementsTotal: number;
+}
+
+/** One broken law, with the shortest program that was found to break it. */
+export interface Finding {
+  readonly suite: SuiteName;
+  /** Name of the law, invariant, machine or comparison that was broken. */
+  readonly law: string;
+  readonly requirements: readonly string[];
+  /** One line: what was seen and what was expected. */
+  readonly message: string;
+  readonly program: Program;
+  readonly actions: number;
+  readonly shrinks: number;
+  /** The last events before the failure, oldest first, for the sequence chart. */
+  readonly tail: readonly ChartEvent[];
+}
+
+/** One arrow or note of a sequence chart. */
+export interface ChartEvent {
+  readonly timeNs: number;
+  readonly from: string;
+  readonly to: string;
+  readonly text: string;
+}
+
+export interface SuiteReport {
+  readonly suite: SuiteName;
+  readonly programs: number;
+  readonly actions: number;
+  readonly findings: number;
+  readonly elapsedMs: number;
+}
+
+/** How often something was reached; 0 means never. */
+export interface CoverageTable {
+  readonly name: string;
+  readonly counts: Readonly<Record<string, number>>;
+}
+
+export interface CheckReport {
+  readonly version: 1;
+  readonly verdict: 'pass' | 'fail' | 'inconclusive';
+  /** Why a run could not judge, or why it ended early. */
+  readonly reason: string | undefined;
+  readonly seed: number;
+  readonly profile: 'roce' | 'rdma';
+  readonly programs: number;
+  readonly actions: number;
+  readonly elapsedMs: number;
+  readonly interrupted: boolean;
+  readonly suites: readonly SuiteReport[];
+  readonly findings: readonly Finding[];
+  /** machine transitions, commands x results, statuses x transports, pairs of actions, "sometimes" witnesses */
+  readonly coverage: readonly CoverageTable[];
+}
