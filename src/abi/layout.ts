@@ -167,6 +167,7 @@ class StructCodec implements Struct<Record<string, unknown>> {
   }
 
   encode(view: DataView, offset: number, value: Readonly<Record<string, unknown>>): void {
+    this.#requireRoom(view, offset);
     for (const field of this.fields) {
       const at = offset + field.offset;
       if (field.flexible) continue;
@@ -179,6 +180,7 @@ class StructCodec implements Struct<Record<string, unknown>> {
   }
 
   decodeInto(view: DataView, offset: number, target: Record<string, unknown>): Record<string, unknown> {
+    this.#requireRoom(view, offset);
     for (const field of this.fields) {
       const at = offset + field.offset;
       if (field.flexible || field.reserved) continue;
@@ -193,10 +195,21 @@ class StructCodec implements Struct<Record<string, unknown>> {
   decode(view: DataView, offset: number): Record<string, unknown> {
     return this.decodeInto(view, offset, this.zero());
   }
+
+  /** Refuses before the first byte moves, so that nothing is ever half written. */
+  #requireRoom(view: DataView, offset: number): void {
+    if (offset >= 0 && offset + this.size <= view.byteLength) return;
+    throw new RangeError(
+      `${this.name}: ${this.size} bytes at offset ${offset} do not fit in ${view.byteLength} bytes`,
+    );
+  }
 }
 
 function zeroFill(view: DataView, offset: number, size: number): void {
-  for (let i = 0; i < size; i++) view.setUint8(offset + i, 0);
+  let at = offset;
+  const end = offset + size;
+  for (; end - at >= 8; at += 8) view.setFloat64(at, 0);
+  for (; at < end; at++) view.setUint8(at, 0);
 }
 
 function writeBytes(view: DataView, offset: number, value: Uint8Array, count: number): void {
@@ -237,13 +250,17 @@ function readScalar(view: DataView, offset: number, type: ScalarType): number {
   }
 }
 
-/** Writes a number in 0..2^53-1 as eight little-endian bytes. */
+/**
+ * Writes a number in 0..2^53-1 as eight little-endian bytes. One that {@link readLe64} rounded is written rounded, and
+ * one that was rounded up to 2^64 as the largest 64-bit number, never as a small one.
+ */
 export function writeLe64(view: DataView, offset: number, value: number): void {
-  view.setUint32(offset, value % 0x1_0000_0000, true);
-  view.setUint32(offset + 4, Math.floor(value / 0x1_0000_0000), true);
+  const tooLarge = value >= 0x1_0000_0000_0000_0000;
+  view.setUint32(offset, tooLarge ? 0xffff_ffff : value % 0x1_0000_0000, true);
+  view.setUint32(offset + 4, tooLarge ? 0xffff_ffff : Math.floor(value / 0x1_0000_0000), true);
 }
 
-/** Reads eight little-endian bytes; exact up to 2^53 - 1, rounded above. */
+/** Reads eight little-endian bytes; exact up to 2^53 - 1. A larger one is rounded, to 2^53 or more. */
 export function readLe64(view: DataView, offset: number): number {
   return view.getUint32(offset, true) + view.getUint32(offset + 4, true) * 0x1_0000_0000;
 }
