@@ -19,16 +19,23 @@ export interface Task {
  */
 export type TimerKind = 'wire' | 'timer' | 'endless';
 
-/** A scheduled task; pass it to {@link Scheduler.cancel}. */
-export interface Timer {
-  readonly atNs: number;
-  readonly kind: TimerKind;
-}
+/** A task that waits for a time. Only the scheduler changes it. */
+export class Timer {
+  readonly task: Task;
+  atNs = 0;
+  kind: TimerKind = 'timer';
+  /** Timers of the same time run in the order in which they were armed. */
+  sequence = 0;
+  /** Place in the scheduler's heap; -1 while not armed. */
+  place = -1;
 
-interface Entry extends Timer {
-  task: Task;
-  readonly sequence: number;
-  cancelled: boolean;
+  constructor(task: Task) {
+    this.task = task;
+  }
+
+  get armed(): boolean {
+    return this.place >= 0;
+  }
 }
 
 export class Scheduler {
@@ -37,8 +44,7 @@ export class Scheduler {
   readonly #choices: Choices;
   readonly #ready: Task[] = [];
   #readyHead = 0;
-  readonly #heap: Entry[] = [];
-  #live = 0;
+  readonly #heap: Timer[] = [];
   #liveWire = 0;
   #liveEndless = 0;
   #endlessFired = 0;
@@ -69,29 +75,31 @@ export class Scheduler {
 
   /** Makes a task ready `delayNs` nanoseconds (0 or more) from now. */
   schedule(delayNs: number, task: Task, kind: TimerKind): Timer {
-    const entry: Entry = {
-      atNs: this.#nowNs + delayNs,
-      kind,
-      task,
-      sequence: this.#sequence++,
-      cancelled: false,
-    };
+    const timer = new Timer(task);
+    this.arm(timer, delayNs, kind);
+    return timer;
+  }
+
+  /** Sets a timer that its owner keeps, for `delayNs` nanoseconds from now; one that is armed already is moved. */
+  arm(timer: Timer, delayNs: number, kind: TimerKind): void {
+    this.cancel(timer);
+    timer.atNs = this.#nowNs + delayNs;
+    timer.kind = kind;
+    timer.sequence = this.#sequence++;
     this.#count(kind, 1);
-    heapPush(this.#heap, entry);
-    return entry;
+    this.#heap.push(timer);
+    siftUp(this.#heap, this.#heap.length - 1);
   }
 
   /** Takes a scheduled task back; one that has run already is left alone. */
   cancel(timer: Timer): void {
-    const entry = timer as Entry;
-    if (entry.cancelled) return;
-    entry.cancelled = true;
-    this.#count(entry.kind, -1);
+    if (timer.place < 0) return;
+    this.#remove(timer);
   }
 
   /** True when nothing is left to do but endless retries. */
   get quiet(): boolean {
-    return this.readyCount === 0 && this.#live === this.#liveEndless;
+    return this.readyCount === 0 && this.#heap.length === this.#liveEndless;
   }
 
   /** Endless retries waiting, and how many have fired so far. */
@@ -105,12 +113,21 @@ export class Scheduler {
   /** Runs one task. Returns false when there is none, neither ready nor scheduled. */
   step(): boolean {
     const ready = this.readyCount;
-    const options = this.#liveWire > 0 ? ready + 1 : ready;
     if (ready === 0) return this.#stepTime();
+    const options = this.#liveWire > 0 ? ready + 1 : ready;
     const picked = options === 1 ? 0 : this.#choices.pick(options);
-    if (picked === ready) return this.#stepWire();
-    this.#takeReady(picked).run();
+    if (picked === ready) this.#stepWire();
+    else this.#takeReady(picked).run();
     return true;
+  }
+
+  /** Steps until quiet. Returns false when `maxSteps` steps were not enough. */
+  runUntilQuiet(maxSteps: number): boolean {
+    for (let steps = 0; steps < maxSteps; steps++) {
+      if (this.quiet) return true;
+      this.step();
+    }
+    return this.quiet;
   }
 
   #takeReady(index: number): Task {
@@ -132,69 +149,70 @@ export class Scheduler {
 
   /** Runs the earliest scheduled task, whatever its kind. */
   #stepTime(): boolean {
-    this.#dropCancelled();
-    const entry = heapPop(this.#heap);
-    if (entry === undefined) return false;
-    this.#run(entry);
+    if (this.#heap.length === 0) return false;
+    const timer = this.#heap[0];
+    this.#remove(timer);
+    if (timer.kind === 'endless') this.#endlessFired++;
+    this.#nowNs = timer.atNs;
+    timer.task.run();
     return true;
   }
 
   /** Runs the earliest packet in flight, if no time-out comes before it; else lets a ready task go first. */
-  #stepWire(): boolean {
-    this.#dropCancelled();
-    if (this.#heap[0].kind === 'wire') return this.#stepTime();
-    this.#takeReady(0).run();
-    return true;
+  #stepWire(): void {
+    if (this.#heap[0].kind === 'wire') this.#stepTime();
+    else this.#takeReady(0).run();
   }
 
-  #run(entry: Entry): void {
-    entry.cancelled = true;
-    this.#count(entry.kind, -1);
-    if (entry.kind === 'endless') this.#endlessFired++;
-    this.#nowNs = entry.atNs;
-    entry.task.run();
-  }
-
-  #dropCancelled(): void {
-    while (this.#heap.length > 0 && this.#heap[0].cancelled) heapPop(this.#heap);
+  #remove(timer: Timer): void {
+    const heap = this.#heap;
+    const place = timer.place;
+    timer.place = -1;
+    this.#count(timer.kind, -1);
+    const last = heap.pop();
+    if (last === undefined || last === timer) return;
+    heap[place] = last;
+    last.place = place;
+    if (place > 0 && earlier(last, heap[(place - 1) >> 1])) siftUp(heap, place);
+    else siftDown(heap, place);
   }
 
   #count(kind: TimerKind, by: number): void {
-    this.#live += by;
     if (kind === 'wire') this.#liveWire += by;
     else if (kind === 'endless') this.#liveEndless += by;
   }
 }
 
-function earlier(a: Entry, b: Entry): boolean {
+function earlier(a: Timer, b: Timer): boolean {
   return a.atNs < b.atNs || (a.atNs === b.atNs && a.sequence < b.sequence);
 }
 
-function heapPush(heap: Entry[], entry: Entry): void {
-  let i = heap.length;
-  heap.push(entry);
-  while (i > 0) {
-    const parent = (i - 1) >> 1;
-    if (!earlier(entry, heap[parent])) break;
-    heap[i] = heap[parent];
-    i = parent;
+function siftUp(heap: Timer[], start: number): void {
+  const timer = heap[start];
+  let place = start;
+  while (place > 0) {
+    const parent = (place - 1) >> 1;
+    if (!earlier(timer, heap[parent])) break;
+    heap[place] = heap[parent];
+    heap[place].place = place;
+    place = parent;
   }
-  heap[i] = entry;
+  heap[place] = timer;
+  timer.place = place;
 }
 
-function heapPop(heap: Entry[]): Entry | undefined {
-  const top = heap[0];
-  const last = heap.pop();
-  if (last === undefined || heap.length === 0) return last;
-  let i = 0;
+function siftDown(heap: Timer[], start: number): void {
+  const timer = heap[start];
+  let place = start;
   for (;;) {
-    let child = 2 * i + 1;
+    let child = 2 * place + 1;
     if (child >= heap.length) break;
     if (child + 1 < heap.length && earlier(heap[child + 1], heap[child])) child++;
-    if (!earlier(heap[child], last)) break;
-    heap[i] = heap[child];
-    i = child;
+    if (!earlier(heap[child], timer)) break;
+    heap[place] = heap[child];
+    heap[place].place = place;
+    place = child;
   }
-  heap[i] = last;
-  return top;
+  heap[place] = timer;
+  timer.place = place;
 }
