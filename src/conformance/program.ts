@@ -114,7 +114,8 @@ export const actionSchema = z.discriminatedUnion('op', [
     expect,
   }),
   step('destroyAh', { ah: name, expect }),
-  step('addGid', { index: u32, gid: z.int().min(0).max(255), expect }),
+  /** `of`: whose GID it is; another machine's is an attempt to take its address. */
+  step('addGid', { index: u32, gid: z.int().min(0).max(255), of: vm.optional(), expect }),
   step('delGid', { index: u32, expect }),
   step('reqNotifyCq', { cq: name, solicitedOnly: z.boolean().optional(), expect }),
   step('postSend', { qp: name, requests: z.array(sendRequest).min(1).max(64), expect }),

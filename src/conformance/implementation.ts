@@ -1,0 +1,68 @@
+/**
+ * What somebody else's driver or device has to export to be judged: a factory that takes one of these contexts. The
+ * bundled driver and device are put in place through the same factories.
+ */
+import type { Profile } from '../abi/index.js';
+import type { GuestOs } from '../driver/index.js';
+import type { Scheduler } from '../fabric/index.js';
+import type { HcaFunction } from '../reference/index.js';
+import type { Verbs } from '../verbs/index.js';
+import type {
+  ControlObserver,
+  GuestMemory,
+  RingFeatures,
+  RingObserver,
+  VirtioDevice,
+  VirtioTransport,
+} from '../virtio/index.js';
+
+/** What the kit gives a driver: one virtual machine and its device. */
+export interface DriverContext {
+  readonly profile: Profile;
+  readonly transport: VirtioTransport;
+  /** Port to the operating system of the virtual machine. */
+  readonly os: GuestOs;
+  /** Memory of the virtual machine, by guest-physical address. */
+  readonly memory: GuestMemory;
+  /** Ring features that the run wants used where the device offers them. */
+  readonly ringFeatures: RingFeatures;
+  /** A driver that reports its rings lets the kit judge them; optional. */
+  readonly ringObserver: RingObserver | undefined;
+  readonly controlObserver: ControlObserver | undefined;
+}
+
+/** Resolves when the driver has set DRIVER_OK and its verbs may be called. */
+export type DriverFactory = (context: DriverContext) => Verbs | Promise<Verbs>;
+
+export interface DeviceLimits {
+  /** Queue pair numbers 0 .. maxQps-1. */
+  readonly maxQps: number;
+  /** Completion queue numbers 0 .. maxCqs-1. */
+  readonly maxCqs: number;
+  /** Largest size of any virtqueue; a power of two. */
+  readonly queueSizeMax: number;
+}
+
+/** What the kit gives a device: one virtual machine's memory and a function of the host's HCA. */
+export interface DeviceContext {
+  readonly profile: Profile;
+  readonly memory: GuestMemory;
+  readonly function: HcaFunction;
+  /** Work that is not done inside a call is posted here. */
+  readonly scheduler: Scheduler;
+  readonly limits: DeviceLimits;
+  /** Ring features to offer. */
+  readonly ringFeatures: RingFeatures;
+  /** Number of the virtual machine, from 0; a MAC address may be made of it. */
+  readonly vm: number;
+  readonly ringObserver: RingObserver | undefined;
+  readonly controlObserver: ControlObserver | undefined;
+}
+
+export type DeviceFactory = (context: DeviceContext) => VirtioDevice;
+
+/** Who is judged: the bundled driver or device where none is named. */
+export interface Implementation {
+  readonly driver?: DriverFactory;
+  readonly device?: DeviceFactory;
+}

@@ -1,0 +1,177 @@
+/**
+ * Law: every accepted work request completes exactly once, or is discarded by RESET or destroy; an unsignaled send that
+ * succeeds completes by implication; nothing completes that was not posted. Completions of one queue come in posting order,
+ * on the right completion queue, with the right opcode, and on RC nothing succeeds behind an error.
+ */
+import { QpState, QpType, WcOpcode, WcStatus, WrOpcode, wcStatuses } from '../../abi/index.js';
+import type { WorkCompletion } from '../../verbs/index.js';
+import { LawBroken, RunObserver } from '../observer.js';
+import type { CqRecord, ObjectRecord, QpRecord, WrRecord } from '../records.js';
+
+const LAW = 'every work request completes exactly once';
+const ORDER = 'completions of a queue come in posting order';
+
+const completionOpcode: Record<number, number> = {
+  [WrOpcode.SEND]: WcOpcode.SEND,
+  [WrOpcode.SEND_WITH_IMM]: WcOpcode.SEND,
+  [WrOpcode.RDMA_WRITE]: WcOpcode.RDMA_WRITE,
+  [WrOpcode.RDMA_WRITE_WITH_IMM]: WcOpcode.RDMA_WRITE,
+  [WrOpcode.RDMA_READ]: WcOpcode.RDMA_READ,
+};
+
+export class ExactlyOnce extends RunObserver {
+  /** Requests whose completion has not been polled, per completion queue; above its capacity an overrun is possible. */
+  readonly #inFlight = new Map<CqRecord, number>();
+  readonly #qps: QpRecord[] = [];
+
+  override created(object: ObjectRecord): void {
+    if (object.kind === 'qp') this.#qps.push(object);
+  }
+
+  override posted(request: WrRecord): void {
+    const cq = request.send ? request.qp.sendCq : request.qp.recvCq;
+    const count = (this.#inFlight.get(cq) ?? 0) + 1;
+    this.#inFlight.set(cq, count);
+    if (count > cq.cqe) cq.overran = true;
+  }
+
+  override completed(cq: CqRecord, completion: WorkCompletion, request: WrRecord | undefined): void {
+    if (request === undefined) {
+      throw new LawBroken(
+        LAW,
+        ['CQ-01'],
+        `completion of request ${completion.wrId} on ${cq.name} of machine ${cq.vm}, which was never posted`,
+      );
+    }
+    this.#settleCount(cq, 1);
+    const what = `request ${completion.wrId} of ${request.qp.name}, machine ${cq.vm}`;
+    this.#place(cq, completion, request, what);
+    if (request.state === 'discarded') {
+      // It completed before the queue pair was reset or destroyed and stayed in the completion queue.
+      request.state = 'completed';
+      return;
+    }
+    if (request.state !== 'posted')
+      throw new LawBroken(LAW, ['CQ-01'], `${what} completed again (${request.state} before)`);
+    this.#passEarlier(cq, request, what);
+    this.#afterError(completion, request, what);
+    request.state = 'completed';
+  }
+
+  #place(cq: CqRecord, completion: WorkCompletion, request: WrRecord, what: string): void {
+    const { qp } = request;
+    const wanted = request.send ? qp.sendCq : qp.recvCq;
+    if (cq !== wanted)
+      throw new LawBroken(LAW, ['CQ-01'], `${what} completed on ${cq.name} instead of ${wanted.name}`);
+    if (completion.qpNum !== qp.handle.qpNum) {
+      throw new LawBroken(
+        LAW,
+        ['CQ-01'],
+        `${what} completed with queue pair number ${completion.qpNum} instead of ${qp.handle.qpNum}`,
+      );
+    }
+    if (completion.status !== WcStatus.SUCCESS) return;
+    if (request.send && !request.signaled)
+      throw new LawBroken(LAW, ['CQ-01'], `${what} is unsignaled and completed with success`);
+    const right = request.send
+      ? completion.opcode === completionOpcode[request.opcode]
+      : completion.opcode === WcOpcode.RECV || completion.opcode === WcOpcode.RECV_RDMA_WITH_IMM;
+    if (!right) throw new LawBroken(LAW, ['CQ-01'], `${what} completed with opcode ${completion.opcode}`);
+  }
+
+  /** All requests before this one are done by now: unsignaled sends by implication, others must have completed. */
+  #passEarlier(cq: CqRecord, request: WrRecord, what: string): void {
+    const { qp, send } = request;
+    const list = send ? qp.sends : qp.recvs;
+    let done = send ? qp.sendsDone : qp.recvsDone;
+    for (; done < list.length && list[done] !== request; done++) {
+      const earlier = list[done];
+      if (earlier.state !== 'posted') continue;
+      if (earlier.send && !earlier.signaled) {
+        earlier.state = 'implied';
+        this.#settleCount(cq, 1);
+      } else
+        throw new LawBroken(
+          ORDER,
+          ['ORD-01'],
+          `${what} completed before request ${earlier.wrId} of the same queue`,
+        );
+    }
+    done++;
+    if (done > 512) {
+      list.splice(0, done);
+      done = 0;
+    }
+    if (send) qp.sendsDone = done;
+    else qp.recvsDone = done;
+  }
+
+  #afterError(completion: WorkCompletion, request: WrRecord, what: string): void {
+    const { qp, send } = request;
+    const failed = send ? qp.sendFailed : qp.recvFailed;
+    if (completion.status !== WcStatus.SUCCESS) {
+      if (failed && qp.type === QpType.RC && completion.status !== WcStatus.WR_FLUSH_ERR) {
+        throw new LawBroken(
+          'the rest of a failed queue is flushed',
+          ['QP-01'],
+          `${what} came behind an error with ${wcStatuses.nameOf(completion.status)} instead of WR_FLUSH_ERR`,
+        );
+      }
+      if (send) qp.sendFailed = true;
+      else qp.recvFailed = true;
+    } else if (failed && qp.type === QpType.RC) {
+      throw new LawBroken(
+        'the rest of a failed queue is flushed',
+        ['QP-01'],
+        `${what} succeeded behind an error`,
+      );
+    }
+  }
+
+  override destroyed(object: ObjectRecord): void {
+    if (object.kind === 'qp') this.#forget(object);
+  }
+
+  override modified(qp: QpRecord, _from: number, to: number): void {
+    if (to === QpState.RESET) this.#forget(qp);
+  }
+
+  #forget(qp: QpRecord): void {
+    this.#settleCount(qp.sendCq, qp.sends.filter(request => request.state === 'posted').length);
+    this.#settleCount(qp.recvCq, qp.recvs.filter(request => request.state === 'posted').length);
+  }
+
+  #settleCount(cq: CqRecord, count: number): void {
+    this.#inFlight.set(cq, (this.#inFlight.get(cq) ?? 0) - count);
+  }
+
+  override ended(): void {
+    for (const qp of this.#qps) if (qp.alive) this.#checkLeft(qp);
+  }
+
+  #checkLeft(qp: QpRecord): void {
+    const inError = qp.state === QpState.ERR || (qp.type === QpType.RC && (qp.sendFailed || qp.recvFailed));
+    const flushed = new Set<boolean>();
+    if (inError) flushed.add(true).add(false);
+    for (const request of [...qp.sends.slice(qp.sendsDone), ...qp.recvs.slice(qp.recvsDone)]) {
+      if (request.state !== 'posted') continue;
+      const cq = request.send ? qp.sendCq : qp.recvCq;
+      if (cq.overran || qp.sendCq.overran || qp.recvCq.overran) continue;
+      if (request.send && !request.signaled && !inError) continue;
+      if (flushed.has(request.send) || (request.send && !mayWaitForEver(qp))) {
+        throw new LawBroken(
+          LAW,
+          ['CQ-01'],
+          `request ${request.wrId} of ${qp.name}, machine ${qp.vm}, never completed although nothing is left to happen`,
+        );
+      }
+    }
+  }
+}
+
+/** Sends that may rightly be outstanding when nothing moves: held by SQD, or waiting without end for a peer. */
+function mayWaitForEver(qp: QpRecord): boolean {
+  if (qp.state === QpState.SQD) return true;
+  if (qp.type !== QpType.RC) return false;
+  return qp.attributes.rnrRetry === 7 || qp.attributes.timeout === 0;
+}

@@ -1,0 +1,49 @@
+/** What a run tells its judges, as it happens. Every method does nothing by default: a judge overrides what it needs. */
+import type { WorkCompletion } from '../verbs/index.js';
+import type { Action, SendRequestSpec, SgeSpec } from './program.js';
+import type { CqRecord, ObjectRecord, QpRecord, WrRecord } from './records.js';
+
+/** A work request as the program has it. */
+export type RequestSpec = SendRequestSpec | { readonly sges: readonly SgeSpec[] };
+
+export class RunObserver {
+  actionStarted(_index: number, _action: Action): void {}
+  /** A control verb or a post came back. `errno` is undefined on success. */
+  actionEnded(_index: number, _action: Action, _errno: string | undefined): void {}
+
+  created(_object: ObjectRecord): void {}
+  destroyStarted(_object: ObjectRecord): void {}
+  destroyed(_object: ObjectRecord): void {}
+  destroyRefused(_object: ObjectRecord, _errno: string): void {}
+
+  /** `mask` has the bits of QpAttrMask; `to` is the state asked for, or the recorded one without STATE. */
+  modifyStarted(_qp: QpRecord, _to: number, _mask: number): void {}
+  modified(_qp: QpRecord, _from: number, _to: number, _mask: number): void {}
+  modifyRefused(_qp: QpRecord, _to: number, _mask: number, _errno: string): void {}
+  queried(_qp: QpRecord, _state: number): void {}
+
+  posted(_request: WrRecord, _spec: RequestSpec): void {}
+  postRefused(_qp: QpRecord, _send: boolean, _errno: string): void {}
+  /** A completion was polled; `request` is what it is for, undefined when nothing was posted under its number. */
+  completed(_cq: CqRecord, _completion: WorkCompletion, _request: WrRecord | undefined): void {}
+
+  armStarted(_cq: CqRecord, _solicitedOnly: boolean): void {}
+  armed(_cq: CqRecord, _solicitedOnly: boolean): void {}
+  event(_cq: CqRecord): void {}
+
+  /** Nothing moves any more and every completion has been polled. */
+  ended(): void {}
+}
+
+/** A broken law: what was seen against what was expected, with the requirements that say so. */
+export class LawBroken extends Error {
+  readonly law: string;
+  readonly requirements: readonly string[];
+
+  constructor(law: string, requirements: readonly string[], message: string) {
+    super(message);
+    this.name = 'LawBroken';
+    this.law = law;
+    this.requirements = requirements;
+  }
+}

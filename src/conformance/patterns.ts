@@ -1,0 +1,25 @@
+/** The bytes and addresses that programs stand for: small functions, so that a program stays small. */
+import type { Gid } from '../verbs/index.js';
+
+/** Byte `i` of the pattern `fill`. */
+export function patternByte(fill: number, i: number): number {
+  return (fill + i * 7 + (i >>> 8)) & 0xff;
+}
+
+/** GID number `gid` of machine `vm`: a link-local address of its own. */
+export function gidOf(vm: number, gid: number): Gid {
+  return `fe80000000000000${vm.toString(16).padStart(8, '0')}${(gid + 1).toString(16).padStart(8, '0')}`;
+}
+
+/** What a machine's arena holds before a program runs: bytes that differ between machines and places. */
+export function initialArena(vm: number, bytes: number): Uint8Array {
+  const arena = new Uint8Array(bytes);
+  let x = (vm + 1) * 0x9e3779b9;
+  for (let i = 0; i < bytes; i++) {
+    x ^= x << 13;
+    x ^= x >>> 17;
+    x ^= x << 5;
+    arena[i] = x & 0xff;
+  }
+  return arena;
+}

@@ -1,0 +1,92 @@
+/** What the judge knows of each object and work request of a run, from the verbs alone. */
+import type { QpAttributes, QueuePair, CompletionQueue } from '../verbs/index.js';
+
+export type ObjectKind = 'pd' | 'cq' | 'mr' | 'qp' | 'ah';
+
+interface BaseRecord {
+  readonly vm: number;
+  /** Symbolic name in the program. */
+  readonly name: string;
+  /** Dense number over all objects of this kind in the run, in creation order. */
+  readonly id: number;
+  readonly handle: unknown;
+  /** False from the moment a destroy is accepted. */
+  alive: boolean;
+  /** A destroy has been called and its answer is outstanding. */
+  destroying: boolean;
+}
+
+export interface PdRecord extends BaseRecord {
+  readonly kind: 'pd';
+  /** Live objects in it. */
+  children: number;
+}
+
+export interface CqRecord extends BaseRecord {
+  readonly kind: 'cq';
+  readonly handle: CompletionQueue;
+  readonly cqe: number;
+  users: number;
+  /** Armed by an accepted request and not fired since. */
+  armed: 'no' | 'solicited' | 'next';
+  events: number;
+  /** A program sleeps until the next event, of any kind or solicited. */
+  sleeper: 'no' | 'solicited' | 'next';
+  /** A completion may have been lost to an overrun. */
+  overran: boolean;
+  /** Completions polled. */
+  polled: number;
+}
+
+export interface MrRecord extends BaseRecord {
+  readonly kind: 'mr';
+  readonly pd: PdRecord;
+  readonly at: number;
+  readonly length: number;
+  readonly access: number;
+  readonly dma: boolean;
+  readonly lkey: number;
+  readonly rkey: number;
+}
+
+export interface QpRecord extends BaseRecord {
+  readonly kind: 'qp';
+  readonly handle: QueuePair;
+  readonly type: number;
+  readonly pd: PdRecord;
+  readonly sendCq: CqRecord;
+  readonly recvCq: CqRecord;
+  readonly sigAll: boolean;
+  /** State of the last accepted modify; the queue pair may have fallen to SQE or ERR since. */
+  state: number;
+  /** Accepted attributes, newest value each. */
+  attributes: QpAttributes;
+  /** Requests posted and not known to be done, oldest first. */
+  readonly sends: WrRecord[];
+  readonly recvs: WrRecord[];
+  /** Index of the first entry of `sends`/`recvs` that is not done; entries before it are spent. */
+  sendsDone: number;
+  recvsDone: number;
+  /** Set once a completion of that queue had an error, until the next RESET. */
+  sendFailed: boolean;
+  recvFailed: boolean;
+}
+
+export interface AhRecord extends BaseRecord {
+  readonly kind: 'ah';
+  readonly pd: PdRecord;
+}
+
+export type ObjectRecord = PdRecord | CqRecord | MrRecord | QpRecord | AhRecord;
+
+/** One accepted work request. */
+export interface WrRecord {
+  readonly wrId: number;
+  readonly qp: QpRecord;
+  readonly send: boolean;
+  readonly opcode: number;
+  readonly signaled: boolean;
+  /** Dense number over the run. */
+  readonly id: number;
+  state: 'posted' | 'completed' | 'implied' | 'discarded';
+}

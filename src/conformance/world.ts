@@ -1,0 +1,229 @@
+/**
+ * The worlds that a program runs in: hosts with an HCA each, joined by a fabric, and machines on them. On bare metal a
+ * machine calls its HCA function directly; para-virtualised it has guest memory, a driver, virtqueues and a device between.
+ */
+import { profiles } from '../abi/index.js';
+import type { ProfileName } from '../abi/index.js';
+import { Fabric, Scheduler, SeededChoices, firstChoice } from '../fabric/index.js';
+import type { Choices, WireObserver } from '../fabric/index.js';
+import { NativeVerbs, ReferenceHca } from '../reference/index.js';
+import type { HcaFunction } from '../reference/index.js';
+import { connectInProcess } from '../transports/in-process.js';
+import type { InProcessTransport } from '../transports/in-process.js';
+import type { Verbs } from '../verbs/index.js';
+import type { ControlObserver, RingObserver, VirtioDevice } from '../virtio/index.js';
+import { bundledDevice, bundledDriver } from './bundled.js';
+import type { Implementation } from './implementation.js';
+import { smallLimits } from './limits.js';
+import type { Limits } from './limits.js';
+import { LawBroken } from './observer.js';
+import { initialArena } from './patterns.js';
+import type { Program } from './program.js';
+import { ARENA_BASE, SimulatedGuest } from './simulated-guest.js';
+
+export interface Machine {
+  readonly vm: number;
+  readonly verbs: Verbs;
+  readonly guest: SimulatedGuest;
+  readonly function: HcaFunction;
+  /** Address, as the device sees it, of an arena byte. */
+  dmaAddress(at: number): number;
+  /** Undefined on bare metal. */
+  readonly transport: InProcessTransport | undefined;
+  readonly device: VirtioDevice | undefined;
+}
+
+/** Who watches below the verbs; all optional. Rings and commands are told per machine. */
+export interface WorldObservers {
+  readonly wire?: WireObserver;
+  ring?(vm: number): RingObserver;
+  control?(vm: number): ControlObserver;
+}
+
+export interface WorldOptions {
+  readonly profile: ProfileName;
+  readonly limits?: Limits;
+  readonly implementation?: Implementation;
+  readonly observers?: WorldObservers;
+}
+
+export class World {
+  readonly scheduler: Scheduler;
+  readonly fabric: Fabric;
+  readonly hcas: readonly ReferenceHca[];
+  readonly machines: Machine[] = [];
+  #failure: unknown;
+
+  constructor(program: Program, limits: Limits, wire: WireObserver | undefined) {
+    this.scheduler = new Scheduler(choicesOf(program));
+    const { drop, duplicate, reorder } = program.faults;
+    this.fabric = new Fabric(
+      this.scheduler,
+      {
+        latencyNs: 1000,
+        bandwidthBitsPerSecond: 100_000_000_000,
+        faults: { dropPer1024: drop, duplicatePer1024: duplicate, reorderPer1024: reorder },
+        faultSeed: program.seed,
+      },
+      wire,
+    );
+    const hostCount = Math.max(...program.hosts) + 1;
+    this.hcas = Array.from(
+      { length: hostCount },
+      () => new ReferenceHca(this.scheduler, this.fabric, limits),
+    );
+  }
+
+  /** Keeps what went wrong outside any call; it surfaces at the next step of the run. */
+  fail(error: unknown): void {
+    this.#failure ??= error;
+  }
+
+  /** Surfaces a failure kept by {@link fail}. */
+  check(): void {
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /**
+   * Runs until nothing moves. Retries without end are given whole laps, every one of them firing, for as long as a lap
+   * brings something new.
+   */
+  runUntilQuiet(stepsMax: number, endless: (steps: number) => Error): void {
+    const { scheduler } = this;
+    let steps = 0;
+    const run = (): void => {
+      while (!scheduler.quiet) {
+        scheduler.step();
+        if (++steps > stepsMax) throw endless(steps);
+      }
+    };
+    this.check();
+    run();
+    while (scheduler.endlessWaiting > 0) {
+      const before = this.#progress();
+      const target = scheduler.endlessFired + scheduler.endlessWaiting;
+      while (scheduler.endlessFired < target && scheduler.step()) run();
+      if (this.#progress() === before) break;
+    }
+    this.check();
+  }
+
+  /** Grows whenever an HCA gets anything done. */
+  #progress(): number {
+    let sum = 0;
+    for (const hca of this.hcas) sum += hca.counters.completed;
+    return sum;
+  }
+}
+
+/** The list of a program first, then its seed or always the first option. */
+function choicesOf(program: Program): Choices {
+  const { list, only } = program.choices;
+  const rest = only ? firstChoice : new SeededChoices(program.seed);
+  if (list.length === 0) return rest;
+  let next = 0;
+  return { pick: count => (next < list.length ? list[next++] % count : rest.pick(count)) };
+}
+
+/** Bare metal: the program's verbs are the HCA's. */
+export function bareMetalWorld(program: Program, options: WorldOptions): World {
+  const limits = options.limits ?? smallLimits;
+  const world = new World(program, limits, options.observers?.wire);
+  for (const [vm, host] of program.hosts.entries()) {
+    const guest = guestOf(world, program, vm);
+    const hcaFunction = world.hcas[host].openFunction();
+    world.machines.push({
+      vm,
+      verbs: new NativeVerbs(hcaFunction, guest.flatMemory(), world.scheduler),
+      guest,
+      function: hcaFunction,
+      dmaAddress: at => ARENA_BASE + at,
+      transport: undefined,
+      device: undefined,
+    });
+  }
+  return world;
+}
+
+/** Para-virtual: driver, rings, device and HCA; driver and device may be somebody else's. Resolves when all drivers run. */
+export async function paravirtualWorld(program: Program, options: WorldOptions): Promise<World> {
+  const limits = options.limits ?? smallLimits;
+  const { observers } = options;
+  const profile = profiles[options.profile];
+  const world = new World(program, limits, observers?.wire);
+  const ringFeatures = { indirect: program.indirect, eventIdx: program.eventIdx };
+  const createDevice = options.implementation?.device ?? bundledDevice;
+  const createDriver = options.implementation?.driver ?? bundledDriver;
+  for (const [vm, host] of program.hosts.entries()) {
+    const guest = guestOf(world, program, vm);
+    const hcaFunction = world.hcas[host].openFunction();
+    const ring = observers?.ring?.(vm);
+    const control = observers?.control?.(vm);
+    const device = createDevice({
+      profile,
+      memory: guest.memory,
+      function: hcaFunction,
+      scheduler: world.scheduler,
+      limits: limits.device,
+      ringFeatures,
+      vm,
+      ringObserver: ring,
+      controlObserver: control,
+    });
+    const transport = connectInProcess(device);
+    const starting = Promise.resolve(
+      createDriver({
+        profile,
+        transport,
+        os: guest,
+        memory: guest.memory,
+        ringFeatures,
+        ringObserver: ring,
+        controlObserver: undefined,
+      }),
+    );
+    const verbs = await pumpUntilSettled(world, starting);
+    world.machines.push({
+      vm,
+      verbs,
+      guest,
+      function: hcaFunction,
+      dmaAddress: at => guest.translate(ARENA_BASE + at),
+      transport,
+      device,
+    });
+  }
+  return world;
+}
+
+function guestOf(world: World, program: Program, vm: number): SimulatedGuest {
+  const guest = new SimulatedGuest({
+    scheduler: world.scheduler,
+    memoryBytes: program.arenaBytes + 1024 * 1024,
+    arenaBytes: program.arenaBytes,
+    scatterSeed: program.seed + vm,
+  });
+  guest.writeArena(0, initialArena(vm, program.arenaBytes));
+  return guest;
+}
+
+/** Steps the world until a promise settles. A driver that is still silent when nothing moves has lost its way. */
+async function pumpUntilSettled<T>(world: World, promise: Promise<T>): Promise<T> {
+  let settled = false;
+  const done = (): void => {
+    settled = true;
+  };
+  promise.then(done, done);
+  for (let idle = 0; !settled && idle < 256; idle++) {
+    if (world.scheduler.step()) idle = 0;
+    await undefined;
+  }
+  if (!settled) {
+    throw new LawBroken(
+      'a driver starts',
+      ['FEAT-01'],
+      'the driver never resolved its start although nothing is left to happen',
+    );
+  }
+  return promise;
+}
