@@ -210,15 +210,17 @@ interface Citation {
   readonly quoted: boolean;
 }
 
-const CITATION = /\[([A-Z]{2,5}-[0-9]{2,3})\]|(['"`])([A-Z]{2,5}-[0-9]{2,3})\2/g;
+/** Ids in brackets, one or a list with commas, or one id in quotes. */
+const CITATION = /\[((?:[A-Z]{2,5}-[0-9]{2,3}(?:, )?)+)\]|(['"`])([A-Z]{2,5}-[0-9]{2,3})\2/g;
 
 /** Each id once a line. */
 function citations(text: string): Citation[] {
   return text.split('\n').flatMap((line, index) => {
     const found = new Map<string, Citation>();
     for (const [, bracketed, , quoted] of line.matchAll(CITATION)) {
-      const id = bracketed ?? quoted;
-      found.set(id, { id, line: index + 1, quoted: bracketed === undefined });
+      for (const id of (bracketed ?? quoted).split(', ')) {
+        found.set(id, { id, line: index + 1, quoted: bracketed === undefined });
+      }
     }
     return [...found.values()];
   });

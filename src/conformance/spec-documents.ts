@@ -3,7 +3,9 @@
  * Text in, text out; `scripts/generate.mjs` does the reading and writing, and a test holds the results against the tree.
  */
 import type { Check, SourceFile, TraceRow } from './requirements.js';
-import { collectChecks, parseSpec, traceability } from './requirements.js';
+import { parseSpec, traceability } from './requirements.js';
+import { qpServices, qpTransitionRows } from '../statemachines/qp-table.js';
+import type { QpAttrName, QpTransitionRow } from '../statemachines/qp-table.js';
 
 const BLOCK = /(<!-- (abi|generated):([a-z-]+)(?: ([a-z_]+))? -->)[\s\S]*?(<!-- \/(?:abi|generated) -->)/g;
 
@@ -35,30 +37,9 @@ export function fillBlocks(text: string, render: RenderBlock): FilledDocument {
 }
 
 /** `spec/checks.json`: the citations of tests, machines and laws, so that a package without tests can list them. */
-export function renderChecks(sources: readonly SourceFile[]): string {
-  const lines = collectChecks(sources).map(check => `  ${JSON.stringify(check)}`);
+export function renderChecks(checks: readonly Check[]): string {
+  const lines = checks.map(check => `  ${JSON.stringify(check)}`);
   return `[\n${lines.join(',\n')}\n]\n`;
-}
-
-/** Reads `spec/checks.json` back. Throws when the text is not what `renderChecks` writes. */
-export function parseChecks(text: string): readonly Check[] {
-  const parsed: unknown = JSON.parse(text);
-  if (!Array.isArray(parsed)) throw new TypeError('spec/checks.json: expected a list of checks');
-  return parsed.map((entry: unknown, index) => {
-    if (isCheck(entry)) return entry;
-    throw new TypeError(`spec/checks.json: entry ${index} is not a check; run node scripts/generate.mjs`);
-  });
-}
-
-function isCheck(entry: unknown): entry is Check {
-  if (typeof entry !== 'object' || entry === null) return false;
-  const { id, path, line, kind } = entry as Partial<Record<keyof Check, unknown>>;
-  return (
-    typeof id === 'string' &&
-    typeof path === 'string' &&
-    typeof line === 'number' &&
-    (kind === 'test' || kind === 'machine' || kind === 'law')
-  );
 }
 
 /** `spec/coverage.md`: each id with what checks it. Lines of files are left out, so that it changes only when coverage does. */
@@ -84,4 +65,33 @@ function coverageRow({ requirement, checks }: TraceRow): string {
   const places = [...new Set(checks.map(check => `${check.path} (${check.kind})`))];
   const link = `[${id}](${path.slice(path.lastIndexOf('/') + 1)})`;
   return `| ${link} | ${bearer} | ${keyword} | ${strict ? 'strict' : ''} | ${places.join('<br>')} |  |`;
+}
+
+/** The table of legal state changes of chapter 6: a line for each pair of states, with the attributes of each type. */
+export function renderQpTable(): string {
+  const pairs = new Map<string, QpTransitionRow[]>();
+  for (const row of qpTransitionRows) {
+    const pair = `${row.from} | ${row.to}`;
+    const rows = pairs.get(pair);
+    if (rows === undefined) pairs.set(pair, [row]);
+    else rows.push(row);
+  }
+  const lines = [...pairs].map(([pair, rows]) => {
+    const cells = qpServices.map(type => masks(rows.find(row => row.type === type)));
+    return `| ${pair} | ${cells.join(' | ')} |`;
+  });
+  return [
+    `| from | to | ${qpServices.map(type => (type === 'UD' ? 'UD, GSI' : type)).join(' | ')} |`,
+    `|---|---|${qpServices.map(() => '---').join('|')}|`,
+    ...lines,
+    '',
+    'Required attributes stand in bold, optional ones plain; "none" is a legal change that takes no attribute.',
+  ].join('\n');
+}
+
+function masks(row: QpTransitionRow | undefined): string {
+  if (row === undefined) return 'illegal';
+  const required = row.required.map((name: QpAttrName) => `**${name}**`);
+  const all = [...required, ...row.optional];
+  return all.length === 0 ? 'none' : all.join(', ');
 }

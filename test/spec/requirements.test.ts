@@ -114,6 +114,11 @@ describe('collectChecks', () => {
     ]);
   });
 
+  it('finds every id of a list in brackets', () => {
+    const text = `/** Refuses [${id('02')}, ${id('01')}]. */`;
+    expect(collectChecks([{ path: 'src/statemachines/x.ts', text }]).map(check => check.id)).toEqual([id('01'), id('02')]);
+  });
+
   it('finds nothing in a bare mention', () => {
     expect(collectChecks([{ path: 'test/x.test.ts', text: `// see ${id('01')}` }])).toEqual([]);
   });
