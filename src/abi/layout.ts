@@ -56,13 +56,7 @@ export function bytes(count: number, doc: string): FieldSpec<Uint8Array> {
 
 /** A nested struct. */
 export function nested<V extends Record<string, unknown>>(type: Struct<V>, doc: string): FieldSpec<V> {
-  return {
-    type: type as unknown as Struct<Record<string, unknown>>,
-    count: 1,
-    flexible: false,
-    reserved: false,
-    doc,
-  };
+  return { type, count: 1, flexible: false, reserved: false, doc };
 }
 
 /** A flexible array at the end of a struct. Its elements are read and written by the caller. */

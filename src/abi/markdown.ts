@@ -45,11 +45,11 @@ export function renderAbiBlock(kind: string, name: string): string | undefined {
 }
 
 function structs(): readonly AnyStruct[] {
-  return allStructs.map(table => table as unknown as AnyStruct);
+  return allStructs;
 }
 
 function configs(): readonly AnyStruct[] {
-  return Object.values(profiles).map(({ config }) => config as unknown as AnyStruct);
+  return Object.values(profiles).map(({ config }) => config);
 }
 
 /** Member, number and meaning; flags with their bit. */
@@ -109,7 +109,7 @@ export function renderProfiles(): string {
     ],
   );
   const layouts = all.map(({ name, config }) => {
-    return `Configuration of \`${name}\`:\n\n${renderStruct(config as unknown as AnyStruct)}`;
+    return `Configuration of \`${name}\`:\n\n${renderStruct(config)}`;
   });
   const legend = 'M is `max_rdma_cqs` and L is `max_rdma_qps`, both from the configuration.';
   return [summary, legend, ...layouts].join('\n\n');

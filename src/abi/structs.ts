@@ -3,7 +3,6 @@
  * Ethernet) support", 11 May 2022): command data, answer data, work requests and completions.
  */
 import { bytes, flexible, le16, le32, le64, nested, overlay, reserved, struct, u8 } from './layout.js';
-import type { Struct } from './layout.js';
 
 export const commandHeader = struct(
   'virtio_rdma_ctrl_hdr',
@@ -224,7 +223,7 @@ export const sqReq = struct('virtio_rdma_sq_req', 'Send work request, device-rea
   inline_data: overlay(INLINE_DATA_MAX, 'Data of a request with the INLINE flag'),
   num_sge: le32('Gather elements; with the INLINE flag its first two bytes are the inline length'),
   reserved2: reserved('le32', 3),
-  sg_list: flexible(sge as unknown as Struct<Record<string, unknown>>, 'Gather list'),
+  sg_list: flexible(sge, 'Gather list'),
 });
 export const wrRdma = struct('virtio_rdma_wr_rdma', 'Overlay of virtio_rdma_sq_req.wr for writes and reads', {
   remote_addr: le64("Address within the peer's region"),
@@ -240,7 +239,7 @@ export const rqReq = struct('virtio_rdma_rq_req', 'Receive work request, device-
   wr_id: le64("The program's own number, handed back in the completion"),
   num_sge: le32('Scatter elements'),
   reserved: reserved('le32', 3),
-  sg_list: flexible(sge as unknown as Struct<Record<string, unknown>>, 'Scatter list'),
+  sg_list: flexible(sge, 'Scatter list'),
 });
 
 export const cqReq = struct('virtio_rdma_cq_req', 'Completion, device-writable', {

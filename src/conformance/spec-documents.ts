@@ -21,19 +21,13 @@ export interface FilledDocument {
 /** Replaces the content of every marked block. What cannot be rendered is left as it is and reported. */
 export function fillBlocks(text: string, render: RenderBlock): FilledDocument {
   const unknown: string[] = [];
-  const filled = text.replaceAll(
-    BLOCK,
-    (whole: string, open: string, room: string, kind: string, ...rest) => {
-      const [name, close]: unknown[] = rest;
-      const content = render(room, kind, typeof name === 'string' ? name : '');
-      if (content === undefined) {
-        unknown.push(open);
-        return whole;
-      }
-      return `${open}\n\n${content}\n\n${String(close)}`;
-    },
-  );
-  return { text: filled, unknown };
+  const fill = (whole: string, open: string, room: string, kind: string, name?: string, close = '') => {
+    const content = render(room, kind, name ?? '');
+    if (content !== undefined) return `${open}\n\n${content}\n\n${close}`;
+    unknown.push(open);
+    return whole;
+  };
+  return { text: text.replaceAll(BLOCK, fill), unknown };
 }
 
 /** `spec/checks.json`: the citations of tests, machines and laws, so that a package without tests can list them. */

@@ -19,7 +19,9 @@ interface Oracle {
   readonly structs: Readonly<Record<string, OracleStruct>>;
 }
 
-const oracle: Oracle = JSON.parse(readFileSync(new URL('../oracles/roce-abi.json', import.meta.url), 'utf8'));
+const oracle = JSON.parse(
+  readFileSync(new URL('../oracles/roce-abi.json', import.meta.url), 'utf8'),
+) as Oracle;
 
 /** Parts that the publication describes in words, not as structs of their own. */
 const inWords = new Set([commandHeader.name, ackHeader.name, wrRdma.name, wrUd.name]);
@@ -27,7 +29,7 @@ const inWords = new Set([commandHeader.name, ackHeader.name, wrRdma.name, wrUd.n
 function structNamed(name: string): Struct<Record<string, unknown>> {
   const found = allStructs.find(candidate => candidate.name === name);
   if (found === undefined) throw new Error(`no struct ${name} in src/abi`);
-  return found as unknown as Struct<Record<string, unknown>>;
+  return found;
 }
 
 function typeName(field: Field): string {

@@ -38,7 +38,9 @@ interface Oracle {
   };
 }
 
-const oracle: Oracle = JSON.parse(readFileSync(new URL('../oracles/roce-abi.json', import.meta.url), 'utf8'));
+const oracle = JSON.parse(
+  readFileSync(new URL('../oracles/roce-abi.json', import.meta.url), 'utf8'),
+) as Oracle;
 const numbered = (names: readonly string[]) => Object.fromEntries(names.map((name, i) => [name, i]));
 
 describe('[OVR-03] [OVR-04] published numbers', () => {
