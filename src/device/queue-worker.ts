@@ -1,0 +1,90 @@
+/**
+ * The device's work on one virtqueue, as a task that does a bounded amount a step and then posts itself again or goes to
+ * sleep. One object per bound queue; a queue without one is ignored.
+ */
+import type { Task } from '../fabric/scheduler.js';
+import type { DescriptorChain, DeviceQueue } from '../virtio/index.js';
+import type { DeviceContext } from './context.js';
+
+/** Chains that a data queue's task takes in one step. */
+export const CHAINS_PER_STEP = 8;
+
+/** An enabled virtqueue, with the chain that its worker fills again and again. */
+export interface LiveQueue {
+  readonly queue: DeviceQueue;
+  readonly chain: DescriptorChain;
+}
+
+export abstract class QueueWorker implements Task {
+  readonly index: number;
+  protected readonly context: DeviceContext;
+  #live: LiveQueue | undefined;
+  #posted = false;
+  #closed = false;
+
+  constructor(context: DeviceContext, index: number) {
+    this.context = context;
+    this.index = index;
+  }
+
+  /** There may be something to do: makes the task ready unless it is already. */
+  wake(): void {
+    if (this.#posted || this.#closed) return;
+    this.#posted = true;
+    this.context.scheduler.post(this);
+  }
+
+  run(): void {
+    this.#posted = false;
+    const live = this.live();
+    if (live !== undefined) this.step(live);
+  }
+
+  /** The virtqueue was reset by itself: its chains are no longer ours to touch. It may be enabled again later. */
+  queueReset(): void {
+    this.#live = undefined;
+  }
+
+  /** The object is gone: a step that is still waiting does nothing. */
+  close(): void {
+    this.#closed = true;
+    this.#live = undefined;
+  }
+
+  /** Takes every chain that is available now and returns it with length 0: at most as many as the queue has entries. */
+  returnUnread(): void {
+    const live = this.live();
+    if (live === undefined) return;
+    const { queue, chain } = live;
+    for (let left = queue.available(); left > 0; left--) {
+      if (queue.take(chain) !== 'chain') break;
+      queue.putUsed(chain.head, 0);
+    }
+    this.checkBroken(queue);
+  }
+
+  /** Does a bounded amount of work. */
+  protected abstract step(live: LiveQueue): void;
+
+  /** The queue, unless it is disabled, the device has stopped or the object is gone. */
+  protected live(): LiveQueue | undefined {
+    if (this.context.stopped || this.#closed) return undefined;
+    if (this.#live === undefined) {
+      const queue = this.context.liveQueue(this.index);
+      if (queue !== undefined) this.#live = { queue, chain: queue.newChain() };
+    }
+    return this.#live;
+  }
+
+  /** Stops the device when the guest broke a rule of this queue. True: it did. */
+  protected checkBroken(queue: DeviceQueue): boolean {
+    if (queue.broken === undefined) return false;
+    this.context.fault(`queue ${this.index}: ${queue.broken}`);
+    return true;
+  }
+
+  /** Notifies the guest of the chains returned, if it wants to know. */
+  protected notifyIfWanted(queue: DeviceQueue): void {
+    if (queue.interruptWanted()) this.context.interruptQueue(this.index);
+  }
+}

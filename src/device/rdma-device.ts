@@ -1,0 +1,101 @@
+/**
+ * The host device of one virtual machine: virtio in front, one function of an HCA behind. What is bound to a virtqueue is
+ * woken when the queue is notified; queues that nothing is bound to are ignored.
+ */
+import type { Profile } from '../abi/index.js';
+import type { Scheduler } from '../fabric/scheduler.js';
+import type { HcaFunction } from '../reference/hca.js';
+import { FeatureBit, VirtioDeviceModel, featureSet } from '../virtio/index.js';
+import type {
+  ControlObserver,
+  FeatureSet,
+  GuestMemory,
+  RingFeatures,
+  RingObserver,
+} from '../virtio/index.js';
+import { configSpace } from './config-space.js';
+import type { DeviceContext, DeviceLimits } from './context.js';
+import { ControlQueue } from './control-queue.js';
+import { DeviceObjects } from './objects.js';
+
+export interface RdmaDeviceOptions {
+  readonly profile: Profile;
+  /** The virtual machine's memory: all that this device reads and writes. */
+  readonly memory: GuestMemory;
+  /** The virtual machine's function of the HCA, used by no other device. */
+  readonly function: HcaFunction;
+  readonly scheduler: Scheduler;
+  readonly limits: DeviceLimits;
+  /** Ring features to offer. VERSION_1 and RING_RESET are offered always. */
+  readonly ringFeatures: RingFeatures;
+  /** Number of the virtual machine, 0 .. 2^24-1, from which its MAC address is made; 0 when absent. */
+  readonly vm?: number;
+  readonly ringObserver?: RingObserver | undefined;
+  readonly controlObserver?: ControlObserver | undefined;
+}
+
+export class RdmaDevice extends VirtioDeviceModel {
+  readonly #options: RdmaDeviceOptions;
+  readonly #context: DeviceContext;
+  #objects: DeviceObjects;
+
+  constructor(options: RdmaDeviceOptions) {
+    const { profile, limits } = options;
+    const queueMap = profile.queues(limits.maxQps, limits.maxCqs);
+    const profileFeatures = featureSet(...profile.features.map(feature => feature.bit));
+    super({
+      deviceId: profile.deviceId,
+      features: profileFeatures | ringFeatureSet(options.ringFeatures),
+      requiredFeatures: profileFeatures,
+      requirements: profile.features,
+      queueCount: queueMap.count,
+      queueSizeMax: () => limits.queueSizeMax,
+      config: configSpace(profile, limits, options.function.port, options.vm ?? 0),
+      memory: options.memory,
+      observer: options.ringObserver,
+    });
+    const isStopped = (): boolean => !this.live;
+    this.#options = options;
+    this.#context = {
+      hca: options.function,
+      memory: options.memory,
+      scheduler: options.scheduler,
+      limits,
+      queueMap,
+      get stopped() {
+        return isStopped();
+      },
+      liveQueue: index => this.queue(index),
+      interruptQueue: index => this.interruptQueue(index),
+      fault: reason => this.needsReset(reason),
+    };
+    this.#objects = new DeviceObjects(this.#context);
+  }
+
+  protected override onDriverOk(): void {
+    const { profile, controlObserver } = this.#options;
+    this.#objects.setWorker(new ControlQueue(this.#objects, profile.controlClass, controlObserver));
+  }
+
+  protected override onNotify(index: number): void {
+    this.#objects.worker(index)?.wake();
+  }
+
+  protected override onQueueReset(index: number): void {
+    this.#objects.worker(index)?.queueReset();
+  }
+
+  /** Every object is destroyed in silence. */
+  protected override onReset(): void {
+    this.#objects.close();
+    this.#options.function.reset();
+    this.#objects = new DeviceObjects(this.#context);
+  }
+}
+
+function ringFeatureSet({ indirect, eventIdx }: RingFeatures): FeatureSet {
+  const bits: number[] = [FeatureBit.RING_RESET];
+  if (indirect) bits.push(FeatureBit.INDIRECT_DESC);
+  if (eventIdx) bits.push(FeatureBit.EVENT_IDX);
+  return featureSet(...bits);
+}
