@@ -1,5 +1,5 @@
 /** What a check has reached: plain counters that many runs add to. */
-import { QpType, WcStatus, qpTypes, wcStatuses } from '../abi/index.js';
+import { QpState, QpType, WcFlag, WcStatus, WrOpcode, qpTypes, wcStatuses } from '../abi/index.js';
 import type { WorkCompletion } from '../verbs/index.js';
 import { RunObserver } from './observer.js';
 import type { Action } from './program.js';
@@ -60,8 +60,8 @@ export class Coverage extends RunObserver {
     else {
       if (qp.type === QpType.RC || qp.type === QpType.UC) this.sometimes.add('traffic on a connected pair');
       else if (!send) this.sometimes.add('datagram received');
-      if ((completion.wcFlags & 2) !== 0) this.sometimes.add('immediate data received');
-      if (send && request.opcode === 4) this.sometimes.add('read completed');
+      if ((completion.wcFlags & WcFlag.WITH_IMM) !== 0) this.sometimes.add('immediate data received');
+      if (send && request.opcode === WrOpcode.RDMA_READ) this.sometimes.add('read completed');
     }
   }
 
@@ -73,11 +73,11 @@ export class Coverage extends RunObserver {
   }
 
   override modified(_qp: QpRecord, _from: number, to: number): void {
-    if (to === 4) this.sometimes.add('send queue drained state entered');
+    if (to === QpState.SQD) this.sometimes.add('send queue drained state entered');
   }
 
   override queried(_qp: QpRecord, state: number): void {
-    if (state === 5) this.sometimes.add('send queue error state seen');
+    if (state === QpState.SQE) this.sometimes.add('send queue error state seen');
   }
 
   override modifyRefused(): void {

@@ -57,16 +57,13 @@ export class World {
   constructor(program: Program, limits: Limits, wire: WireObserver | undefined) {
     this.scheduler = new Scheduler(choicesOf(program));
     const { drop, duplicate, reorder } = program.faults;
-    this.fabric = new Fabric(
-      this.scheduler,
-      {
-        latencyNs: 1000,
-        bandwidthBitsPerSecond: 100_000_000_000,
-        faults: { dropPer1024: drop, duplicatePer1024: duplicate, reorderPer1024: reorder },
-        faultSeed: program.seed,
-      },
-      wire,
-    );
+    this.fabric = new Fabric(this.scheduler, {
+      latencyNs: 1000,
+      bandwidthBitsPerSecond: 100_000_000_000,
+      faults: { dropPer1024: drop, duplicatePer1024: duplicate, reorderPer1024: reorder },
+      faultSeed: program.seed,
+    });
+    if (wire !== undefined) this.fabric.observe(wire);
     const hostCount = Math.max(...program.hosts) + 1;
     this.hcas = Array.from(
       { length: hostCount },

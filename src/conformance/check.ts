@@ -1,0 +1,232 @@
+/** The check: batches of generated programs through the judge until the budget is spent, findings shrunk and explained. */
+import fc from 'fast-check';
+import type { ProfileName } from '../abi/index.js';
+import { Coverage } from './coverage.js';
+import { programArbitrary } from './generate/program-arbitrary.js';
+import type { Implementation } from './implementation.js';
+import { judge } from './judge.js';
+import type { JudgeOptions } from './judge.js';
+import type { LawBroken } from './observer.js';
+import type { Program } from './program.js';
+import type { CheckReport, Finding, Progress, SuiteName, SuiteReport } from './report.js';
+import { TraceRecorder, chart } from './trace.js';
+
+export interface CheckOptions extends Implementation {
+  readonly profile: ProfileName;
+  /** 32 bits; everything follows from it and from the budget. */
+  readonly seed: number;
+  readonly suites: readonly SuiteName[];
+  /** Programs to run; with `timeMs` too, whichever ends first. One of the two is needed. */
+  readonly runs?: number;
+  readonly timeMs?: number;
+  /** Clock of the edge, in milliseconds. */
+  nowMs(): number;
+  onProgress(progress: Progress): void;
+  shouldStop(): boolean;
+  /**
+   * Where to say which program runs, for a watchdog in another thread: [batch seed, number in the batch, 0 settled or 1
+   * racing]; number -1 while a counterexample shrinks.
+   */
+  readonly runIndex?: Int32Array;
+}
+
+/** Programs between two looks at the clock. */
+const BATCH = 25;
+const ACTIONS_MAX = 160;
+const SHRINK_RUNS_MAX = 3000;
+const CHART_EVENTS = 24;
+
+type GeneratedSuite = 'settled' | 'racing';
+
+/** The program that a watchdog was told of. */
+export function programOf(batchSeed: number, number: number, mode: GeneratedSuite): Program {
+  const sample = fc.sample(programArbitrary({ mode, actionsMax: ACTIONS_MAX }), {
+    seed: batchSeed,
+    numRuns: number + 1,
+  });
+  return sample[number];
+}
+
+export async function check(options: CheckOptions): Promise<CheckReport> {
+  const run = new CheckRun(options);
+  return run.execute();
+}
+
+interface Tally {
+  programs: number;
+  actions: number;
+  elapsedMs: number;
+  findings: number;
+}
+
+class CheckRun {
+  readonly #options: CheckOptions;
+  readonly #coverage = new Coverage();
+  readonly #findings: Finding[] = [];
+  readonly #tallies = new Map<SuiteName, Tally>();
+  readonly #startedMs: number;
+  #reason: string | undefined;
+  #interrupted = false;
+
+  constructor(options: CheckOptions) {
+    this.#options = options;
+    this.#startedMs = options.nowMs();
+    for (const suite of options.suites) {
+      this.#tallies.set(suite, { programs: 0, actions: 0, elapsedMs: 0, findings: 0 });
+    }
+  }
+
+  async execute(): Promise<CheckReport> {
+    const generated = this.#options.suites.filter(suite => suite === 'settled' || suite === 'racing');
+    for (let batch = 0; generated.length > 0 && !this.#spent(); batch++) {
+      const open = generated.filter(suite => this.#tallyOf(suite).findings === 0);
+      if (open.length === 0) break;
+      await this.#batch(open[batch % open.length], batch);
+      this.#progress(open[batch % open.length]);
+    }
+    return this.#report();
+  }
+
+  #tallyOf(suite: SuiteName): Tally {
+    const tally = this.#tallies.get(suite);
+    if (tally === undefined) throw new Error(`suite ${suite} is not part of this check`);
+    return tally;
+  }
+
+  #total(key: 'programs' | 'actions'): number {
+    let sum = 0;
+    for (const tally of this.#tallies.values()) sum += tally[key];
+    return sum;
+  }
+
+  /** True when the budget is used up or somebody wants the check to end. */
+  #spent(): boolean {
+    const { runs, timeMs, shouldStop, nowMs } = this.#options;
+    if (shouldStop()) {
+      this.#interrupted = true;
+      return true;
+    }
+    if (runs !== undefined && this.#total('programs') >= runs) return true;
+    return timeMs !== undefined && nowMs() - this.#startedMs >= timeMs;
+  }
+
+  async #batch(suite: GeneratedSuite, batch: number): Promise<void> {
+    const { options, tally } = { options: this.#options, tally: this.#tallyOf(suite) };
+    const started = options.nowMs();
+    const batchSeed = mix(options.seed, batch);
+    const left = options.runs === undefined ? BATCH : Math.min(BATCH, options.runs - this.#total('programs'));
+    let number = 0;
+    let first: LawBroken | undefined;
+    let shrinkRuns = 0;
+    const property = fc.asyncProperty(
+      programArbitrary({ mode: suite, actionsMax: ACTIONS_MAX }),
+      async program => {
+        if (first !== undefined && ++shrinkRuns > SHRINK_RUNS_MAX) return;
+        this.#announce(batchSeed, first === undefined ? number : -1, suite);
+        number++;
+        const fresh = first === undefined;
+        const judgement = await judge(program, this.#judgeOptions(fresh ? this.#coverage : undefined));
+        if (fresh) {
+          tally.programs++;
+          tally.actions += judgement.calls;
+        }
+        const { broken } = judgement;
+        // While shrinking only the law that broke first counts: another one would be another finding.
+        if (broken === undefined || (first !== undefined && broken.law !== first.law)) return;
+        first ??= broken;
+        throw broken;
+      },
+    );
+    const result = await fc.check(property, { seed: batchSeed, numRuns: left });
+    if (result.failed && result.counterexample !== null) {
+      tally.findings++;
+      this.#findings.push(await this.#explain(suite, result.counterexample[0], result.numShrinks));
+    }
+    tally.elapsedMs += options.nowMs() - started;
+  }
+
+  #announce(batchSeed: number, number: number, suite: GeneratedSuite): void {
+    const { runIndex } = this.#options;
+    if (runIndex === undefined) return;
+    Atomics.store(runIndex, 0, batchSeed);
+    Atomics.store(runIndex, 1, number);
+    Atomics.store(runIndex, 2, suite === 'settled' ? 0 : 1);
+  }
+
+  #judgeOptions(coverage: Coverage | undefined): JudgeOptions {
+    const { profile, driver, device } = this.#options;
+    return { profile, implementation: { driver, device }, coverage };
+  }
+
+  async #explain(suite: SuiteName, program: Program, shrinks: number): Promise<Finding> {
+    return explain(suite, program, shrinks, this.#judgeOptions(undefined));
+  }
+
+  #progress(suite: SuiteName): void {
+    const { options } = { options: this.#options };
+    const elapsedMs = options.nowMs() - this.#startedMs;
+    const byTime = options.timeMs === undefined ? 0 : elapsedMs / options.timeMs;
+    const byRuns = options.runs === undefined ? 0 : this.#total('programs') / options.runs;
+    options.onProgress({
+      suite,
+      programs: this.#total('programs'),
+      actions: this.#total('actions'),
+      elapsedMs,
+      done: Math.min(1, Math.max(byTime, byRuns)),
+      transitionsCovered: 0,
+      transitionsTotal: 0,
+      requirementsTouched: 0,
+      requirementsTotal: 0,
+    });
+  }
+
+  #report(): CheckReport {
+    const { seed, profile, nowMs } = this.#options;
+    const suites: SuiteReport[] = [...this.#tallies].map(([suite, tally]) => ({ suite, ...tally }));
+    return {
+      version: 1,
+      verdict: this.#findings.length > 0 ? 'fail' : this.#reason === undefined ? 'pass' : 'inconclusive',
+      reason: this.#reason,
+      seed,
+      profile,
+      programs: this.#total('programs'),
+      actions: this.#total('actions'),
+      elapsedMs: nowMs() - this.#startedMs,
+      interrupted: this.#interrupted,
+      suites,
+      findings: this.#findings,
+      coverage: this.#coverage.tables(),
+    };
+  }
+}
+
+/** Runs a failing program once more with a trace, and says what broke. */
+export async function explain(
+  suite: SuiteName,
+  program: Program,
+  shrinks: number,
+  options: JudgeOptions,
+): Promise<Finding> {
+  const recorder = new TraceRecorder();
+  const { broken } = await judge(program, { ...options, recorder });
+  return {
+    suite,
+    law: broken?.law ?? 'same program, same outcome',
+    requirements: broken?.requirements ?? [],
+    message:
+      broken?.message ?? 'the program passed when it was run again: the implementation is not deterministic',
+    program,
+    actions: program.actions.length,
+    shrinks,
+    tail: chart(recorder.events, CHART_EVENTS),
+  };
+}
+
+/** A 31-bit seed for each batch of a check. */
+function mix(seed: number, batch: number): number {
+  let x = (Math.imul(seed, 0x9e3779b1) + Math.imul(batch + 1, 0x85ebca6b)) | 0;
+  x ^= x >>> 15;
+  x = Math.imul(x, 0x2c1b3c6d);
+  x ^= x >>> 12;
+  return x & 0x7fff_ffff;
+}

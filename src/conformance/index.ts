@@ -1,0 +1,12 @@
+/** The conformance kit: check, replay, programs, reports, and the seam for other drivers and devices. */
+export * from './check.js';
+export * from './describe.js';
+export * from './implementation.js';
+export * from './judge.js';
+export * from './limits.js';
+export * from './observer.js';
+export * from './program.js';
+export * from './replay.js';
+export * from './report.js';
+export * from './requirements.js';
+export * from './trace.js';

@@ -1,0 +1,131 @@
+/** Runs one saved program again, with everything that can be seen of it. */
+import { judge } from './judge.js';
+import type { JudgeOptions } from './judge.js';
+import { programSchema, PROGRAM_VERSION } from './program.js';
+import type { Program } from './program.js';
+import { describeAction } from './describe.js';
+import type { ChartEvent, Finding } from './report.js';
+import { TraceRecorder, chart, traceToText } from './trace.js';
+import type { TraceEvent } from './trace.js';
+
+export interface ReplayStep {
+  readonly index: number;
+  readonly text: string;
+  /** Arrows seen from this action up to the next. */
+  readonly events: readonly ChartEvent[];
+}
+
+export interface ReplayReport {
+  readonly verdict: 'pass' | 'fail';
+  readonly finding: Finding | undefined;
+  readonly steps: readonly ReplayStep[];
+  /** The whole trace as JSON Lines. */
+  readonly trace: string;
+}
+
+export async function replay(program: Program, options: JudgeOptions): Promise<ReplayReport> {
+  const recorder = new TraceRecorder();
+  const { broken } = await judge(program, { ...options, recorder });
+  const { events } = recorder;
+  const finding: Finding | undefined = broken && {
+    suite: program.mode,
+    law: broken.law,
+    requirements: broken.requirements,
+    message: broken.message,
+    program,
+    actions: program.actions.length,
+    shrinks: 0,
+    tail: chart(events, 24),
+  };
+  return {
+    verdict: broken === undefined ? 'pass' : 'fail',
+    finding,
+    steps: stepsOf(program, events),
+    trace: traceToText(events),
+  };
+}
+
+function stepsOf(program: Program, events: readonly TraceEvent[]): ReplayStep[] {
+  const parts: TraceEvent[][] = program.actions.map(() => []);
+  let current = -1;
+  for (const event of events) {
+    if (event.point === 'verbs' && event.what === 'call') current = event.action;
+    if (current >= 0) parts[current].push(event);
+  }
+  return program.actions.map((action, index) => ({
+    index,
+    text: describeAction(action),
+    events: chart(parts[index], Number.POSITIVE_INFINITY),
+  }));
+}
+
+export interface ProgramIssue {
+  /** Place in the document, such as `actions[3].qp`. */
+  readonly path: string;
+  readonly message: string;
+}
+
+/** A program file that cannot be used: what is wrong, where. */
+export class ProgramError extends Error {
+  readonly issues: readonly ProgramIssue[];
+  /** The version the file was written for, when it is newer than this kit. */
+  readonly newerVersion: number | undefined;
+
+  constructor(message: string, issues: readonly ProgramIssue[], newerVersion?: number) {
+    super(message);
+    this.name = 'ProgramError';
+    this.issues = issues;
+    this.newerVersion = newerVersion;
+  }
+}
+
+/** Reads a program, bare or as the `program` member of a saved finding. */
+export function parseProgram(text: string, fileName: string): Program {
+  let document: unknown;
+  try {
+    document = JSON.parse(text);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new ProgramError(`${fileName} is not JSON: ${reason}`, [{ path: '', message: reason }]);
+  }
+  const saved = isRecord(document) && 'program' in document ? document : undefined;
+  const wrapped = saved !== undefined;
+  const candidate = saved === undefined ? document : saved.program;
+  const version = isRecord(candidate) ? candidate.version : undefined;
+  if (typeof version === 'number' && version > PROGRAM_VERSION) {
+    throw new ProgramError(
+      `${fileName} is a program of version ${version}; this kit reads up to version ${PROGRAM_VERSION}: use a newer vrdma`,
+      [],
+      version,
+    );
+  }
+  const parsed = programSchema.safeParse(candidate);
+  if (parsed.success) return checkMachines(parsed.data, fileName);
+  const issues = parsed.error.issues.map(issue => ({
+    path: pathText(wrapped ? ['program', ...issue.path] : issue.path),
+    message: issue.message,
+  }));
+  throw new ProgramError(
+    `${fileName} is not a verbs program: ${issues[0].path}: ${issues[0].message}`,
+    issues,
+  );
+}
+
+function checkMachines(program: Program, fileName: string): Program {
+  const index = program.actions.findIndex(action => action.vm >= program.hosts.length);
+  if (index < 0) return program;
+  const message = `machine ${program.actions[index].vm} does not exist; expected one of 0..${program.hosts.length - 1}`;
+  throw new ProgramError(`${fileName} is not a verbs program: actions[${index}].vm: ${message}`, [
+    { path: `actions[${index}].vm`, message },
+  ]);
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}
+
+function pathText(path: readonly PropertyKey[]): string {
+  return path
+    .map((part, i) => (typeof part === 'number' ? `[${part}]` : `${i === 0 ? '' : '.'}${String(part)}`))
+    .join('');
+}

@@ -1,0 +1,25 @@
+/**
+ * The central theorem: a settled verbs program run through driver, virtqueues and device is observed exactly as on the HCA
+ * alone; and a racing one breaks no law whoever steps next.
+ */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { programArbitrary } from '../../src/conformance/generate/program-arbitrary.js';
+import { judge } from '../../src/conformance/judge.js';
+
+const RUNS = 300;
+
+describe.each(['roce', 'rdma'] as const)('profile %s', profile => {
+  it.each(['settled', 'racing'] as const)(
+    '[OVR-01] para-virtualisation is invisible: %s programs',
+    async mode => {
+      await fc.assert(
+        fc.asyncProperty(programArbitrary({ mode, actionsMax: 120 }), async program => {
+          const { broken } = await judge(program, { profile });
+          expect(broken).toBeUndefined();
+        }),
+        { numRuns: RUNS, seed: 20260 },
+      );
+    },
+  );
+});
