@@ -103,15 +103,15 @@ export function renderProfiles(): string {
       ['configuration', ...all.map(({ config }) => `\`${config.name}\`, ${config.size} bytes`)],
       ['control virtqueue', ...all.map(profile => String(profile.queues(1, 1).control))],
       ['virtqueue of CQ number n', ...all.map(profile => `${profile.queues(1, 1).cq(0)} + n`)],
-      ['send virtqueue of QP number n', ...all.map(profile => `${pairBase(profile)} + M + 2n`)],
-      ['receive virtqueue of QP number n', ...all.map(profile => `${pairBase(profile) + 1} + M + 2n`)],
-      ['number of virtqueues', ...all.map(profile => `${pairBase(profile)} + M + 2L`)],
+      ['send virtqueue of QP number n', ...all.map(profile => `${pairBase(profile)} + C + 2n`)],
+      ['receive virtqueue of QP number n', ...all.map(profile => `${pairBase(profile) + 1} + C + 2n`)],
+      ['number of virtqueues', ...all.map(profile => `${pairBase(profile)} + C + 2Q`)],
     ],
   );
   const layouts = all.map(({ name, config }) => {
     return `Configuration of \`${name}\`:\n\n${renderStruct(config)}`;
   });
-  const legend = 'M is `max_rdma_cqs` and L is `max_rdma_qps`, both from the configuration.';
+  const legend = 'C is `max_rdma_cqs` and Q is `max_rdma_qps`, both from the configuration.';
   return [summary, legend, ...layouts].join('\n\n');
 }
 

@@ -54,7 +54,7 @@ describe('ABI tables', () => {
   it('stand all in the one document', () => {
     const document = renderAbiDocument();
     for (const { name } of [...allStructs, ...allEnumerations]) expect(document).toContain(`### ${name}\n`);
-    expect(document).toContain('| send virtqueue of QP number n | 3 + M + 2n | 1 + M + 2n |');
+    expect(document).toContain('| send virtqueue of QP number n | 3 + C + 2n | 1 + C + 2n |');
   });
 });
 
