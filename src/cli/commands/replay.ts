@@ -1,0 +1,138 @@
+/** `vrdma replay FILE`: runs one saved program again, step by step, with a sequence chart of each. */
+import { writeFileSync } from 'node:fs';
+import type { Command } from 'commander';
+import { match } from 'ts-pattern';
+import type { Session } from '../app.js';
+import type { Program } from '../../conformance/program.js';
+import type { Engine, ReplayReport } from '../engine.js';
+import { CliError, ExitCode, exitCodeOf, usageError } from '../exit-code.js';
+import { findingText } from '../format/finding.js';
+import { replayVerdict, stepsText } from '../format/replay.js';
+import {
+  addImplementationOptions,
+  addOutputOptions,
+  coloursFor,
+  modulesOf,
+  readTextFile,
+  type ImplementationOptions,
+  type OutputOptions,
+} from '../options.js';
+import { describe, threwInKit } from '../outcome-report.js';
+import { supervise, type Outcome } from '../supervise.js';
+
+interface ReplayOptions extends ImplementationOptions, OutputOptions {
+  readonly json?: boolean;
+  readonly out?: string;
+  readonly quiet?: boolean;
+}
+
+const EXAMPLES = `
+A program holds its own seed and choices, so it runs the same way every time.
+
+Examples:
+  $ vrdma replay findings/no-lost-wakeup-7.json
+  $ vrdma replay findings/no-lost-wakeup-7.json --driver ./my-driver.js
+  $ vrdma replay examples/programs/hello.json --out trace.jsonl`;
+
+export function addReplayCommand(root: Command, session: Session): void {
+  const command = root
+    .command('replay')
+    .summary('run one saved program again, step by step')
+    .description('Runs a counterexample or a scenario file again and shows what each action causes.')
+    .argument('<file>', 'a verbs program as JSON')
+    .option('--json', 'print the steps and the verdict as JSON')
+    .option('--out <file>', 'write the trace as JSON Lines')
+    .option('--quiet', 'print the verdict without the steps');
+  addOutputOptions(addImplementationOptions(command));
+  command
+    .addHelpText('after', EXAMPLES)
+    .action((file: string, options: ReplayOptions) => replay(file, options, session));
+}
+
+async function replay(file: string, options: ReplayOptions, session: Session): Promise<void> {
+  const { io, kit } = session;
+  const program = parseProgramFile(await kit.engine(), file);
+  const modules = modulesOf(options);
+  const outcome = await supervise(
+    { task: 'replay', profile: options.profile, program },
+    {
+      io,
+      workerUrl: kit.workerUrl,
+      engineUrl: kit.engineUrl,
+      modules,
+      hangMs: options.hangTimeout,
+      onProgress() {},
+      onInterrupt() {},
+    },
+  );
+  const report = reportOf(outcome);
+  if (options.out !== undefined) writeTrace(options.out, report.trace);
+  session.exitCode = exitCodeOf({ verdict: report.verdict, interrupted: false });
+  io.out(
+    options.json === true
+      ? `${JSON.stringify(report, undefined, 2)}\n`
+      : text(program, report, options, session),
+  );
+}
+
+function parseProgramFile(engine: Engine, file: string): Program {
+  const source = readTextFile(file);
+  try {
+    return engine.parseProgram(source, file);
+  } catch (error) {
+    if (error instanceof Error && error.name === 'ProgramError') throw usageError(error.message);
+    throw error;
+  }
+}
+
+/** @throws CliError when there is nothing to show: the implementation hung or died, or it could not be judged */
+function reportOf(outcome: Outcome): ReplayReport {
+  const broken = (message: string) =>
+    new CliError(ExitCode.violations, `the implementation failed: ${message}`);
+  const unknown = (message: string) => new CliError(ExitCode.couldNotJudge, message);
+  return match(outcome)
+    .with({ kind: 'replayed' }, ({ report }) => report)
+    .with({ kind: 'hung' }, { kind: 'crashed' }, { kind: 'vanished' }, ended => {
+      if (!ended.judging) throw unknown(`the implementation could not be loaded: ${describe(ended)}`);
+      if (ended.kind === 'crashed' && threwInKit(ended.stack))
+        throw unknown(`a fault of the kit, not of the implementation: ${describe(ended)}`);
+      throw broken(describe(ended));
+    })
+    .with({ kind: 'not-loaded' }, ({ reason }) => {
+      throw unknown(reason);
+    })
+    .with({ kind: 'failed' }, ({ stack }) => {
+      throw unknown(`a fault of the kit, not of the implementation: ${stack}`);
+    })
+    .with({ kind: 'stopped' }, () => {
+      throw unknown('interrupted');
+    })
+    .with({ kind: 'checked' }, () => {
+      throw unknown('a fault of the kit: a replay came back as a check');
+    })
+    .exhaustive();
+}
+
+function writeTrace(file: string, trace: string): void {
+  try {
+    writeFileSync(file, trace);
+  } catch (error) {
+    throw usageError(`cannot write --out ${file}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+function text(program: Program, report: ReplayReport, options: ReplayOptions, { io, kit }: Session): string {
+  const c = coloursFor(options, io);
+  const steps = options.quiet === true ? '' : `${stepsText(program, report, io.columns, c)}\n`;
+  const finding =
+    report.finding === undefined
+      ? ''
+      : `${findingText(report.finding, {
+          width: io.columns,
+          colours: c,
+          requirementText: id => kit.spec().text(id),
+          savedAs: undefined,
+          replayCommand: undefined,
+        })}\n`;
+  return steps + finding + replayVerdict(report, c);
+}

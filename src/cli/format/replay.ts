@@ -1,0 +1,32 @@
+/** A replayed program step by step: each action with the sequence chart of what it caused. */
+import { match } from 'ts-pattern';
+import type { Program } from '../../conformance/program.js';
+import type { ReplayReport } from '../engine.js';
+import { partiesOf, sequenceChart } from './chart.js';
+import { actionLine } from './script.js';
+import { plural, type Colours } from './text.js';
+
+export function stepsText(program: Program, report: ReplayReport, width: number, c: Colours): string {
+  const lanes = partiesOf(report.steps.flatMap(step => step.events));
+  const digits = String(Math.max(0, report.steps.length - 1)).length;
+  return report.steps
+    .flatMap(step => {
+      const action = program.actions[step.index];
+      const text = action === undefined ? step.action : actionLine(action);
+      return [
+        c.bold(`${String(step.index).padStart(digits)}  ${text}`),
+        ...sequenceChart(step.events, width - 4, lanes).map(line => `    ${line}`),
+        '',
+      ];
+    })
+    .join('\n');
+}
+
+export function replayVerdict(report: ReplayReport, c: Colours): string {
+  const steps = plural(report.steps.length, 'step');
+  return match(report.verdict)
+    .with('pass', () => `${c.bold(c.green('PASS'))}  no law broken in ${steps}\n`)
+    .with('fail', () => `${c.bold(c.red('FAIL'))}  after ${steps}\n`)
+    .with('inconclusive', () => `${c.bold(c.yellow('NO VERDICT'))}  after ${steps}\n`)
+    .exhaustive();
+}

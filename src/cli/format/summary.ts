@@ -1,0 +1,102 @@
+/** How a check begins and ends: a heading, a table of suites, what was reached and what was not, the verdict. */
+import { match } from 'ts-pattern';
+import type { CheckReport, CoverageTable } from '../../conformance/report.js';
+import { count, duration, plural, table, wrap, type Colours } from './text.js';
+
+/** Names of things that were never reached, at most, in each table. */
+const NEVER_SHOWN = 8;
+
+export interface Setup {
+  readonly profile: string;
+  readonly seed: number;
+  /** File names, or undefined for the bundled ones. */
+  readonly driver: string | undefined;
+  readonly device: string | undefined;
+  /** `30 s a run`, `1000 runs`. */
+  readonly budget: string;
+}
+
+export function headingText(setup: Setup, c: Colours): string {
+  const who = (name: string, file: string | undefined) => `${file ?? 'the bundled'} ${name}`;
+  return [
+    `${c.bold('vrdma check')}  ${who('driver', setup.driver)} on ${who('device', setup.device)}`,
+    `profile ${setup.profile}, seed ${c.bold(String(setup.seed))}, budget ${setup.budget}`,
+    '',
+  ].join('\n');
+}
+
+export interface SummaryContext {
+  readonly width: number;
+  readonly colours: Colours;
+  /** The command that runs the same check again. */
+  readonly againCommand: string;
+}
+
+export function summaryText(report: CheckReport, context: SummaryContext): string {
+  const { colours: c } = context;
+  return [
+    ...suiteLines(report, c),
+    ...coverageLines(report.coverage, context),
+    verdictLine(report, c),
+    ...(report.reason === undefined ? [] : reasonLines(report.reason, context.width)),
+    `${c.dim('the same again:')} ${context.againCommand}`,
+    '',
+  ].join('\n');
+}
+
+function suiteLines({ suites }: CheckReport, c: Colours): string[] {
+  if (suites.length === 0) return [];
+  const rows = suites.map(suite => [
+    suite.suite,
+    count(suite.programs),
+    count(suite.actions),
+    suite.elapsedMs > 0 ? count((suite.actions * 1000) / suite.elapsedMs) : '-',
+    String(suite.findings),
+    duration(suite.elapsedMs),
+  ]);
+  const [head = '', ...lines] = table(
+    [['suite', 'programs', 'actions', 'actions/s', 'findings', 'time'], ...rows],
+    [1, 2, 3, 4, 5],
+  );
+  return [c.dim(head), ...lines, ''];
+}
+
+function coverageLines(tables: readonly CoverageTable[], { width, colours: c }: SummaryContext): string[] {
+  if (tables.length === 0) return [];
+  const nameWidth = Math.max('reached'.length, ...tables.map(({ name }) => name.length));
+  const lines = tables.flatMap(({ name, counts }) => {
+    const names = Object.keys(counts);
+    const never = names.filter(key => counts[key] === 0);
+    const line = `${name.padEnd(nameWidth)}  ${names.length - never.length} of ${names.length}`;
+    return [line, ...neverLines(never, width).map(text => c.dim(text))];
+  });
+  return [c.dim('reached'), ...lines, ''];
+}
+
+function neverLines(never: readonly string[], width: number): string[] {
+  if (never.length === 0) return [];
+  const more = never.length > NEVER_SHOWN ? `, and ${never.length - NEVER_SHOWN} more` : '';
+  return wrap(`never: ${never.slice(0, NEVER_SHOWN).join(', ')}${more}`, width, '    ');
+}
+
+function verdictLine(report: CheckReport, c: Colours): string {
+  const done = `${plural(report.programs, 'program')}, ${plural(report.actions, 'action')}, ${duration(report.elapsedMs)}`;
+  const cut = report.interrupted ? ', interrupted' : '';
+  return match(report.verdict)
+    .with('pass', () =>
+      report.interrupted
+        ? `${c.bold(c.yellow('STOPPED'))}  no law broken so far in ${done}`
+        : `${c.bold(c.green('CONFORMANT'))}  no law broken in ${done}`,
+    )
+    .with('fail', () => {
+      const laws = report.findings.length === 0 ? 'a law' : plural(report.findings.length, 'law');
+      return `${c.bold(c.red('NOT CONFORMANT'))}  ${laws} broken in ${done}${cut}`;
+    })
+    .with('inconclusive', () => `${c.bold(c.yellow('NO VERDICT'))}  after ${done}${cut}`)
+    .exhaustive();
+}
+
+function reasonLines(reason: string, width: number): string[] {
+  const [first = '', ...rest] = reason.split('\n');
+  return [...wrap(first, width, '  '), ...rest.map(line => `  ${line}`)];
+}

@@ -1,0 +1,60 @@
+/** What passes between the command line and the worker thread that does the judging. */
+import type { Program } from '../conformance/program.js';
+import type { CheckReport, Progress, SuiteName } from '../conformance/report.js';
+import type { ReplayReport } from './engine.js';
+
+export type ProfileName = 'roce' | 'rdma';
+
+export interface CheckJob {
+  readonly task: 'check';
+  readonly profile: ProfileName;
+  readonly seed: number;
+  readonly suites: readonly SuiteName[];
+  readonly runs: number | undefined;
+  readonly timeMs: number | undefined;
+}
+
+export interface ReplayJob {
+  readonly task: 'replay';
+  readonly profile: ProfileName;
+  readonly program: Program;
+}
+
+export type Job = CheckJob | ReplayJob;
+
+/** Files of somebody else's implementation, as absolute paths. */
+export interface Modules {
+  readonly driver: string | undefined;
+  readonly device: string | undefined;
+}
+
+export interface WorkerData {
+  readonly job: Job;
+  readonly modules: Modules;
+  /** Module that holds the conformance kit. */
+  readonly engineUrl: string;
+  /** Int32Array of {@link Signal} members. */
+  readonly signals: SharedArrayBuffer;
+  /** Int32Array: batch seed, number of the run in the batch, mode. */
+  readonly runIndex: SharedArrayBuffer;
+}
+
+/** Places in the shared signal array. */
+export const Signal = {
+  /** Counts up while the kit is alive. */
+  heartbeat: 0,
+  /** 1 asks the kit to stop after the run at hand. */
+  stop: 1,
+  /** 0 while modules load, 1 from then on. */
+  judging: 2,
+} as const;
+export const SIGNALS = 3;
+export const RUN_INDEX_LENGTH = 3;
+
+export type WorkerMessage =
+  | { readonly kind: 'progress'; readonly progress: Progress }
+  | { readonly kind: 'checked'; readonly report: CheckReport }
+  | { readonly kind: 'replayed'; readonly report: ReplayReport }
+  | { readonly kind: 'not-loaded'; readonly reason: string }
+  /** The kit itself threw. */
+  | { readonly kind: 'failed'; readonly stack: string };

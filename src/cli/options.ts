@@ -1,0 +1,132 @@
+/** The options that several commands share, and how their values are read. */
+import { accessSync, constants, readFileSync, statSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { InvalidArgumentError, Option, type Command } from 'commander';
+import type { SuiteName } from '../conformance/report.js';
+import { CliError, ExitCode, usageError } from './exit-code.js';
+import { colours, type Colours } from './format/text.js';
+import type { Io } from './io.js';
+import type { Modules, ProfileName } from './job.js';
+import { unknownName } from './nearest.js';
+
+export const suiteNames: readonly SuiteName[] = ['settled', 'racing', 'scenarios', 'bounds', 'leaks'];
+
+export interface OutputOptions {
+  readonly color: boolean;
+}
+
+export interface ImplementationOptions {
+  readonly profile: ProfileName;
+  readonly driver?: string;
+  readonly device?: string;
+  readonly hangTimeout: number;
+}
+
+export function addOutputOptions(command: Command): Command {
+  return command.option('--no-color', 'print without colours (so does the environment variable NO_COLOR)');
+}
+
+export function addImplementationOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--profile <name>', 'device that is modelled').choices(['roce', 'rdma']).default('roce'),
+    )
+    .option('--driver <file>', 'judge the driver that this module exports (createDriver)')
+    .option('--device <file>', 'judge the device that this module exports (createDevice)')
+    .option(
+      '--hang-timeout <time>',
+      'how long the implementation may give no sign of life',
+      parseDurationMs,
+      10_000,
+    );
+}
+
+/** Colours on a terminal, unless they were declined; FORCE_COLOR insists. */
+export function coloursFor(options: OutputOptions, io: Io): Colours {
+  const declined = !options.color || isSet(io.env['NO_COLOR']);
+  return colours(!declined && (io.outIsTty || isSet(io.env['FORCE_COLOR'])));
+}
+
+function isSet(value: string | undefined): boolean {
+  return value !== undefined && value !== '' && value !== '0';
+}
+
+export function parseSeed(text: string): number {
+  const seed = Number(text);
+  if (!/^(0x[0-9a-f]+|[0-9]+)$/i.test(text) || seed > 0xffff_ffff)
+    throw new InvalidArgumentError('Expected a whole number from 0 to 4294967295.');
+  return seed;
+}
+
+export function parseRuns(text: string): number {
+  const runs = Number(text);
+  if (!/^[0-9]+$/.test(text) || runs < 1 || runs > 1e9)
+    throw new InvalidArgumentError('Expected a whole number from 1 to 1000000000.');
+  return runs;
+}
+
+const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, min: 60_000, h: 3_600_000 };
+
+/** `30`, `30s`, `500ms`, `5m`, `1h`; without a unit, seconds. */
+export function parseDurationMs(text: string): number {
+  const parts = /^([0-9]+(?:\.[0-9]+)?)(ms|s|m|min|h)?$/.exec(text);
+  const ms = parts === null ? 0 : Number(parts[1]) * unitMs[parts[2] ?? 's'];
+  if (ms < 1 || ms > 7 * 24 * unitMs['h'])
+    throw new InvalidArgumentError('Expected a time such as 30, 30s, 500ms, 5m or 1h.');
+  return ms;
+}
+
+/** Gathers `--suite a,b --suite c`. */
+export function gatherSuites(text: string, before: readonly SuiteName[] | undefined): readonly SuiteName[] {
+  const wanted = text.split(',').map(name => {
+    const known = suiteNames.find(suite => suite === name.trim());
+    if (known === undefined) throw new InvalidArgumentError(unknownName('suite', name.trim(), suiteNames));
+    return known;
+  });
+  return [...new Set([...(before ?? []), ...wanted])];
+}
+
+/** @throws CliError (could not judge) when a module's file is not there. */
+export function modulesOf(options: ImplementationOptions): Modules {
+  return { driver: moduleFile('--driver', options.driver), device: moduleFile('--device', options.device) };
+}
+
+function moduleFile(option: string, file: string | undefined): string | undefined {
+  if (file === undefined) return undefined;
+  const path = resolve(file);
+  const problem = whyUnreadable(path);
+  if (problem === undefined) return path;
+  throw new CliError(ExitCode.couldNotJudge, `${option} ${file}: ${problem}; expected a JavaScript module.`);
+}
+
+/** @throws CliError (usage) */
+export function readTextFile(file: string): string {
+  const problem = whyUnreadable(resolve(file));
+  if (problem !== undefined) throw usageError(`cannot read ${file}: ${problem}.`);
+  return readFileSync(file, 'utf8');
+}
+
+function whyUnreadable(path: string): string | undefined {
+  try {
+    if (statSync(path).isDirectory()) return 'it is a directory';
+    accessSync(path, constants.R_OK);
+    return undefined;
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
+    return code === 'ENOENT' ? 'there is no such file' : `the file cannot be read (${code})`;
+  }
+}
+
+/** The options that put the same implementation in place again, for a command that is printed. */
+export function implementationArguments(options: ImplementationOptions): string[] {
+  return [
+    `--profile ${options.profile}`,
+    ...(options.driver === undefined ? [] : [`--driver ${quoted(options.driver)}`]),
+    ...(options.device === undefined ? [] : [`--device ${quoted(options.device)}`]),
+  ];
+}
+
+/** A word that a POSIX shell reads as it is. */
+export function quoted(word: string): string {
+  return /^[A-Za-z0-9_./:=@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
+}

@@ -1,0 +1,78 @@
+/**
+ * The worker thread that judges: it loads the implementation, runs the kit and posts what comes of it. It may hang or die
+ * with the implementation; `supervise.ts` watches it.
+ */
+import { parentPort, workerData } from 'node:worker_threads';
+import { match } from 'ts-pattern';
+import type { Engine, ImplementationOptions } from './engine.js';
+import { Signal, type CheckJob, type Modules, type WorkerData, type WorkerMessage } from './job.js';
+import { loadFactory, LoadError } from './load-module.js';
+
+const data = workerData as WorkerData;
+const signals = new Int32Array(data.signals);
+
+async function work(): Promise<WorkerMessage> {
+  const { job, modules } = data;
+  const engine = (await import(data.engineUrl)) as Engine;
+  let implementation: ImplementationOptions;
+  try {
+    implementation = { profile: job.profile, ...(await load(modules)) };
+  } catch (error) {
+    if (error instanceof LoadError) return { kind: 'not-loaded', reason: error.message };
+    throw error;
+  }
+  Atomics.store(signals, Signal.judging, 1);
+  return match(job)
+    .with({ task: 'check' }, async checkJob => check(engine, checkJob, implementation))
+    .with({ task: 'replay' }, async ({ program }) => ({
+      kind: 'replayed' as const,
+      report: await engine.replay(program, implementation),
+    }))
+    .exhaustive();
+}
+
+async function load(modules: Modules): Promise<Pick<ImplementationOptions, 'driver' | 'device'>> {
+  return {
+    ...(modules.driver === undefined ? {} : { driver: await loadFactory(modules.driver, 'createDriver') }),
+    ...(modules.device === undefined ? {} : { device: await loadFactory(modules.device, 'createDevice') }),
+  };
+}
+
+async function check(
+  engine: Engine,
+  job: CheckJob,
+  implementation: ImplementationOptions,
+): Promise<WorkerMessage> {
+  const beat = () => void Atomics.add(signals, Signal.heartbeat, 1);
+  const report = await engine.check({
+    ...implementation,
+    seed: job.seed,
+    suites: job.suites,
+    ...(job.runs === undefined ? {} : { runs: job.runs }),
+    ...(job.timeMs === undefined ? {} : { timeMs: job.timeMs }),
+    nowMs() {
+      beat();
+      return performance.now();
+    },
+    onProgress(progress) {
+      beat();
+      post({ kind: 'progress', progress });
+    },
+    shouldStop() {
+      beat();
+      return Atomics.load(signals, Signal.stop) === 1;
+    },
+    runIndex: new Int32Array(data.runIndex),
+  });
+  return { kind: 'checked', report };
+}
+
+function post(message: WorkerMessage): void {
+  parentPort?.postMessage(message);
+}
+
+try {
+  post(await work());
+} catch (error) {
+  post({ kind: 'failed', stack: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+}
