@@ -60,6 +60,9 @@ const caps = z.strictObject({
   inline: u32,
 });
 
+/** The same once more, this often in all; default: once. */
+const times = z.int().min(1).max(2048).optional();
+
 const sendRequest = z.strictObject({
   opcode: z.enum(wrOpcodes.names),
   /** Default: true. */
@@ -76,6 +79,23 @@ const sendRequest = z.strictObject({
   ah: name.optional(),
   dest: z.union([z.strictObject({ vm, qp: name }), u32]).optional(),
   qkey: u32.optional(),
+  times,
+});
+
+/** Attributes that QUERY_QP must show. */
+const expectedAttributes = z.strictObject({
+  draining: z.boolean().optional(),
+  pathMtu: u32.optional(),
+  maxRdAtomic: u32.optional(),
+  maxDestRdAtomic: u32.optional(),
+  minRnrTimer: u32.optional(),
+  timeout: u32.optional(),
+  retryCnt: u32.optional(),
+  rnrRetry: u32.optional(),
+  qkey: u32.optional(),
+  rqPsn: u32.optional(),
+  sqPsn: u32.optional(),
+  access: u32.optional(),
 });
 
 const step = <K extends string, S extends z.ZodRawShape>(op: K, shape: S) =>
@@ -105,7 +125,12 @@ export const actionSchema = z.discriminatedUnion('op', [
     expect,
   }),
   step('modifyQp', { qp: name, set: attributes, expect }),
-  step('queryQp', { qp: name, expectState: z.enum(qpStates.names).optional(), expect }),
+  step('queryQp', {
+    qp: name,
+    expectState: z.enum(qpStates.names).optional(),
+    expectSet: expectedAttributes.optional(),
+    expect,
+  }),
   step('destroyQp', { qp: name, expect }),
   step('createAh', {
     as: name,
@@ -122,12 +147,15 @@ export const actionSchema = z.discriminatedUnion('op', [
   step('postRecv', {
     qp: name,
     requests: z
-      .array(z.strictObject({ sges: z.array(sgeSchema).max(40) }))
+      .array(z.strictObject({ sges: z.array(sgeSchema).max(40), times }))
       .min(1)
       .max(600),
     expect,
   }),
-  /** Polls up to `max`. `expectWc`: the completions that must come, in order. */
+  /**
+   * Polls up to `max`. `expectWc`: the completions that must come, in order, and no more. `expectEvents`: the completion
+   * events that the queue must have raised since it was created.
+   */
   step('pollCq', {
     cq: name,
     max: z.int().min(1).max(1024).optional(),
@@ -138,17 +166,28 @@ export const actionSchema = z.discriminatedUnion('op', [
           opcode: z.enum(['SEND', 'RDMA_WRITE', 'RDMA_READ', 'RECV', 'RECV_RDMA_WITH_IMM']).optional(),
           byteLen: u32.optional(),
           imm: u32.optional(),
+          /** Bits of WcFlag. */
+          flags: u32.optional(),
+          /** The queue pair that the datagram came from. */
+          from: z.strictObject({ vm, qp: name }).optional(),
+          /** Number of the request; with `times`, of the first one. */
           wr: natural.optional(),
+          times,
         }),
       )
       .optional(),
+    expectEvents: natural.optional(),
   }),
   /** Arm, poll, sleep until the event if nothing was there, poll: the pattern that loses wake-ups when anything is wrong. */
   step('waitCq', { cq: name, solicitedOnly: z.boolean().optional() }),
   /** The program writes its own memory: `length` bytes made from `fill`. */
   step('writeMemory', { at: z.int().min(0), length: u32, fill: z.int().min(0).max(255) }),
-  /** The bytes must be what `fill` makes. */
-  step('expectMemory', { at: z.int().min(0), length: u32, fill: z.int().min(0).max(255) }),
+  /** The bytes must be what `fill` makes, or those that it lists in hexadecimal, over and over. */
+  step('expectMemory', {
+    at: z.int().min(0),
+    length: u32,
+    fill: z.union([z.int().min(0).max(255), z.string().regex(/^(?:[0-9a-f]{2})+$/)]),
+  }),
 ]);
 
 export const programSchema = z.strictObject({
@@ -173,11 +212,15 @@ export const programSchema = z.strictObject({
   seed: u32,
   /** Choices that come before those from the seed; `only` takes the first option after them. */
   choices: z.strictObject({ list: z.array(u32), only: z.boolean() }),
+  /** Deeper queues, larger packets and longer messages than the usual limits allow. */
+  wide: z.literal(true).optional(),
   actions: z.array(actionSchema),
 });
 
 export type Action = z.infer<typeof actionSchema>;
 export type ActionOf<K extends Action['op']> = Extract<Action, { op: K }>;
+export type RecvRequestSpec = ActionOf<'postRecv'>['requests'][number];
+export type ExpectedAttributes = z.infer<typeof expectedAttributes>;
 export type SendRequestSpec = z.infer<typeof sendRequest>;
 export type SgeSpec = z.infer<typeof sgeSchema>;
 export type KeySpec = z.infer<typeof key>;

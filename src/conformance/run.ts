@@ -2,7 +2,16 @@
  * Runs one verbs program on one world and tells the judges what happened. The same code drives the para-virtual stack, the
  * bare-metal HCA and anybody else's implementation: it knows only `Verbs`.
  */
-import { QpAttrMask, QpState, QpType, SendFlag, WrOpcode, wcOpcodes, wcStatuses } from '../abi/index.js';
+import {
+  QpAttrMask,
+  QpState,
+  QpType,
+  SendFlag,
+  WrOpcode,
+  qpStates,
+  wcOpcodes,
+  wcStatuses,
+} from '../abi/index.js';
 import { VerbsError, emptyCompletion } from '../verbs/index.js';
 import type {
   AddressHandle,
@@ -20,6 +29,15 @@ import type {
 import { LawBroken } from './observer.js';
 import type { RequestSpec, RunObserver } from './observer.js';
 import { gidOf, patternByte } from './patterns.js';
+import {
+  describeCompletion,
+  describeWanted,
+  expectAttributes,
+  numbered,
+  repeated,
+  unexpected,
+} from './expectations.js';
+import type { WantedCompletion } from './expectations.js';
 import { Observation } from './observation.js';
 import type {
   Action,
@@ -336,16 +354,15 @@ export class Run {
     if (expected === undefined) return;
     const seen = errno ?? 'ok';
     const agrees = expected === 'refused' ? errno !== undefined : expected === seen;
-    if (!agrees)
-      throw new LawBroken(
-        'expected outcome',
-        [],
-        `action ${index} ${action.op} came to ${seen}, expected ${expected}`,
-      );
+    if (!agrees) throw unexpected(index, `${action.op} came to ${seen}`, expected);
   }
 
+  /** An action whose objects were never made. It cannot come to what the program expects of it. */
   #skip(index: number, action: Action): void {
     this.observation.note(index, `${action.op} skipped`);
+    const expected = 'expect' in action ? action.expect : undefined;
+    if (expected !== undefined || (action.op === 'pollCq' && action.expectWc !== undefined))
+      throw unexpected(index, `${action.op} names an object that does not exist`, expected ?? 'one');
   }
 
   #base<K extends 'pd' | 'cq' | 'mr' | 'qp' | 'ah', H>(kind: K, vm: number, name: string, handle: H) {
@@ -602,13 +619,10 @@ export class Run {
             `${snapshot.retryCnt} ${snapshot.rnrRetry} ${snapshot.qkey} ${snapshot.rqPsn} ${snapshot.sqPsn} ${snapshot.qpAccessFlags}`,
         );
         for (const observer of this.#observers) observer.queried(qp, qpState);
-        if (action.expectState !== undefined && QpState[action.expectState] !== qpState) {
-          throw new LawBroken(
-            'expected outcome',
-            [],
-            `action ${index}: ${action.qp} is in state ${qpState}, expected ${action.expectState}`,
-          );
-        }
+        const { expectState, expectSet } = action;
+        if (expectState !== undefined && QpState[expectState] !== qpState)
+          throw unexpected(index, `${action.qp} is in ${qpStates.nameOf(qpState) ?? qpState}`, expectState);
+        if (expectSet !== undefined) expectAttributes(index, snapshot, expectSet);
       },
     );
   }
@@ -640,7 +654,7 @@ export class Run {
     const qp = this.#find(action.vm, action.qp, 'qp');
     if (qp === undefined) return this.#skip(index, action);
     let errno: string | undefined;
-    for (const spec of action.requests) {
+    for (const spec of repeated(action.requests)) {
       const request = this.#sendRequest(spec, qp, machine);
       const signaled = qp.sigAll || (spec.signaled ?? true);
       errno = this.#post(qp, true, request.opcode, signaled, request.wrId, spec, () =>
@@ -681,7 +695,7 @@ export class Run {
     const qp = this.#find(action.vm, action.qp, 'qp');
     if (qp === undefined) return this.#skip(index, action);
     let errno: string | undefined;
-    for (const spec of action.requests) {
+    for (const spec of repeated(action.requests)) {
       const wrId = this.#requests[action.vm].length;
       const sges = this.#sges(spec.sges, machine, action.vm);
       errno = this.#post(qp, false, 0, true, wrId, spec, () => verbs.postRecv(qp.handle, { wrId, sges }));
@@ -721,25 +735,28 @@ export class Run {
   #pollCq(index: number, action: ActionOf<'pollCq'>): void {
     const cq = this.#find(action.vm, action.cq, 'cq');
     if (cq === undefined) return this.#skip(index, action);
-    const { expectWc } = action;
-    if (expectWc === undefined) {
+    if (action.expectWc === undefined) {
       const count = this.#poll(cq, action.max ?? 16);
       this.observation.note(index, `polled ${count}`);
-    } else {
-      const seen: string[] = [];
-      this.#poll(cq, expectWc.length + 1, completion =>
-        seen.push(describe(completion, expectWc[seen.length])),
-      );
-      const wanted = expectWc.map(entry => describeWanted(entry));
-      if (seen.join('; ') !== wanted.join('; ')) {
-        throw new LawBroken(
-          'expected outcome',
-          [],
-          `action ${index}: ${action.cq} gave [${seen.join('; ')}], expected [${wanted.join('; ')}]`,
-        );
-      }
-    }
+    } else this.#pollExpected(index, cq, action.expectWc);
+    const { expectEvents } = action;
+    if (expectEvents !== undefined && expectEvents !== cq.events)
+      throw unexpected(index, `${cq.name} raised ${cq.events} event(s)`, String(expectEvents));
     for (const observer of this.#observers) observer.actionEnded(index, action, undefined);
+  }
+
+  #pollExpected(index: number, cq: CqRecord, expectWc: readonly WantedCompletion[]): void {
+    const wanted = [...numbered(expectWc)].map(entry => ({
+      ...entry,
+      qp: entry.from && this.#find(entry.from.vm, entry.from.qp, 'qp')?.handle.qpNum,
+    }));
+    const seen: string[] = [];
+    this.#poll(cq, wanted.length + 1, completion => seen.push(describeCompletion(completion, wanted[seen.length])));
+    const first = wanted.findIndex((entry, i) => seen[i] !== describeWanted(entry));
+    if (first < 0 && seen.length === wanted.length) return;
+    const at = first < 0 ? wanted.length : first;
+    const what = wanted[at] === undefined ? 'nothing' : describeWanted(wanted[at]);
+    throw unexpected(index, `completion ${at} of ${cq.name} is ${seen[at] ?? 'missing'}`, what);
   }
 
   #drain(cq: CqRecord): void {
@@ -829,14 +846,16 @@ export class Run {
 
   #expectMemory(index: number, action: ActionOf<'expectMemory'>, machine: Machine): void {
     const seen = machine.guest.readArena(action.at, action.length);
+    const { fill } = action;
+    const listed = typeof fill === 'string' ? Buffer.from(fill, 'hex') : undefined;
     for (let i = 0; i < seen.length; i++) {
-      const wanted = patternByte(action.fill, i);
-      if (seen[i] === wanted) continue;
-      throw new LawBroken(
-        'expected outcome',
-        [],
-        `action ${index}: byte ${action.at + i} of machine ${action.vm} is ${seen[i]}, expected ${wanted}`,
-      );
+      const wanted = typeof fill === 'number' ? patternByte(fill, i) : listed?.[i % listed.length];
+      if (seen[i] !== wanted)
+        throw unexpected(
+          index,
+          `byte ${action.at + i} of machine ${action.vm} is ${seen[i]}`,
+          String(wanted),
+        );
     }
     for (const observer of this.#observers) observer.actionEnded(index, action, undefined);
   }
@@ -871,33 +890,4 @@ function patternBytes(fill: number, length: number): Uint8Array {
 
 function inlineData(wrId: number, length: number): Uint8Array {
   return patternBytes(wrId & 0xff, length);
-}
-
-type WantedCompletion = NonNullable<ActionOf<'pollCq'>['expectWc']>[number];
-
-/** A completion in words, with just the members that the expectation names. */
-function describe(completion: WorkCompletion, wanted: WantedCompletion | undefined): string {
-  const { wrId, status, opcode, byteLen, immData } = completion;
-  return describeWanted({
-    status: wcStatuses.nameOf(status) ?? `status ${status}`,
-    opcode: wanted?.opcode === undefined ? undefined : (wcOpcodes.nameOf(opcode) ?? `opcode ${opcode}`),
-    byteLen: wanted?.byteLen === undefined ? undefined : byteLen,
-    imm: wanted?.imm === undefined ? undefined : immData,
-    wr: wanted?.wr === undefined ? undefined : wrId,
-  });
-}
-
-function describeWanted(entry: {
-  status: string;
-  opcode?: string | undefined;
-  byteLen?: number | undefined;
-  imm?: number | undefined;
-  wr?: number | undefined;
-}): string {
-  const parts = [entry.status];
-  if (entry.opcode !== undefined) parts.push(entry.opcode);
-  if (entry.byteLen !== undefined) parts.push(`${entry.byteLen} bytes`);
-  if (entry.imm !== undefined) parts.push(`imm ${entry.imm}`);
-  if (entry.wr !== undefined) parts.push(`wr ${entry.wr}`);
-  return parts.join(' ');
 }

@@ -14,7 +14,7 @@ import type { Verbs } from '../verbs/index.js';
 import type { ControlObserver, RingObserver, VirtioDevice } from '../virtio/index.js';
 import { bundledDevice, bundledDriver } from './bundled.js';
 import type { Implementation } from './implementation.js';
-import { smallLimits } from './limits.js';
+import { smallLimits, wideLimits } from './limits.js';
 import type { Limits } from './limits.js';
 import { LawBroken } from './observer.js';
 import { initialArena } from './patterns.js';
@@ -122,9 +122,14 @@ function choicesOf(program: Program): Choices {
   return { pick: count => (next < list.length ? list[next++] % count : rest.pick(count)) };
 }
 
+/** What a program's machines offer where nothing else is asked for. */
+function limitsOf(program: Program): Limits {
+  return program.wide === true ? wideLimits : smallLimits;
+}
+
 /** Bare metal: the program's verbs are the HCA's. */
 export function bareMetalWorld(program: Program, options: WorldOptions): World {
-  const limits = options.limits ?? smallLimits;
+  const limits = options.limits ?? limitsOf(program);
   const world = new World(program, limits, options.observers?.wire);
   for (const [vm, host] of program.hosts.entries()) {
     const guest = guestOf(world, program, vm);
@@ -144,7 +149,7 @@ export function bareMetalWorld(program: Program, options: WorldOptions): World {
 
 /** Para-virtual: driver, rings, device and HCA; driver and device may be somebody else's. Resolves when all drivers run. */
 export async function paravirtualWorld(program: Program, options: WorldOptions): Promise<World> {
-  const limits = options.limits ?? smallLimits;
+  const limits = options.limits ?? limitsOf(program);
   const { observers } = options;
   const profile = profiles[options.profile];
   const world = new World(program, limits, observers?.wire);
