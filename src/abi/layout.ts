@@ -67,9 +67,9 @@ export function flexible(
   return { type, count: 0, flexible: true, reserved: false, doc };
 }
 
-/** Padding or reserved space: zero when written, ignored when read. */
-export function reserved(type: ScalarType, count = 1): FieldSpec<undefined> {
-  return { type, count, flexible: false, reserved: true, doc: 'zero when written, ignored when read' };
+/** Padding, reserved space or fields of somebody else: zero when written, ignored when read. */
+export function reserved(type: ScalarType, count = 1, doc = 'zero'): FieldSpec<undefined> {
+  return { type, count, flexible: false, reserved: true, doc };
 }
 
 /** Space that other structs overlay (a union); part of the layout, of no value here. */
