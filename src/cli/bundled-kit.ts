@@ -13,7 +13,6 @@ export function bundledKit(): Kit {
     engineUrl,
     engine: async () => (await import(engineUrl.href)) as Engine,
     spec: once(readSpecBook),
-    machines: () => ({ machines: [], render: () => '' }),
   };
 }
 

@@ -35,7 +35,7 @@ export interface WorkerData {
   readonly engineUrl: string;
   /** Int32Array of {@link Signal} members. */
   readonly signals: SharedArrayBuffer;
-  /** Int32Array: batch seed, number of the run in the batch, mode. */
+  /** Int32Array: batch seed, number of the run in the batch (negative: none), 0 for settled and 1 for racing. */
   readonly runIndex: SharedArrayBuffer;
 }
 

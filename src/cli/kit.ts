@@ -1,6 +1,5 @@
-/** What the command line puts in front of people: the kit, the spec and the machines. One object, so that tests can put others in. */
+/** What the command line puts in front of people: the kit and the spec. One object, so that tests can put others in. */
 import type { Engine } from './engine.js';
-import type { MachineBook } from './machine-book.js';
 import type { SpecBook } from './spec-book.js';
 
 export interface Kit {
@@ -10,5 +9,4 @@ export interface Kit {
   readonly engineUrl: URL;
   engine(): Promise<Engine>;
   spec(): SpecBook;
-  machines(): MachineBook;
 }

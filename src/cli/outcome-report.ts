@@ -32,15 +32,10 @@ export function reportOf(outcome: Outcome, asked: Asked): CheckReport {
     .otherwise(ended => unanswered(ended, asked));
 }
 
-/** The program that was under way, by the kit that made it. */
+/** The program that was under way, by the kit that made it; undefined before the first one and while one is shrunk. */
 export function programUnderWay(engine: Engine): (run: RunIndex) => Program | undefined {
-  return ([batchSeed, run, mode]) => {
-    try {
-      return engine.programOf(batchSeed, run, mode);
-    } catch {
-      return undefined;
-    }
-  };
+  return ([batchSeed, run, mode]) =>
+    run < 0 ? undefined : engine.programOf(batchSeed, run, mode === 0 ? 'settled' : 'racing');
 }
 
 type Unanswered = Extract<Outcome, { kind: 'hung' | 'crashed' | 'vanished' }>;

@@ -46,6 +46,8 @@ export interface Supervision {
   onInterrupt(): void;
 }
 
+/** In place of the number of a run. */
+const NO_RUN = -1;
 const TICK_MS = 100;
 /** How long an interrupted worker may go on. */
 const GRACE_MS = 3000;
@@ -54,6 +56,7 @@ export async function supervise(job: Job, supervision: Supervision): Promise<Out
   const { io } = supervision;
   const signals = new Int32Array(new SharedArrayBuffer(4 * SIGNALS));
   const runIndex = new Int32Array(new SharedArrayBuffer(4 * RUN_INDEX_LENGTH));
+  runIndex[1] = NO_RUN;
   const worker = startWorker(job, supervision, signals, runIndex);
   const where = () => ({
     judging: Atomics.load(signals, Signal.judging) === 1,

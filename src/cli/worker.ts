@@ -4,7 +4,8 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { match } from 'ts-pattern';
-import type { Engine, ImplementationOptions } from './engine.js';
+import type { Implementation } from '../conformance/index.js';
+import type { Engine } from './engine.js';
 import { Signal, type CheckJob, type Modules, type WorkerData, type WorkerMessage } from './job.js';
 import { loadFactory, LoadError } from './load-module.js';
 
@@ -14,9 +15,9 @@ const signals = new Int32Array(data.signals);
 async function work(): Promise<WorkerMessage> {
   const { job, modules } = data;
   const engine = (await import(data.engineUrl)) as Engine;
-  let implementation: ImplementationOptions;
+  let implementation: Implementation;
   try {
-    implementation = { profile: job.profile, ...(await load(modules)) };
+    implementation = await load(modules);
   } catch (error) {
     if (error instanceof LoadError) return { kind: 'not-loaded', reason: error.message };
     throw error;
@@ -24,32 +25,29 @@ async function work(): Promise<WorkerMessage> {
   Atomics.store(signals, Signal.judging, 1);
   return match(job)
     .with({ task: 'check' }, async checkJob => check(engine, checkJob, implementation))
-    .with({ task: 'replay' }, async ({ program }) => ({
+    .with({ task: 'replay' }, async ({ program, profile }) => ({
       kind: 'replayed' as const,
-      report: await engine.replay(program, implementation),
+      report: await engine.replay(program, { profile, implementation }),
     }))
     .exhaustive();
 }
 
-async function load(modules: Modules): Promise<Pick<ImplementationOptions, 'driver' | 'device'>> {
+async function load(modules: Modules): Promise<Implementation> {
   return {
     ...(modules.driver === undefined ? {} : { driver: await loadFactory(modules.driver, 'createDriver') }),
     ...(modules.device === undefined ? {} : { device: await loadFactory(modules.device, 'createDevice') }),
   };
 }
 
-async function check(
-  engine: Engine,
-  job: CheckJob,
-  implementation: ImplementationOptions,
-): Promise<WorkerMessage> {
+async function check(engine: Engine, job: CheckJob, implementation: Implementation): Promise<WorkerMessage> {
   const beat = () => void Atomics.add(signals, Signal.heartbeat, 1);
   const report = await engine.check({
     ...implementation,
+    profile: job.profile,
     seed: job.seed,
     suites: job.suites,
-    ...(job.runs === undefined ? {} : { runs: job.runs }),
-    ...(job.timeMs === undefined ? {} : { timeMs: job.timeMs }),
+    runs: job.runs,
+    timeMs: job.timeMs,
     nowMs() {
       beat();
       return performance.now();

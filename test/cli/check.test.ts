@@ -130,7 +130,7 @@ describe('an implementation that fails while it is judged ends with 1 and the pr
     expect(code).toBe(1);
     expect(report.verdict).toBe('fail');
     expect(report.findings[0]?.message).toContain(message);
-    expect(report.findings[0]?.program).toMatchObject({ seed: 7, name: `run ${run} mode 0` });
+    expect(report.findings[0]?.program).toMatchObject({ seed: 7, name: `run ${run} settled` });
     expect(readdirSync(directory)).toHaveLength(1);
   });
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { sequenceChart } from '../../src/cli/format/chart.js';
 import { findingText } from '../../src/cli/format/finding.js';
+import { machineText } from '../../src/cli/format/machine.js';
 import { progressLine } from '../../src/cli/format/progress.js';
 import { actionLine, programScript } from '../../src/cli/format/script.js';
 import { summaryText } from '../../src/cli/format/summary.js';
@@ -9,6 +10,7 @@ import { quoted } from '../../src/cli/options.js';
 import { threwInKit } from '../../src/cli/outcome-report.js';
 import { actionSchema, type Action, type Program } from '../../src/conformance/program.js';
 import type { ChartEvent } from '../../src/conformance/report.js';
+import type { MachineDefinition } from '../../src/statemachines/index.js';
 import { program } from './support.js';
 
 const actions: Action[] = [
@@ -37,7 +39,7 @@ const actions: Action[] = [
     qp: 'qp0',
     set: { state: 'RTR', pathMtu: 3, dest: { vm: 1, qp: 'qp0' }, to: { vm: 1, gid: 0 }, rqPsn: 9, access: 6 },
   },
-  { op: 'queryQp', vm: 0, qp: 'qp0', expectState: 'RTS' },
+  { op: 'queryQp', vm: 0, qp: 'qp0', expectState: 'RTS', expectSet: { draining: false, sqPsn: 9 } },
   { op: 'createAh', vm: 0, as: 'ah0', pd: 'pd0', to: { vm: 1, gid: 2, sgidIndex: 1 } },
   { op: 'addGid', vm: 0, index: 1, gid: 3 },
   { op: 'delGid', vm: 0, index: 1 },
@@ -65,7 +67,7 @@ const actions: Action[] = [
     op: 'postSend',
     vm: 0,
     qp: 'qp1',
-    requests: [{ opcode: 'SEND', inline: 12, sges: [], ah: 'ah0', dest: 7, qkey: 0x11 }],
+    requests: [{ opcode: 'SEND', inline: 12, sges: [], ah: 'ah0', dest: 7, qkey: 0x11, times: 3 }],
   },
   {
     op: 'postRecv',
@@ -78,12 +80,24 @@ const actions: Action[] = [
     vm: 0,
     cq: 'cq0',
     max: 2,
-    expectWc: [{ status: 'SUCCESS', opcode: 'RECV', byteLen: 64, imm: 255, wr: 0 }],
+    expectWc: [
+      {
+        status: 'SUCCESS',
+        opcode: 'RECV',
+        byteLen: 64,
+        imm: 255,
+        wr: 0,
+        flags: 2,
+        from: { vm: 1, qp: 'qp0' },
+      },
+      { status: 'WR_FLUSH_ERR', wr: 1, times: 5 },
+    ],
+    expectEvents: 1,
   },
-  { op: 'pollCq', vm: 0, cq: 'cq0', expectWc: [] },
+  { op: 'pollCq', vm: 0, cq: 'cq0', max: 8, expectWc: [] },
   { op: 'waitCq', vm: 1, cq: 'cq0' },
   { op: 'writeMemory', vm: 0, at: 0, length: 64, fill: 7 },
-  { op: 'expectMemory', vm: 1, at: 0, length: 64, fill: 7 },
+  { op: 'expectMemory', vm: 1, at: 0, length: 64, fill: '0a0b' },
   { op: 'destroyAh', vm: 0, ah: 'ah0' },
   { op: 'destroyQp', vm: 0, qp: 'qp0' },
   { op: 'deregMr', vm: 0, mr: 'mr0' },
@@ -123,25 +137,29 @@ describe('a program as a script', () => {
        6  vm0  qp0 = createQp(pd0, RC, send cq0, recv cq0)
        7  vm1  qp1 = createQp(pd0, UD, send cq0, recv cq1, cap 4/8 requests 1/2 sges 64 inline, all signaled)  must be refused
        8  vm0  modifyQp(qp0, to RTR, pathMtu 3, dest vm1.qp0, path to vm1 gid 0, rqPsn 9, access REMOTE_WRITE|REMOTE_READ)
-       9  vm0  queryQp(qp0)  must be in RTS
+       9  vm0  queryQp(qp0)  must show state RTS, draining false, sqPsn 9
       10  vm0  ah0 = createAh(pd0, to vm1 gid 2 from sgid 1)
       11  vm0  addGid(1, gid 3)
       12  vm0  delGid(1)
       13  vm0  reqNotifyCq(cq0, solicited only)
       14  vm0  postSend(qp0, RDMA_WRITE_WITH_IMM 64 bytes at 0x1000 mr0 + 8 bytes at -0x1 mr0 key+1 to vm1 0x0 key 0xdead imm 0xff unsignaled solicited fenced)
-      15  vm0  postSend(qp1, SEND 12 inline bytes via ah0 dest qpn 7 qkey 0x11)
+      15  vm0  postSend(qp1, 3 x SEND 12 inline bytes via ah0 dest qpn 7 qkey 0x11)
       16  vm1  postRecv(qp0, 3 x 64 bytes at 0x0 mr0)
-      17  vm0  pollCq(cq0, up to 2)  must give SUCCESS RECV 64 bytes imm 0xff of request 0
-      18  vm0  pollCq(cq0)  must give nothing
+      17  vm0  pollCq(cq0, up to 2)  must give [SUCCESS RECV 64 bytes imm 0xff flags 0x2 from vm1.qp0 of request 0; 5 x WR_FLUSH_ERR of request 1 on] and 1 events so far
+      18  vm0  pollCq(cq0, up to 8)  must give nothing
       19  vm1  waitCq(cq0)
       20  vm0  writeMemory(64 bytes at 0x0, pattern 7)
-      21  vm1  expectMemory(64 bytes at 0x0, pattern 7)
+      21  vm1  expectMemory(64 bytes at 0x0, bytes 0a0b)
       22  vm0  destroyAh(ah0)
       23  vm0  destroyQp(qp0)
       24  vm0  deregMr(mr0)
       25  vm0  destroyCq(cq0)
       26  vm0  destroyPd(pd0)"
     `);
+  });
+
+  it('says what must hold for the world it runs in', () => {
+    expect(programScript({ ...racing, wide: true })[0]).toContain('wide limits');
   });
 
   it('has a line for every kind of action', () => {
@@ -323,4 +341,55 @@ describe('an exception is laid at the door of whoever threw it', () => {
   ])('%s', (_, stack, kit) => {
     expect(threwInKit(stack, '/kit/')).toBe(kit);
   });
+});
+
+const door: MachineDefinition = {
+  name: 'DOOR',
+  purpose: 'A door. It opens and shuts.',
+  instance: 'one door',
+  initial: 'SHUT',
+  states: [
+    { name: 'SHUT', doc: 'Nobody gets in', end: true },
+    { name: 'OPEN', doc: 'Everybody gets in' },
+  ],
+  events: [
+    { name: 'open', doc: 'Somebody opens it' },
+    { name: 'shut', doc: 'Somebody shuts it' },
+  ],
+  transitions: [
+    { from: 'SHUT', event: 'open', to: 'OPEN', requirement: 'CTRL-01' },
+    {
+      from: 'OPEN',
+      event: 'shut',
+      to: 'SHUT',
+      requirement: 'CTRL-02',
+      guard: { kind: 'mask', required: 1, optional: 6 },
+    },
+  ],
+  forbidden: [{ from: 'OPEN', event: 'open', requirement: 'CTRL-02' }],
+  endRequirement: 'CTRL-02',
+};
+
+it('a machine is shown with states, events, transitions and what is forbidden', () => {
+  expect(machineText(door, 100, plain)).toMatchInlineSnapshot(`
+    "DOOR
+      A door. It opens and shuts.
+      One instance: one door
+
+    states
+      SHUT  Nobody gets in (initial) (a trace may end here)
+      OPEN  Everybody gets in
+
+    events
+      open  Somebody opens it
+      shut  Somebody shuts it
+
+    transitions
+      SHUT  open  -> OPEN                                   [CTRL-01]
+      OPEN  shut  -> SHUT  if mask needs 0x1, may have 0x6  [CTRL-02]
+
+    forbidden
+      OPEN  open  [CTRL-02]
+    "
+  `);
 });

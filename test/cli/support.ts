@@ -10,7 +10,6 @@ import type { Io } from '../../src/cli/io.js';
 import type { Kit } from '../../src/cli/kit.js';
 import type { Program } from '../../src/conformance/program.js';
 import { parseSpec, traceability } from '../../src/conformance/requirements.js';
-import type { MachineDefinition } from '../../src/statemachines/definition.js';
 
 /** Node runs no TypeScript in a worker thread, so the worker is the built one. */
 export const workerUrl = new URL('../../dist/cli/worker.js', import.meta.url);
@@ -81,27 +80,6 @@ export async function vrdma(argv: readonly string[], terminal: Terminal = {}): P
   return { code, ...printed };
 }
 
-const machine: MachineDefinition = {
-  name: 'DOOR',
-  purpose: 'A door. It opens and shuts.',
-  instance: 'one door',
-  initial: 'SHUT',
-  states: [
-    { name: 'SHUT', doc: 'Nobody gets in', end: true },
-    { name: 'OPEN', doc: 'Everybody gets in' },
-  ],
-  events: [
-    { name: 'open', doc: 'Somebody opens it' },
-    { name: 'shut', doc: 'Somebody shuts it' },
-  ],
-  transitions: [
-    { from: 'SHUT', event: 'open', to: 'OPEN', requirement: 'CTRL-01' },
-    { from: 'OPEN', event: 'shut', to: 'SHUT', requirement: 'CTRL-02' },
-  ],
-  forbidden: [{ from: 'OPEN', event: 'open', requirement: 'CTRL-02' }],
-  endRequirement: 'CTRL-02',
-};
-
 const specFile = {
   path: 'spec/05-control-commands.md',
   text: '- [CTRL-01] The device MUST answer every command.\n- [CTRL-02] {strict} The driver MUST wait.\n',
@@ -120,7 +98,6 @@ const stubKit: Kit = {
     problems: trace.problems.map(({ path, line, message }) => `${path}:${line}: ${message}`),
     text: id => trace.rows.find(({ requirement }) => requirement.id === id)?.requirement.text,
   }),
-  machines: () => ({ machines: [machine], render: ({ name }, format) => `${format} of ${name}\n` }),
 };
 
 export function fixture(name: string): string {

@@ -2,10 +2,10 @@
 import { writeFileSync } from 'node:fs';
 import { Option, type Command } from 'commander';
 import type { Session } from '../app.js';
-import type { MachineDefinition } from '../../statemachines/definition.js';
+import { exportFormats, exportMachine, type ExportFormat } from '../../explorer/index.js';
+import { machines, type MachineDefinition } from '../../statemachines/index.js';
 import { usageError } from '../exit-code.js';
 import { machineList, machineText } from '../format/machine.js';
-import { exportFormats, type ExportFormat, type MachineBook } from '../machine-book.js';
 import { unknownName } from '../nearest.js';
 import { addOutputOptions, coloursFor, type OutputOptions } from '../options.js';
 
@@ -41,7 +41,7 @@ export function addMachinesCommand(root: Command, session: Session): void {
     .option('--json', 'print as JSON');
   addOutputOptions(command)
     .addHelpText('after', MACHINES_EXAMPLES)
-    .action((name: string | undefined, options: MachinesOptions) => machines(name, options, session));
+    .action((name: string | undefined, options: MachinesOptions) => showMachines(name, options, session));
 }
 
 export function addExportCommand(root: Command, session: Session): void {
@@ -53,37 +53,30 @@ export function addExportCommand(root: Command, session: Session): void {
     .addOption(new Option('--format <name>', 'notation').choices(exportFormats).default('mermaid'))
     .option('--out <file>', 'write to a file')
     .addHelpText('after', EXPORT_EXAMPLES)
-    .action((name: string, options: ExportOptions) => exportMachine(name, options, session));
+    .action((name: string, options: ExportOptions) => printMachine(name, options, session));
 }
 
-function machines(name: string | undefined, options: MachinesOptions, { io, kit }: Session): void {
-  const book = kit.machines();
+function showMachines(name: string | undefined, options: MachinesOptions, { io }: Session): void {
   const c = coloursFor(options, io);
   if (name === undefined) {
-    io.out(options.json === true ? json(book.machines) : machineList(book.machines, io.columns, c));
+    io.out(options.json === true ? json(machines) : machineList(machines, io.columns, c));
     return;
   }
-  const machine = machineNamed(name, book);
+  const machine = machineNamed(name);
   io.out(options.json === true ? json(machine) : machineText(machine, io.columns, c));
 }
 
-function exportMachine(name: string, options: ExportOptions, { io, kit }: Session): void {
-  const book = kit.machines();
-  const text = book.render(machineNamed(name, book), options.format);
+function printMachine(name: string, options: ExportOptions, { io }: Session): void {
+  const text = exportMachine(machineNamed(name), options.format);
   if (options.out === undefined) io.out(text);
   else write(options.out, text);
 }
 
-function machineNamed(wanted: string, { machines: all }: MachineBook): MachineDefinition {
-  const machine = all.find(({ name }) => name.toLowerCase() === wanted.toLowerCase());
+function machineNamed(wanted: string): MachineDefinition {
+  const machine = machines.find(({ name }) => name.toLowerCase() === wanted.toLowerCase());
   if (machine !== undefined) return machine;
-  throw usageError(
-    unknownName(
-      'machine',
-      wanted,
-      all.map(({ name }) => name),
-    ),
-  );
+  const names = machines.map(({ name }) => name);
+  throw usageError(unknownName('machine', wanted, names));
 }
 
 function write(file: string, text: string): void {

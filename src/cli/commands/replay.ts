@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { match } from 'ts-pattern';
 import type { Session } from '../app.js';
 import type { Program } from '../../conformance/program.js';
+import type { ProgramIssue } from '../../conformance/replay.js';
 import type { Engine, ReplayReport } from '../engine.js';
 import { CliError, ExitCode, exitCodeOf, usageError } from '../exit-code.js';
 import { findingText } from '../format/finding.js';
@@ -80,9 +81,23 @@ function parseProgramFile(engine: Engine, file: string): Program {
   try {
     return engine.parseProgram(source, file);
   } catch (error) {
-    if (error instanceof Error && error.name === 'ProgramError') throw usageError(error.message);
+    if (error instanceof Error && error.name === 'ProgramError') throw usageError(explained(error));
     throw error;
   }
+}
+
+const ISSUES_SHOWN = 5;
+
+/** The kit's message, and the further places when there is more than one. */
+function explained(error: Error): string {
+  const issues = 'issues' in error && Array.isArray(error.issues) ? (error.issues as ProgramIssue[]) : [];
+  if (issues.length < 2) return error.message;
+  const more = issues.length - ISSUES_SHOWN;
+  return [
+    error.message,
+    ...issues.slice(1, ISSUES_SHOWN).map(({ path, message }) => `  ${path}: ${message}`),
+    ...(more > 0 ? [`  and ${more} more`] : []),
+  ].join('\n');
 }
 
 /** @throws CliError when there is nothing to show: the implementation hung or died, or it could not be judged */

@@ -1,5 +1,5 @@
 /** State machines as text. */
-import type { Guard, MachineDefinition, TransitionDefinition } from '../../statemachines/definition.js';
+import type { Guard, MachineDefinition, TransitionDefinition } from '../../statemachines/index.js';
 import { match } from 'ts-pattern';
 import { plural, table, wrap, type Colours } from './text.js';
 

@@ -14,8 +14,8 @@ export function progressLine(progress: Progress, width: number, c: Colours): str
     plural(progress.programs, 'program'),
     plural(progress.actions, 'action'),
     `${count(actionsPerSecond(progress))}/s`,
-    `transitions ${progress.transitionsCovered}/${progress.transitionsTotal}`,
-    `requirements ${progress.requirementsTouched}/${progress.requirementsTotal}`,
+    ...covered('transitions', progress.transitionsCovered, progress.transitionsTotal),
+    ...covered('requirements', progress.requirementsTouched, progress.requirementsTotal),
   ];
   let line = head;
   // A line that is too long would be wrapped and could not be redrawn: what does not fit is left out.
@@ -23,6 +23,10 @@ export function progressLine(progress: Progress, width: number, c: Colours): str
   return (
     c.cyan(line.slice(0, progress.suite.length)) + line.slice(progress.suite.length, Math.max(1, width - 1))
   );
+}
+
+function covered(what: string, reached: number, total: number): string[] {
+  return total === 0 ? [] : [`${what} ${reached}/${total}`];
 }
 
 function actionsPerSecond({ actions, elapsedMs }: Progress): number {

@@ -12,7 +12,7 @@ export function stepsText(program: Program, report: ReplayReport, width: number,
   return report.steps
     .flatMap(step => {
       const action = program.actions[step.index];
-      const text = action === undefined ? step.action : actionLine(action);
+      const text = action === undefined ? step.text : actionLine(action);
       return [
         c.bold(`${String(step.index).padStart(digits)}  ${text}`),
         ...sequenceChart(step.events, width - 4, lanes).map(line => `    ${line}`),
@@ -27,6 +27,5 @@ export function replayVerdict(report: ReplayReport, c: Colours): string {
   return match(report.verdict)
     .with('pass', () => `${c.bold(c.green('PASS'))}  no law broken in ${steps}\n`)
     .with('fail', () => `${c.bold(c.red('FAIL'))}  after ${steps}\n`)
-    .with('inconclusive', () => `${c.bold(c.yellow('NO VERDICT'))}  after ${steps}\n`)
     .exhaustive();
 }

@@ -30,6 +30,7 @@ function worldLine(program: Program): string {
     ...(drop > 0 ? [`loss ${drop}/1024`] : []),
     ...(duplicate > 0 ? [`duplicates ${duplicate}/1024`] : []),
     ...(reorder > 0 ? [`reordering ${reorder}/1024`] : []),
+    ...(program.wide === true ? ['wide limits'] : []),
     ...(program.choices.list.length > 0 ? [`choices ${program.choices.list.join(' ')}`] : []),
     ...(program.choices.only ? [] : [`seed ${program.seed}`]),
   ];
@@ -57,10 +58,7 @@ function call(action: Action): string {
     .with({ op: 'deregMr' }, a => `deregMr(${a.mr})`)
     .with({ op: 'createQp' }, createQp)
     .with({ op: 'modifyQp' }, a => `modifyQp(${[a.qp, ...attributes(a.set)].join(', ')})`)
-    .with(
-      { op: 'queryQp' },
-      a => `queryQp(${a.qp})${a.expectState === undefined ? '' : `  must be in ${a.expectState}`}`,
-    )
+    .with({ op: 'queryQp' }, queryQp)
     .with({ op: 'destroyQp' }, a => `destroyQp(${a.qp})`)
     .with({ op: 'createAh' }, a => `${a.as} = createAh(${a.pd}, to ${peer(a.to)})`)
     .with({ op: 'destroyAh' }, a => `destroyAh(${a.ah})`)
@@ -72,12 +70,16 @@ function call(action: Action): string {
       a => `${a.op}(${a.cq}${a.solicitedOnly === true ? ', solicited only' : ''})`,
     )
     .with({ op: 'postSend' }, a => `postSend(${a.qp}, ${several(a.requests.map(sendRequest))})`)
-    .with({ op: 'postRecv' }, a => `postRecv(${a.qp}, ${several(a.requests.map(r => sges(r.sges)))})`)
+    .with(
+      { op: 'postRecv' },
+      a => `postRecv(${a.qp}, ${several(a.requests.map(r => repeated(sges(r.sges), r.times)))})`,
+    )
     .with({ op: 'pollCq' }, pollCq)
     .with(
       { op: 'writeMemory' },
       { op: 'expectMemory' },
-      a => `${a.op}(${a.length} bytes at ${address(a.at)}, pattern ${a.fill})`,
+      a =>
+        `${a.op}(${a.length} bytes at ${address(a.at)}, ${typeof a.fill === 'string' ? `bytes ${a.fill}` : `pattern ${a.fill}`})`,
     )
     .exhaustive();
 }
@@ -92,20 +94,37 @@ function createQp(a: Extract<Action, { op: 'createQp' }>): string {
   return `${a.as} = createQp(${parts.join(', ')})`;
 }
 
+function queryQp(a: Extract<Action, { op: 'queryQp' }>): string {
+  const wanted = [
+    ...(a.expectState === undefined ? [] : [`state ${a.expectState}`]),
+    ...Object.entries(a.expectSet ?? {}).map(([name, value]) => `${name} ${value}`),
+  ];
+  return `queryQp(${a.qp})${wanted.length === 0 ? '' : `  must show ${wanted.join(', ')}`}`;
+}
+
 function pollCq(a: Extract<Action, { op: 'pollCq' }>): string {
-  const wanted = a.expectWc?.map(wc =>
-    [
-      wc.status,
-      wc.opcode,
-      wc.byteLen === undefined ? undefined : `${wc.byteLen} bytes`,
-      wc.imm === undefined ? undefined : `imm ${hex(wc.imm)}`,
-      wc.wr === undefined ? undefined : `of request ${wc.wr}`,
-    ]
-      .filter(part => part !== undefined)
-      .join(' '),
-  );
-  const must = wanted === undefined ? '' : `  must give ${wanted.length === 0 ? 'nothing' : several(wanted)}`;
-  return `pollCq(${a.cq}${a.max === undefined ? '' : `, up to ${a.max}`})${must}`;
+  const wanted = a.expectWc?.map(completion);
+  const must = [
+    ...(wanted === undefined ? [] : [wanted.length === 0 ? 'nothing' : several(wanted)]),
+    ...(a.expectEvents === undefined ? [] : [`${a.expectEvents} events so far`]),
+  ];
+  const call = `pollCq(${a.cq}${a.max === undefined ? '' : `, up to ${a.max}`})`;
+  return must.length === 0 ? call : `${call}  must give ${must.join(' and ')}`;
+}
+
+type ExpectedCompletion = NonNullable<Extract<Action, { op: 'pollCq' }>['expectWc']>[number];
+
+function completion(wc: ExpectedCompletion): string {
+  const parts = [
+    wc.status,
+    wc.opcode,
+    wc.byteLen === undefined ? undefined : `${wc.byteLen} bytes`,
+    wc.imm === undefined ? undefined : `imm ${hex(wc.imm)}`,
+    wc.flags === undefined ? undefined : `flags ${hex(wc.flags)}`,
+    wc.from === undefined ? undefined : `from vm${wc.from.vm}.${wc.from.qp}`,
+    wc.wr === undefined ? undefined : `of request ${wc.wr}${wc.times === undefined ? '' : ' on'}`,
+  ];
+  return repeated(parts.filter(part => part !== undefined).join(' '), wc.times);
 }
 
 function attributes(set: AttributesSpec): string[] {
@@ -142,7 +161,7 @@ function sendRequest(request: SendRequestSpec): string {
     request.solicited === true ? 'solicited' : undefined,
     request.fence === true ? 'fenced' : undefined,
   ];
-  return parts.filter(part => part !== undefined).join(' ');
+  return repeated(parts.filter(part => part !== undefined).join(' '), request.times);
 }
 
 /** `64 bytes at 0x1000 mr0 + 32 bytes at 0x2000 mr0` */
@@ -190,7 +209,11 @@ function runs(items: readonly string[]): string[] {
     if (last?.text === text) last.times++;
     else result.push({ text, times: 1 });
   }
-  return result.map(({ text, times }) => (times === 1 ? text : `${times} x ${text}`));
+  return result.map(({ text, times }) => repeated(text, times));
+}
+
+function repeated(text: string, times: number | undefined): string {
+  return times === undefined || times === 1 ? text : `${times} x ${text}`;
 }
 
 function address(at: number): string {
