@@ -1,0 +1,4 @@
+/** Pictures and documentation of the machines. */
+export * from './exporters.js';
+export * from './machine-docs.js';
+export * from './picture.js';
