@@ -2,16 +2,7 @@
  * Runs one verbs program on one world and tells the judges what happened. The same code drives the para-virtual stack, the
  * bare-metal HCA and anybody else's implementation: it knows only `Verbs`.
  */
-import {
-  QpAttrMask,
-  QpState,
-  QpType,
-  SendFlag,
-  WrOpcode,
-  qpStates,
-  wcOpcodes,
-  wcStatuses,
-} from '../abi/index.js';
+import { QpAttrMask, QpState, QpType, SendFlag, WrOpcode, qpStates } from '../abi/index.js';
 import { VerbsError, emptyCompletion } from '../verbs/index.js';
 import type {
   AddressHandle,
@@ -751,7 +742,9 @@ export class Run {
       qp: entry.from && this.#find(entry.from.vm, entry.from.qp, 'qp')?.handle.qpNum,
     }));
     const seen: string[] = [];
-    this.#poll(cq, wanted.length + 1, completion => seen.push(describeCompletion(completion, wanted[seen.length])));
+    this.#poll(cq, wanted.length + 1, completion =>
+      seen.push(describeCompletion(completion, wanted[seen.length])),
+    );
     const first = wanted.findIndex((entry, i) => seen[i] !== describeWanted(entry));
     if (first < 0 && seen.length === wanted.length) return;
     const at = first < 0 ? wanted.length : first;
