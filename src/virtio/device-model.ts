@@ -4,7 +4,7 @@
  * its hooks run while it is live, on edges, never twice for one write.
  */
 import { DeviceStatus, FeatureBit, featureMask } from './constants.js';
-import { hasFeature, missingPrerequisites, ringFeatures } from './features.js';
+import { featureBits, hasFeature, missingPrerequisites, ringFeatures } from './features.js';
 import type { FeatureRequirement } from './features.js';
 import type { GuestMemory } from './guest-memory.js';
 import type { RingObserver } from './observer.js';
@@ -49,6 +49,7 @@ export abstract class VirtioDeviceModel implements VirtioDevice {
   #needsResetReason: string | undefined;
   readonly #queues: (SplitDeviceQueue | undefined)[];
 
+  /** Throws RangeError when a feature is offered without one that it needs, or required and not offered. */
   constructor(init: DeviceModelInit) {
     const version1 = featureMask(FeatureBit.VERSION_1);
     this.deviceId = init.deviceId;
@@ -57,6 +58,7 @@ export abstract class VirtioDeviceModel implements VirtioDevice {
     this.memory = init.memory;
     this.#init = init;
     this.#requiredFeatures = (init.requiredFeatures ?? 0n) | version1;
+    checkOffer(this.deviceFeatures, this.#requiredFeatures, init.requirements ?? []);
     this.#config = init.config.slice();
     this.#queues = new Array<SplitDeviceQueue | undefined>(init.queueCount).fill(undefined);
   }
@@ -232,6 +234,19 @@ export abstract class VirtioDeviceModel implements VirtioDevice {
   #hasFeature(bit: number): boolean {
     return hasFeature(this.negotiatedFeatures, bit);
   }
+}
+
+/** Throws RangeError for an offer that no driver could accept as it must. */
+function checkOffer(
+  offered: FeatureSet,
+  required: FeatureSet,
+  requirements: readonly FeatureRequirement[],
+): void {
+  for (const { bit, requires } of missingPrerequisites(offered, requirements)) {
+    throw new RangeError(`offered feature ${bit} needs ${requires}, which is not offered`);
+  }
+  const missing = featureBits(required & ~offered).join(', ');
+  if (missing !== '') throw new RangeError(`required features ${missing} are not offered`);
 }
 
 function isIndex(index: number, count: number): boolean {
