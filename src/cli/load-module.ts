@@ -1,15 +1,13 @@
 /** Loads a module of somebody else's and takes its factory. */
 import { pathToFileURL } from 'node:url';
-import type { DeviceContext, DriverContext } from '../conformance/implementation.js';
-import type { VirtioDevice } from '../virtio/index.js';
-import type { Verbs } from '../verbs/index.js';
+import type { DeviceFactory, DriverFactory } from '../conformance/index.js';
 
 /** The module cannot be used; the message says why and what to do. */
 export class LoadError extends Error {}
 
 interface Factories {
-  createDriver: (context: DriverContext) => Verbs | Promise<Verbs>;
-  createDevice: (context: DeviceContext) => VirtioDevice;
+  createDriver: DriverFactory;
+  createDevice: DeviceFactory;
 }
 
 /**

@@ -1,6 +1,6 @@
 /** State machines as text. */
-import type { Guard, MachineDefinition, TransitionDefinition } from '../../statemachines/index.js';
-import { match } from 'ts-pattern';
+import { conditionOf } from '../../explorer/index.js';
+import type { MachineDefinition, TransitionDefinition } from '../../statemachines/index.js';
 import { plural, table, wrap, type Colours } from './text.js';
 
 export function machineList(machines: readonly MachineDefinition[], width: number, c: Colours): string {
@@ -36,7 +36,7 @@ export function machineText(machine: MachineDefinition, width: number, c: Colour
     ...table(events),
     '',
     c.underline('transitions'),
-    ...table(machine.transitions.map(transitionRow)),
+    ...table(machine.transitions.map(transition => transitionRow(transition, machine))),
     '',
     ...(machine.forbidden.length === 0
       ? []
@@ -50,36 +50,13 @@ export function machineText(machine: MachineDefinition, width: number, c: Colour
   ].join('\n');
 }
 
-function transitionRow({
-  from,
-  event,
-  to,
-  guard,
-  effect,
-  internal,
-  requirement,
-}: TransitionDefinition): string[] {
+function transitionRow(transition: TransitionDefinition, machine: MachineDefinition): string[] {
+  const { from, event, to, guard, effect, internal, requirement } = transition;
+  const condition = guard === undefined ? undefined : conditionOf(guard, machine);
   const notes = [
-    guard === undefined ? '' : `if ${guardText(guard)}`,
-    effect === undefined ? '' : `counter ${effect}`,
-    internal ? 'internal' : '',
-  ].filter(note => note !== '');
+    ...(condition === undefined ? [] : [condition]),
+    ...(effect === undefined ? [] : [`counter ${effect}`]),
+    ...(internal ? ['internal'] : []),
+  ];
   return [`  ${from}`, event, `-> ${to}`, notes.join(', '), `[${requirement}]`];
-}
-
-function guardText(guard: Guard): string {
-  return match(guard)
-    .with(
-      { kind: 'mask' },
-      ({ required, optional }) => `mask needs ${hex(required)}, may have ${hex(optional)}`,
-    )
-    .with({ kind: 'zero' }, () => 'counter is 0')
-    .with({ kind: 'positive' }, () => 'counter is above 0')
-    .with({ kind: 'below-limit' }, () => 'counter is below the limit')
-    .with({ kind: 'at-limit' }, () => 'counter is at the limit')
-    .exhaustive();
-}
-
-function hex(value: number): string {
-  return `0x${(value >>> 0).toString(16)}`;
 }
