@@ -20,14 +20,16 @@ export interface PacketReceiver {
   receive(packet: Packet): void;
 }
 
-/** Why a packet ended on its way. The last four are told by the HCA it came to. */
+/** Why a packet had no effect. The reasons after the destination GID are told by the HCA that it came to. */
 export type DropReason =
+  | 'the source GID table entry is empty'
   | 'lost by the link'
   | 'nobody owns the destination GID'
   | 'unknown queue pair'
   | 'queue pair does not take packets in its state'
   | 'not from the connected peer'
-  | 'wrong transport, partition key or queue key';
+  | 'wrong transport, partition key or queue key'
+  | 'no receive for it';
 
 /** Watches the wire. Packets are lent, as to a receiver. */
 export interface WireObserver {
@@ -104,9 +106,7 @@ export class Fabric {
       case 'none':
         return this.#schedule(packet, delay);
       case 'drop':
-        this.reportDrop(packet, 'lost by the link');
-        this.#pool.push(packet);
-        return;
+        return this.discard(packet, 'lost by the link');
       case 'duplicate': {
         const twin = this.newPacket();
         twin.copyFrom(packet);
@@ -119,6 +119,17 @@ export class Fabric {
           delay + this.#faults.distance(packet) * (config.latencyNs + REORDER_PACKETS * takes),
         );
     }
+  }
+
+  /** Takes back a packet that is not to be sent. */
+  recycle(packet: Packet): void {
+    this.#pool.push(packet);
+  }
+
+  /** Takes back a packet that could not leave, and tells the observers. */
+  discard(packet: Packet, why: DropReason): void {
+    this.reportDrop(packet, why);
+    this.recycle(packet);
   }
 
   /** Tells the observers that a packet had no effect. */

@@ -1,0 +1,27 @@
+/** The reference HCA: each function is a port of its own on the fabric, and shares nothing with the others. */
+import type { Fabric, Scheduler } from '../fabric/index.js';
+import type { DeviceAttributes, PortAttributes } from '../verbs/index.js';
+import { ReferenceFunction } from './function.js';
+import type { Hca } from './hca.js';
+
+/** Limits of every function. */
+export interface HcaLimits {
+  readonly attributes: DeviceAttributes;
+  readonly port: PortAttributes;
+}
+
+export class ReferenceHca implements Hca {
+  readonly #scheduler: Scheduler;
+  readonly #fabric: Fabric;
+  readonly #limits: HcaLimits;
+
+  constructor(scheduler: Scheduler, fabric: Fabric, limits: HcaLimits) {
+    this.#scheduler = scheduler;
+    this.#fabric = fabric;
+    this.#limits = limits;
+  }
+
+  openFunction(): ReferenceFunction {
+    return new ReferenceFunction(this.#scheduler, this.#fabric, this.#limits);
+  }
+}
