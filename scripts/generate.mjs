@@ -50,7 +50,7 @@ function documents() {
     { path: 'docs/abi.md', text: renderAbiDocument() },
     { path: 'spec/checks.json', text: renderChecks(checks) },
     { path: 'spec/coverage.md', text: renderCoverage(chapters, checks) },
-    ...machineDocuments(),
+    ...(renderMachineDocs?.() ?? []).map(({ path, text }) => ({ path: `docs/machines/${path}`, text })),
   ];
 }
 
@@ -64,12 +64,6 @@ function fill(path, text) {
     process.exitCode = 1;
   }
   return filled;
-}
-
-/** The machines' pictures: `renderMachineDocs` gives `{ path, text }` with paths below docs/machines. */
-function machineDocuments() {
-  const files = renderMachineDocs?.() ?? [];
-  return files.map(({ path, text }) => ({ path: join('docs/machines', path).split(sep).join('/'), text }));
 }
 
 /** A module of the build. */
