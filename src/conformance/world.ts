@@ -7,7 +7,7 @@ import type { ProfileName } from '../abi/index.js';
 import { Fabric, Scheduler, SeededChoices, firstChoice } from '../fabric/index.js';
 import type { Choices, WireObserver } from '../fabric/index.js';
 import { NativeVerbs, ReferenceHca } from '../reference/index.js';
-import type { HcaFunction } from '../reference/index.js';
+import type { ReferenceFunction } from '../reference/index.js';
 import { connectInProcess } from '../transports/in-process.js';
 import type { InProcessTransport } from '../transports/in-process.js';
 import type { Verbs } from '../verbs/index.js';
@@ -25,7 +25,7 @@ export interface Machine {
   readonly vm: number;
   readonly verbs: Verbs;
   readonly guest: SimulatedGuest;
-  readonly function: HcaFunction;
+  readonly function: ReferenceFunction;
   /** Address, as the device sees it, of an arena byte. */
   dmaAddress(at: number): number;
   /** Undefined on bare metal. */
@@ -105,10 +105,10 @@ export class World {
     this.check();
   }
 
-  /** Grows whenever an HCA gets anything done. */
+  /** Grows whenever an HCA gets a request done that waited. */
   #progress(): number {
     let sum = 0;
-    for (const hca of this.hcas) sum += hca.counters.completed;
+    for (const machine of this.machines) sum += machine.function.counters.completions;
     return sum;
   }
 }
@@ -136,7 +136,7 @@ export function bareMetalWorld(program: Program, options: WorldOptions): World {
     const hcaFunction = world.hcas[host].openFunction();
     world.machines.push({
       vm,
-      verbs: new NativeVerbs(hcaFunction, guest.flatMemory(), world.scheduler),
+      verbs: new NativeVerbs(hcaFunction, guest.flatMemory()),
       guest,
       function: hcaFunction,
       dmaAddress: at => ARENA_BASE + at,

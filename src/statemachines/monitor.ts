@@ -85,6 +85,14 @@ export class Monitor {
     if (key < this.#life.length) this.#life[key] = Life.closed;
   }
 
+  /** Forgets every instance and violation; coverage stays. For the next trace. */
+  reset(): void {
+    this.#life.fill(Life.closed);
+    this.#violations.length = 0;
+    this.consumed = 0;
+    this.unjudged = 0;
+  }
+
   isOpen(key: number): boolean {
     return this.#lifeOf(key) !== Life.closed;
   }
