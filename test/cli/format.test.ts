@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { sequenceChart } from '../../src/cli/format/chart.js';
+import { partiesOf, sequenceChart } from '../../src/cli/format/chart.js';
 import { findingText } from '../../src/cli/format/finding.js';
 import { machineText } from '../../src/cli/format/machine.js';
 import { progressLine } from '../../src/cli/format/progress.js';
@@ -189,6 +189,55 @@ describe('a sequence chart', () => {
     `);
   });
 
+  it('puts the parties of two machines in the order in which a message passes them', () => {
+    const parties = [
+      'hca 1',
+      'program 1',
+      'driver 0',
+      'device 1',
+      'hca 0',
+      'program 0',
+      'driver 1',
+      'device 0',
+    ];
+    const events = parties.map(name => ({ timeNs: 0, from: name, to: 'driver 0', text: name }));
+    expect(partiesOf(events)).toEqual([
+      'program 0',
+      'driver 0',
+      'device 0',
+      'hca 0',
+      'hca 1',
+      'device 1',
+      'driver 1',
+      'program 1',
+    ]);
+    expect(sequenceChart(events, 90).join('\n')).toMatchInlineSnapshot(`
+      "    time   pro0  dri0  dev0  hca0  hca1  dev1  dri1  pro1
+          0 ns     |     |<----------------|     |     |     |    hca 1
+          0 ns     |     |<----------------------------------|    program 1
+          0 ns     |     *     |     |     |     |     |     |    driver 0
+          0 ns     |     |<----------------------|     |     |    device 1
+          0 ns     |     |<----------|     |     |     |     |    hca 0
+          0 ns     |---->|     |     |     |     |     |     |    program 0
+          0 ns     |     |<----------------------------|     |    driver 1
+          0 ns     |     |<----|     |     |     |     |     |    device 0"
+    `);
+  });
+
+  it('breaks a long text and loses no word of it', () => {
+    const text = 'a completion of a request that was never posted by anybody at all';
+    const lines = sequenceChart([{ timeNs: 0, from: 'a', to: 'b', text }], 60);
+    expect(
+      lines
+        .slice(1)
+        .join(' ')
+        .replaceAll(/[|>*-]|0 ns/g, ' ')
+        .split(/\s+/)
+        .join(' ')
+        .trim(),
+    ).toBe(text);
+  });
+
   it('is never wider than the terminal', () => {
     for (const line of sequenceChart(tail, 50)) expect(line.length).toBeLessThanOrEqual(50);
   });
@@ -239,7 +288,8 @@ it('a finding tells what broke, by which requirement, and how to see it again', 
           0 ns      |------->|        |      postSend SEND 64 bytes
         900 ns      |        |------->|      notify sq2
        12.3 us      |        |        *      takes chain 4
-        5.0 ms      |<----------------|      completion of a request that was never…
+        5.0 ms      |<----------------|      completion of a request that was
+                    |        |        |        never posted
 
     saved as  findings/x-7.json
     replay    vrdma replay findings/x-7.json
@@ -385,8 +435,8 @@ it('a machine is shown with states, events, transitions and what is forbidden', 
       shut  Somebody shuts it
 
     transitions
-      SHUT  open  -> OPEN                                   [CTRL-01]
-      OPEN  shut  -> SHUT  if mask needs 0x1, may have 0x6  [CTRL-02]
+      SHUT  open  -> OPEN    [CTRL-01]
+      OPEN  shut  -> SHUT    [CTRL-02]
 
     forbidden
       OPEN  open  [CTRL-02]

@@ -145,7 +145,7 @@ async function judge(
     ...job,
     progress,
     elapsedMs: io.nowMs() - startMs,
-    programOf: programUnderWay(await kit.engine()),
+    programOf: outcome.kind === 'checked' ? () => undefined : programUnderWay(await kit.engine()),
   });
 }
 
@@ -177,7 +177,9 @@ function againCommand(job: CheckJob, options: CheckOptions): string {
   return [
     `vrdma check --seed ${job.seed}`,
     ...(job.runs === undefined ? [] : [`--runs ${job.runs}`]),
-    ...(job.timeMs === undefined || job.timeMs === DEFAULT_BUDGET_MS ? [] : [`--time ${job.timeMs}ms`]),
+    ...(job.timeMs === undefined || job.timeMs === DEFAULT_BUDGET_MS
+      ? []
+      : [`--time ${job.timeMs % 1000 === 0 ? `${job.timeMs / 1000}s` : `${job.timeMs}ms`}`]),
     ...(options.suite === undefined ? [] : [`--suite ${options.suite.join(',')}`]),
     ...implementationArguments(options),
   ].join(' ');

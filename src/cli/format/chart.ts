@@ -1,14 +1,16 @@
 /** A sequence chart for the terminal: one line an event, time on the left, a lane a party, what happened on the right. */
 import type { ChartEvent } from '../../conformance/report.js';
-import { virtualTime } from './text.js';
+import { virtualTime, wrap } from './text.js';
 
 const LANE_GAP = 9;
+const NARROW_GAP = 6;
 const TIME_WIDTH = 8;
+const TEXT_WIDTH_MIN = 24;
 
 /**
  * @param events oldest first
- * @param width characters of a line at most; longer texts are cut with `…`
- * @param lanes parties from left to right; without it, in the order in which they appear
+ * @param width characters of a line at most
+ * @param lanes parties from left to right
  */
 export function sequenceChart(
   events: readonly ChartEvent[],
@@ -16,22 +18,53 @@ export function sequenceChart(
   lanes: readonly string[] = partiesOf(events),
 ): string[] {
   if (events.length === 0) return [];
-  const gap = Math.max(LANE_GAP, ...lanes.map(lane => lane.length + 2));
   const times = events.map(event => virtualTime(event.timeNs));
   const timeWidth = Math.max(TIME_WIDTH, ...times.map(time => time.length));
-  const head = `${'time'.padStart(timeWidth)}  ${lanes.map(lane => centred(lane, gap)).join('')}`;
-  return [
-    head.trimEnd(),
-    ...events.map((event, at) => {
-      const drawn = arrow(lanes.indexOf(event.from), lanes.indexOf(event.to), lanes.length, gap);
-      return cut(`${times[at].padStart(timeWidth)}  ${drawn}  ${event.text}`.trimEnd(), width);
-    }),
-  ];
+  const { labels, gap } = laneLabels(lanes, width - timeWidth);
+  const margin = timeWidth + 2;
+  const idle = `${' '.repeat(margin)}${arrow(-1, -1, lanes.length, gap)}`;
+  const textWidth = Math.max(TEXT_WIDTH_MIN, width - idle.length - 4);
+  const head = `${'time'.padStart(timeWidth)}  ${labels.map(label => centred(label, gap)).join('')}`;
+  const lines = events.flatMap((event, at) => {
+    const drawn = arrow(lanes.indexOf(event.from), lanes.indexOf(event.to), lanes.length, gap);
+    const [first = '', ...rest] = wrap(event.text, textWidth);
+    return [
+      `${times[at].padStart(timeWidth)}  ${drawn}  ${first}`,
+      ...rest.map(text => `${idle}    ${text}`),
+    ];
+  });
+  return [head, ...lines].map(line => cut(line.trimEnd(), width));
 }
 
-/** The parties in the order of their first appearance. */
+const ROLES = ['program', 'driver', 'device', 'hca'];
+
+/**
+ * The parties of some events from left to right. Names such as `driver 0` are put in the order in which a request goes
+ * down and, with two machines, up again; other names come in the order of their first appearance.
+ */
 export function partiesOf(events: readonly ChartEvent[]): string[] {
-  return [...new Set(events.flatMap(event => [event.from, event.to]))];
+  const names = [...new Set(events.flatMap(event => [event.from, event.to]))];
+  const machines = new Set(names.map(machineOf));
+  const place = (name: string) => {
+    const role = ROLES.findIndex(known => name.startsWith(`${known} `));
+    if (role < 0) return Number.MAX_SAFE_INTEGER;
+    const machine = machineOf(name);
+    const down = machine === 0 || machines.size > 2;
+    return machine * ROLES.length + (down ? role : ROLES.length - 1 - role);
+  };
+  return names.toSorted((a, b) => place(a) - place(b));
+}
+
+function machineOf(name: string): number {
+  return Number(/ (\d+)$/.exec(name)?.[1] ?? 0);
+}
+
+/** Whole names while they leave half of the line to the texts; else `dri0` for `driver 0`. */
+function laneLabels(lanes: readonly string[], width: number): { labels: readonly string[]; gap: number } {
+  const gap = Math.max(LANE_GAP, ...lanes.map(lane => lane.length + 2));
+  if (lanes.length * gap <= width / 2) return { labels: lanes, gap };
+  const labels = lanes.map(lane => lane.replace(/^(\w{3})\w* (\d+)$/, '$1$2'));
+  return { labels, gap: Math.max(NARROW_GAP, ...labels.map(label => label.length + 1)) };
 }
 
 /** A row of lanes with an arrow between two of them, or a mark on one. */
