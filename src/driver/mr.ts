@@ -107,12 +107,12 @@ function created(
   { mrn, lkey, rkey }: { mrn: number; lkey: number; rkey: number },
 ): DriverMr {
   const { session, mrs, lkeys } = context;
-  const remoteKey = (access & REMOTE) === 0 ? 0 : lkey;
+  const remote = (access & REMOTE) !== 0;
   const fault =
     mrs.fault(mrn) ??
     (lkey === 0 ? 'local key 0' : undefined) ??
     (lkeys.has(lkey) ? `local key ${lkey} is given away while it is alive` : undefined) ??
-    (rkey === remoteKey ? undefined : `remote key ${rkey}, expected ${remoteKey}`);
+    (remote === (rkey !== 0) ? undefined : `remote key ${rkey} of a region with access ${access}`);
   if (fault !== undefined) throw session.fault(verb, fault);
   const mr = new DriverMr(pd, mrn, lkey, rkey);
   mrs.created(mrn, mr);
