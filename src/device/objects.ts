@@ -45,9 +45,9 @@ export class DeviceObjects {
     this.pds = new HandleTable(attributes.maxPd);
     this.regions = new HandleTable(attributes.maxMr);
     this.addressHandles = new HandleTable(attributes.maxAh);
-    this.#queuePairs = new Array<QueuePairBinding | undefined>(maxQps).fill(undefined);
-    this.#completionQueues = new Array<CompletionQueueBinding | undefined>(maxCqs).fill(undefined);
-    this.#workers = new Array<QueueWorker | undefined>(context.queueMap.count).fill(undefined);
+    this.#queuePairs = slots(maxQps);
+    this.#completionQueues = slots(maxCqs);
+    this.#workers = slots(context.queueMap.count);
     const maxSge = Math.max(attributes.maxSendSge, attributes.maxRecvSge);
     this.requestTools = {
       decoder: new RequestDecoder(maxSge),
@@ -121,4 +121,8 @@ export class DeviceObjects {
   close(): void {
     for (const worker of this.#workers) worker?.close();
   }
+}
+
+function slots<T>(count: number): (T | undefined)[] {
+  return Array.from({ length: count }, () => undefined);
 }
