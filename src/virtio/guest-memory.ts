@@ -105,8 +105,13 @@ export class GuestMemory {
 
   /** A window on [address, address+length), which must lie in one region; undefined when it does not. */
   window(address: number, length: number): MemoryWindow | undefined {
-    const window = new MemoryWindow();
+    const window = this.newWindow();
     return this.aim(window, address, length) ? window : undefined;
+  }
+
+  /** A window that points nowhere yet, for `aim`. */
+  newWindow(): MemoryWindow {
+    return new MemoryWindow();
   }
 
   /** Points an existing window at another place; allocates nothing. False, and the window as it was, when it does not lie in one region. */
@@ -182,6 +187,11 @@ export class MemoryWindow {
   point(region: Region, start: number): void {
     this.#region = region;
     this.#start = start;
+  }
+
+  /** Guest-physical address of offset 0. */
+  get address(): number {
+    return this.#region.address + this.#start;
   }
 
   /** Loads a 16-bit word, with acquire meaning. */

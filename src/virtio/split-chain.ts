@@ -2,8 +2,7 @@
  * A descriptor chain as the device half takes it: the descriptors are copied once, checked against guest memory and kept,
  * so that what a driver does to them afterwards changes nothing. Readable parts come first, then writable ones.
  */
-import { MemoryWindow } from './guest-memory.js';
-import type { GuestMemory } from './guest-memory.js';
+import type { GuestMemory, MemoryWindow } from './guest-memory.js';
 import type { DescriptorChain } from './queue.js';
 import { CHAIN_BYTES_MAX, Descriptor, DescriptorFlag } from './split-layout.js';
 
@@ -11,7 +10,7 @@ export class SplitDescriptorChain implements DescriptorChain {
   readonly #memory: GuestMemory;
   readonly #address: Float64Array;
   readonly #length: Uint32Array;
-  readonly #table = new MemoryWindow();
+  readonly #table: MemoryWindow;
   #head = 0;
   #readableParts = 0;
   #parts = 0;
@@ -24,6 +23,7 @@ export class SplitDescriptorChain implements DescriptorChain {
 
   constructor(memory: GuestMemory, size: number) {
     this.#memory = memory;
+    this.#table = memory.newWindow();
     this.#address = new Float64Array(size);
     this.#length = new Uint32Array(size);
   }
@@ -48,6 +48,7 @@ export class SplitDescriptorChain implements DescriptorChain {
     let entries = size;
     let at = head;
     for (let count = 0; ;) {
+      if (count === size) return `chain ${head}: longer than the queue, or a loop; size ${size}`;
       if (at >= entries) return `chain ${head}: next ${at} is out of range; ${entries} entries`;
       const offset = Descriptor.SIZE * at;
       const address = table.get64(offset + Descriptor.ADDR);
@@ -62,7 +63,7 @@ export class SplitDescriptorChain implements DescriptorChain {
         at = 0;
         continue;
       }
-      if (++count > size) return `chain ${head}: longer than the queue, or a loop; size ${size}`;
+      count++;
       const fault = this.#add(address, length, (flags & DescriptorFlag.WRITE) !== 0);
       if (fault !== undefined) return fault;
       if ((flags & DescriptorFlag.NEXT) === 0) return undefined;
