@@ -59,6 +59,11 @@ export function modifyQueuePair(qp: QueuePair, attributes: QpAttributes): void {
   if (attributes.qpState !== undefined) enterState(qp, attributes.qpState);
 }
 
+/** Queue pair numbers have 24 bits. */
+function qpnMask(qpn: number): number {
+  return qpn & 0xff_ffff;
+}
+
 const KNOWN_ACCESS = AccessFlag.LOCAL_WRITE | AccessFlag.REMOTE_READ | AccessFlag.REMOTE_WRITE;
 
 function faultOfValues(qp: QueuePair, attributes: QpAttributes): string | undefined {
@@ -72,7 +77,6 @@ function faultOfValues(qp: QueuePair, attributes: QpAttributes): string | undefi
     ['timeout', attributes.timeout, 0, 31],
     ['retry_cnt', attributes.retryCnt, 0, 7],
     ['rnr_retry', attributes.rnrRetry, 0, 7],
-    ['dest_qp_num', attributes.destQpNum, 0, 0xff_ffff],
     ['qkey', attributes.qkey, 0, 0xffff_ffff],
   ];
   for (const [name, value, least, most] of ranges) {
@@ -95,10 +99,10 @@ function setValues(qp: QueuePair, attributes: QpAttributes): void {
   values.retryCnt = attributes.retryCnt ?? values.retryCnt;
   values.rnrRetry = attributes.rnrRetry ?? values.rnrRetry;
   values.qkey = attributes.qkey ?? values.qkey;
-  values.destQpNum = attributes.destQpNum ?? values.destQpNum;
+  // Numbers of more than 24 bits are cut off, not refused [QP-38].
+  values.destQpNum = qpnMask(attributes.destQpNum ?? values.destQpNum);
   values.qpAccessFlags = attributes.qpAccessFlags ?? values.qpAccessFlags;
   if (attributes.ahAttr !== undefined) values.ahAttr = { ...attributes.ahAttr };
-  // More than 24 bits are cut off, not refused.
   if (attributes.rqPsn !== undefined) qp.responder.expectedPsn = psnMask(attributes.rqPsn);
   if (attributes.sqPsn !== undefined) qp.requester.setPsn(psnMask(attributes.sqPsn));
   if (attributes.retryCnt !== undefined || attributes.rnrRetry !== undefined) qp.requester.retriesChanged();

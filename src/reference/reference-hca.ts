@@ -1,6 +1,7 @@
 /** The reference HCA: each function is a port of its own on the fabric, and shares nothing with the others. */
 import type { Fabric, Scheduler } from '../fabric/index.js';
 import type { DeviceAttributes, PortAttributes } from '../verbs/index.js';
+import { Counters } from './counters.js';
 import { ReferenceFunction } from './function.js';
 import type { Hca } from './hca.js';
 
@@ -14,6 +15,7 @@ export class ReferenceHca implements Hca {
   readonly #scheduler: Scheduler;
   readonly #fabric: Fabric;
   readonly #limits: HcaLimits;
+  readonly #functions: ReferenceFunction[] = [];
 
   constructor(scheduler: Scheduler, fabric: Fabric, limits: HcaLimits) {
     this.#scheduler = scheduler;
@@ -22,6 +24,13 @@ export class ReferenceHca implements Hca {
   }
 
   openFunction(): ReferenceFunction {
-    return new ReferenceFunction(this.#scheduler, this.#fabric, this.#limits);
+    const opened = new ReferenceFunction(this.#scheduler, this.#fabric, this.#limits);
+    this.#functions.push(opened);
+    return opened;
+  }
+
+  /** What all functions did so far. */
+  get counters(): Counters {
+    return Counters.sum(this.#functions.map(fn => fn.counters));
   }
 }

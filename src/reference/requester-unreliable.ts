@@ -10,8 +10,6 @@ import { psnAdd } from './psn.js';
 import type { QueuePair, Requester } from './queue-pair.js';
 import { PACKET_BURST } from './retry.js';
 
-/** Q_Key of queue pair 1 (IBTA 3.5.3, 16.1.1: well known). */
-export const GSI_QKEY = 0x8001_0000;
 /** With this bit in the request's Q_Key the queue pair's own key is sent instead (IBTA 10.2.5). */
 const CONTROLLED_QKEY_BIT = 0x8000_0000;
 
@@ -90,8 +88,7 @@ export class UnreliableRequester implements Requester {
     const qp = this.#qp;
     const slot = qp.sendQueue.at(qp.sendQueue.head);
     if (qp.type === QpType.UC) return qp.sender.sendRequest(packet, qp.values.ahAttr, qp.values.destQpNum);
-    const ownKey = qp.type === QpType.GSI ? GSI_QKEY : qp.values.qkey;
-    packet.qkey = (slot.remoteQkey & CONTROLLED_QKEY_BIT) !== 0 ? ownKey : slot.remoteQkey;
+    packet.qkey = (slot.remoteQkey & CONTROLLED_QKEY_BIT) !== 0 ? qp.values.qkey : slot.remoteQkey;
     qp.sender.sendRequest(packet, slot.address, slot.remoteQpn);
   }
 }

@@ -3,12 +3,11 @@
  * route header, the message follows. A datagram that does not fit, or comes when no receive is posted, is dropped and the
  * receive stays.
  */
-import { QpType, WcOpcode, WcStatus } from '../abi/index.js';
+import { WcOpcode, WcStatus } from '../abi/index.js';
 import { operationOf, PacketOperation } from '../fabric/index.js';
 import type { Packet } from '../fabric/index.js';
 import { GRH_BYTES, writeGlobalRoute } from './global-route.js';
 import type { QueuePair, Responder } from './queue-pair.js';
-import { GSI_QKEY } from './requester-unreliable.js';
 
 export class UdResponder implements Responder {
   /** Datagrams are not in sequence; kept because every queue pair has the attribute. */
@@ -26,8 +25,7 @@ export class UdResponder implements Responder {
     const operation = operationOf(packet.opcode);
     const withImmediate = operation === PacketOperation.SEND_ONLY_IMM;
     if (operation !== PacketOperation.SEND_ONLY && !withImmediate) return;
-    const qkey = qp.type === QpType.GSI ? GSI_QKEY : qp.values.qkey;
-    if (packet.qkey !== qkey) {
+    if (packet.qkey !== qp.values.qkey) {
       context.counters.qkeyViolations++;
       return context.fabric.reportDrop(packet, 'wrong transport, partition key or queue key');
     }

@@ -5,8 +5,11 @@ export const PACKET_BURST = 16;
 
 /** Nanoseconds of the acknowledge time-out code 1..31: 4.096 us times 2^code. Code 0 means no time-out. */
 export function ackTimeoutNs(code: number): number {
-  return 4096 * 2 ** code;
+  return ackTimeouts[code];
 }
+
+/** Indexed by code; asked for with nearly every packet. */
+const ackTimeouts = Array.from({ length: 32 }, (_, code) => 4096 * 2 ** code);
 
 /** Units of 10 us of each receiver-not-ready timer code (IBTA table 45). Code 0 is the longest wait. */
 const rnrTimerUnits = [
