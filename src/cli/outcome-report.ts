@@ -47,12 +47,15 @@ function unanswered(ended: Unanswered, asked: Asked): CheckReport {
   if (ended.kind === 'crashed' && threwInKit(ended.stack))
     return inconclusive(asked, `a fault of the kit, not of the implementation: ${what}`);
   const law = match(ended.kind)
-    .with('hung', 'vanished', () => 'implementation-answers')
-    .with('crashed', () => 'implementation-does-not-throw')
+    .with('hung', 'vanished', () => 'an implementation answers')
+    .with('crashed', () => 'an implementation never crashes')
     .exhaustive();
   const program = asked.programOf(ended.run);
   const base = inconclusive(asked, what);
-  if (program === undefined) return { ...base, verdict: 'fail' };
+  if (program === undefined) {
+    const when = 'while no program could be named: before the first one, or while a failing one was shrunk';
+    return { ...base, verdict: 'fail', reason: `the implementation failed ${when}: ${what}` };
+  }
   const finding: Finding = {
     suite: asked.progress?.suite ?? asked.suites[0] ?? 'settled',
     law,

@@ -49,7 +49,7 @@ export function partiesOf(events: readonly ChartEvent[]): string[] {
     const role = ROLES.findIndex(known => name.startsWith(`${known} `));
     if (role < 0) return Number.MAX_SAFE_INTEGER;
     const machine = machineOf(name);
-    const down = machine === 0 || machines.size > 2;
+    const down = machine === Math.min(...machines) || machines.size > 2;
     return machine * ROLES.length + (down ? role : ROLES.length - 1 - role);
   };
   return names.toSorted((a, b) => place(a) - place(b));
