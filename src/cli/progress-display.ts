@@ -30,7 +30,7 @@ function redrawnLine(io: Io, colours: Colours): ProgressDisplay {
 }
 
 function occasionalLines(io: Io, colours: Colours): ProgressDisplay {
-  let nextMs = io.nowMs() + LINE_EVERY_MS;
+  let nextMs = 0;
   return {
     show(progress) {
       if (io.nowMs() < nextMs) return;
