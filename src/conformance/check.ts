@@ -6,6 +6,7 @@ import { programArbitrary } from './generate/program-arbitrary.js';
 import type { Implementation } from './implementation.js';
 import { judge } from './judge.js';
 import type { JudgeOptions } from './judge.js';
+import { MonitorBook } from './monitors/book.js';
 import type { LawBroken } from './observer.js';
 import type { Program } from './program.js';
 import type { CheckReport, Finding, Progress, SuiteName, SuiteReport } from './report.js';
@@ -62,6 +63,7 @@ interface Tally {
 class CheckRun {
   readonly #options: CheckOptions;
   readonly #coverage = new Coverage();
+  readonly #book = new MonitorBook();
   readonly #findings: Finding[] = [];
   readonly #tallies = new Map<SuiteName, Tally>();
   readonly #startedMs: number;
@@ -155,7 +157,9 @@ class CheckRun {
 
   #judgeOptions(coverage: Coverage | undefined): JudgeOptions {
     const { profile, driver, device } = this.#options;
-    return { profile, implementation: { driver, device }, coverage };
+    const implementation = driver === undefined && device === undefined ? undefined : { driver, device };
+    // A counterexample that shrinks must not add to what the programs covered.
+    return { profile, implementation, coverage, book: coverage === undefined ? undefined : this.#book };
   }
 
   async #explain(suite: SuiteName, program: Program, shrinks: number): Promise<Finding> {
@@ -166,6 +170,7 @@ class CheckRun {
     const { options } = { options: this.#options };
     const elapsedMs = options.nowMs() - this.#startedMs;
     const byTime = options.timeMs === undefined ? 0 : elapsedMs / options.timeMs;
+    const { covered, total } = this.#book.transitionCoverage();
     const byRuns = options.runs === undefined ? 0 : this.#total('programs') / options.runs;
     options.onProgress({
       suite,
@@ -173,10 +178,10 @@ class CheckRun {
       actions: this.#total('actions'),
       elapsedMs,
       done: Math.min(1, Math.max(byTime, byRuns)),
-      transitionsCovered: 0,
-      transitionsTotal: 0,
-      requirementsTouched: 0,
-      requirementsTotal: 0,
+      transitionsCovered: covered,
+      transitionsTotal: total,
+      requirementsTouched: this.#book.requirementsTouched().size,
+      requirementsTotal: this.#book.requirementsTotal(),
     });
   }
 
@@ -195,7 +200,7 @@ class CheckRun {
       interrupted: this.#interrupted,
       suites,
       findings: this.#findings,
-      coverage: this.#coverage.tables(),
+      coverage: [this.#book.table(), ...this.#coverage.tables()],
     };
   }
 }

@@ -6,7 +6,11 @@ import type { Implementation } from './implementation.js';
 import { ExactlyOnce } from './invariants/exactly-once.js';
 import { MemoryUntouched } from './invariants/memory.js';
 import { UseCounts } from './invariants/use-counts.js';
+import { smallLimits } from './limits.js';
 import type { Limits } from './limits.js';
+import { attach } from './monitors/attach.js';
+import { MonitorBook } from './monitors/book.js';
+import { VerbsMonitors } from './monitors/verbs-monitors.js';
 import { firstDifference } from './observation.js';
 import { LawBroken } from './observer.js';
 import type { RunObserver } from './observer.js';
@@ -14,7 +18,7 @@ import type { Program } from './program.js';
 import { Run } from './run.js';
 import type { TraceRecorder } from './trace.js';
 import { bareMetalWorld, paravirtualWorld } from './world.js';
-import type { World, WorldOptions } from './world.js';
+import type { World } from './world.js';
 
 export interface JudgeOptions {
   readonly profile: ProfileName;
@@ -22,6 +26,8 @@ export interface JudgeOptions {
   readonly limits?: Limits;
   readonly coverage?: Coverage;
   readonly recorder?: TraceRecorder;
+  /** Monitors to use, so that their coverage adds up over many programs; made anew when absent. */
+  readonly book?: MonitorBook;
 }
 
 /** What came of a program. `broken` is undefined when every law held. */
@@ -33,37 +39,46 @@ export interface Judgement {
 
 /** Throws only for a fault of the kit; whatever the implementation does is in the judgement. */
 export async function judge(program: Program, options: JudgeOptions): Promise<Judgement> {
-  let calls = 0;
+  const book = options.book ?? new MonitorBook();
+  const limits = options.limits ?? smallLimits;
+  const { profile, implementation, recorder } = options;
+  book.begin();
   let run: Run | undefined;
   let world: World | undefined;
   try {
-    world = await paravirtualWorld(program, worldOptions(options));
+    const foreign = implementation?.driver !== undefined || implementation?.device !== undefined;
+    const observers = attach({ profile, limits, book, rings: !foreign, recorder });
+    world = await paravirtualWorld(program, { profile, limits, implementation, observers });
     const paravirtual = world;
-    options.recorder?.useClock(() => paravirtual.scheduler.nowNs);
-    run = new Run(program, world, observers(program, world, options));
+    recorder?.useClock(() => paravirtual.scheduler.nowNs);
+    run = new Run(
+      program,
+      world,
+      judges(program, world, options, new VerbsMonitors(program, book, limits.port.gidTableLength)),
+    );
     await run.execute();
-    calls += run.calls;
+    const broken = book.finish();
+    if (broken !== undefined) throw broken;
   } catch (error) {
-    return { broken: asLaw(error), calls: calls + (run?.calls ?? 0) };
+    // A machine that was violated tells more than what came of it.
+    return { broken: book.broken ?? asLaw(error), calls: run?.calls ?? 0 };
   }
-  if (program.mode === 'racing') return { broken: undefined, calls };
-  const bareWorld = bareMetalWorld(program, { profile: options.profile, limits: options.limits });
+  if (program.mode === 'racing') return { broken: undefined, calls: run.calls };
+  const bareWorld = bareMetalWorld(program, { profile, limits });
   const bare = new Run(program, bareWorld, []);
   await bare.execute();
-  calls += bare.calls;
-  return { broken: compare(run, world, bare, bareWorld), calls };
+  return { broken: compare(run, world, bare, bareWorld), calls: run.calls + bare.calls };
 }
 
-function worldOptions(options: JudgeOptions): WorldOptions {
-  const { profile, limits, implementation, recorder } = options;
-  return { profile, limits, implementation, observers: recorder?.worldObservers };
-}
-
-function observers(program: Program, world: World, options: JudgeOptions): RunObserver[] {
-  const list: RunObserver[] = [];
+function judges(program: Program, world: World, options: JudgeOptions, monitors: RunObserver): RunObserver[] {
+  const list: RunObserver[] = [
+    new ExactlyOnce(),
+    new UseCounts(),
+    monitors,
+    new MemoryUntouched(program, world),
+  ];
   // The recorder comes first, so that a trace holds the event that breaks a law.
-  if (options.recorder !== undefined) list.push(options.recorder);
-  list.push(new ExactlyOnce(), new UseCounts(), new MemoryUntouched(program, world));
+  if (options.recorder !== undefined) list.unshift(options.recorder);
   if (options.coverage !== undefined) {
     options.coverage.begin();
     list.unshift(options.coverage);

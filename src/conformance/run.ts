@@ -2,7 +2,7 @@
  * Runs one verbs program on one world and tells the judges what happened. The same code drives the para-virtual stack, the
  * bare-metal HCA and anybody else's implementation: it knows only `Verbs`.
  */
-import { QpAttrMask, QpState, QpType, SendFlag, WrOpcode, qpStates } from '../abi/index.js';
+import { QpState, QpType, SendFlag, WrOpcode, qpStates } from '../abi/index.js';
 import { VerbsError, emptyCompletion } from '../verbs/index.js';
 import type {
   AddressHandle,
@@ -17,6 +17,7 @@ import type {
   Verbs,
   WorkCompletion,
 } from '../verbs/index.js';
+import { qpAttrMaskOf } from './attributes.js';
 import { LawBroken } from './observer.js';
 import type { RequestSpec, RunObserver } from './observer.js';
 import { gidOf, patternByte } from './patterns.js';
@@ -66,6 +67,8 @@ export class Run {
   readonly #completions: WorkCompletion[] = [];
   readonly #counts = { pd: 0, cq: 0, mr: 0, qp: 0, ah: 0, wr: 0 };
   readonly #cqs: CqRecord[] = [];
+  /** Completion queues whose sleepers wake at the end of the action. */
+  readonly #woken = new Set<CqRecord>();
   #pending = 0;
   /** Verbs calls made, posts counted one by one. */
   calls = 0;
@@ -94,6 +97,7 @@ export class Run {
       this.observation.action = index;
       this.#issue(index, actions[index]);
       await this.#settle();
+      this.#wake();
     }
   }
 
@@ -527,7 +531,8 @@ export class Run {
   #modifyQp(index: number, action: ActionOf<'modifyQp'>, verbs: Verbs): void {
     const qp = this.#find(action.vm, action.qp, 'qp');
     if (qp === undefined) return this.#skip(index, action);
-    const [attributes, mask] = this.#attributes(action.set, qp);
+    const attributes = this.#attributes(action.set, qp);
+    const mask = qpAttrMaskOf(attributes);
     const to = attributes.qpState ?? qp.state;
     for (const observer of this.#observers) observer.modifyStarted(qp, to, mask);
     this.#control(
@@ -558,36 +563,28 @@ export class Run {
     qp.recvFailed = false;
   }
 
-  #attributes(set: AttributesSpec, qp: QpRecord): [QpAttributes, number] {
-    const attributes: { -readonly [K in keyof QpAttributes]: QpAttributes[K] } = {};
-    let mask = 0;
-    const put = <K extends keyof QpAttributes>(
-      name: K,
-      value: QpAttributes[K] | undefined,
-      bit: number,
-    ): void => {
-      if (value === undefined) return;
-      attributes[name] = value;
-      mask |= bit;
+  #attributes(set: AttributesSpec, qp: QpRecord): QpAttributes {
+    const all: QpAttributes = {
+      qpState: set.state && QpState[set.state],
+      curQpState: set.curState && QpState[set.curState],
+      qpAccessFlags: set.access,
+      qkey: set.qkey,
+      ahAttr: set.to && route(set.to),
+      pathMtu: set.pathMtu,
+      timeout: set.timeout,
+      retryCnt: set.retryCnt,
+      rnrRetry: set.rnrRetry,
+      rqPsn: set.rqPsn,
+      maxRdAtomic: set.maxRdAtomic,
+      minRnrTimer: set.minRnrTimer,
+      sqPsn: set.sqPsn,
+      maxDestRdAtomic: set.maxDestRdAtomic,
+      cap: set.cap && qp.handle.cap,
+      destQpNum: set.dest === undefined ? undefined : this.#qpNumber(set.dest),
+      rateLimit: set.rateLimit,
     };
-    put('qpState', set.state && QpState[set.state], QpAttrMask.STATE);
-    put('curQpState', set.curState && QpState[set.curState], QpAttrMask.CUR_STATE);
-    put('qpAccessFlags', set.access, QpAttrMask.ACCESS_FLAGS);
-    put('qkey', set.qkey, QpAttrMask.QKEY);
-    put('ahAttr', set.to && route(set.to), QpAttrMask.AV);
-    put('pathMtu', set.pathMtu, QpAttrMask.PATH_MTU);
-    put('timeout', set.timeout, QpAttrMask.TIMEOUT);
-    put('retryCnt', set.retryCnt, QpAttrMask.RETRY_CNT);
-    put('rnrRetry', set.rnrRetry, QpAttrMask.RNR_RETRY);
-    put('rqPsn', set.rqPsn, QpAttrMask.RQ_PSN);
-    put('maxRdAtomic', set.maxRdAtomic, QpAttrMask.MAX_QP_RD_ATOMIC);
-    put('minRnrTimer', set.minRnrTimer, QpAttrMask.MIN_RNR_TIMER);
-    put('sqPsn', set.sqPsn, QpAttrMask.SQ_PSN);
-    put('maxDestRdAtomic', set.maxDestRdAtomic, QpAttrMask.MAX_DEST_RD_ATOMIC);
-    put('cap', set.cap && qp.handle.cap, QpAttrMask.CAP);
-    put('destQpNum', set.dest === undefined ? undefined : this.#qpNumber(set.dest), QpAttrMask.DEST_QPN);
-    put('rateLimit', set.rateLimit, QpAttrMask.RATE_LIMIT);
-    return [attributes, mask];
+    // Presence is what puts an attribute in the mask, so what is undefined must be absent.
+    return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
   }
 
   #qpNumber(dest: { vm: number; qp: string } | number): number {
@@ -826,7 +823,14 @@ export class Run {
     for (const observer of this.#observers) observer.event(cq);
     if (cq.sleeper === 'no') return;
     cq.sleeper = 'no';
-    if (cq.alive) this.#poll(cq, 64);
+    // When a wake-up comes within an action is a matter of time, which a comparison leaves out: settled programs wake at its end.
+    if (this.#program.mode === 'settled') this.#woken.add(cq);
+    else if (cq.alive) this.#poll(cq, 64);
+  }
+
+  #wake(): void {
+    for (const cq of this.#woken) if (cq.alive) this.#poll(cq, 64);
+    this.#woken.clear();
   }
 
   // ---------------------------------------------------------------- memory
@@ -861,8 +865,14 @@ function endless(steps: number): LawBroken {
 /** The errno of a refusal; anything that is not a VerbsError is a crash of the implementation. */
 function errnoOf(error: unknown, verb: string): string {
   if (error instanceof LawBroken) throw error;
-  if (error instanceof VerbsError) return error.errno;
-  const errno = (error as { errno?: unknown } | undefined)?.errno;
+  const errno = error instanceof VerbsError ? error.errno : (error as { errno?: unknown } | undefined)?.errno;
+  if (errno === 'EIO') {
+    throw new LawBroken(
+      'driver and device get along',
+      ['HOST-01'],
+      `${verb}: the driver gave the device up: ${String(error)}`,
+    );
+  }
   if (typeof errno === 'string') return errno;
   throw new LawBroken('an implementation never crashes', ['HOST-01'], `${verb} threw ${String(error)}`);
 }

@@ -7,7 +7,7 @@ import type { ProfileName } from '../abi/index.js';
 import { Fabric, Scheduler, SeededChoices, firstChoice } from '../fabric/index.js';
 import type { Choices, WireObserver } from '../fabric/index.js';
 import { NativeVerbs, ReferenceHca } from '../reference/index.js';
-import type { ReferenceFunction } from '../reference/index.js';
+import type { HcaFunction, ReferenceFunction } from '../reference/index.js';
 import { connectInProcess } from '../transports/in-process.js';
 import type { InProcessTransport } from '../transports/in-process.js';
 import type { Verbs } from '../verbs/index.js';
@@ -37,7 +37,14 @@ export interface Machine {
 export interface WorldObservers {
   readonly wire?: WireObserver;
   ring?(vm: number): RingObserver;
+  /** The device's side of the control queue. */
   control?(vm: number): ControlObserver;
+  /** The driver's side of it. */
+  driverControl?(vm: number): ControlObserver;
+  /** Puts a watcher between a device and its HCA function. */
+  function?(vm: number, inner: HcaFunction): HcaFunction;
+  /** An available-buffer notification went out. */
+  notified?(vm: number, queue: number): void;
 }
 
 export interface WorldOptions {
@@ -164,7 +171,7 @@ export async function paravirtualWorld(program: Program, options: WorldOptions):
     const device = createDevice({
       profile,
       memory: guest.memory,
-      function: hcaFunction,
+      function: observers?.function?.(vm, hcaFunction) ?? hcaFunction,
       scheduler: world.scheduler,
       limits: limits.device,
       ringFeatures,
@@ -172,7 +179,7 @@ export async function paravirtualWorld(program: Program, options: WorldOptions):
       ringObserver: ring,
       controlObserver: control,
     });
-    const transport = connectInProcess(device);
+    const transport = connectInProcess(device, queue => observers?.notified?.(vm, queue));
     const starting = Promise.resolve(
       createDriver({
         profile,
@@ -181,7 +188,7 @@ export async function paravirtualWorld(program: Program, options: WorldOptions):
         memory: guest.memory,
         ringFeatures,
         ringObserver: ring,
-        controlObserver: undefined,
+        controlObserver: observers?.driverControl?.(vm),
       }),
     );
     const verbs = await pumpUntilSettled(world, starting);

@@ -68,10 +68,10 @@ export class CompletionQueue implements HcaCq {
     entry.wcFlags = wcFlags;
     this.#count++;
     this.#counters.completions++;
-    const raise =
-      this.#armed === 'any' || (this.#armed === 'solicited' && (solicited || status !== WcStatus.SUCCESS));
+    const counts = solicited || status !== WcStatus.SUCCESS;
+    const raise = this.#armed === 'any' || (this.#armed === 'solicited' && counts);
     if (raise) this.#armed = 'no';
-    this.#owner.completionAdded(this);
+    this.#owner.completionAdded(this, entry, counts);
     if (raise) this.#owner.eventRaised(this);
   }
 

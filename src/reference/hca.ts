@@ -61,8 +61,11 @@ export interface HcaMrInit {
 
 /** Told by a completion queue, so that its owner can move completions on. */
 export interface HcaCqOwner {
-  /** A completion was added. Called in the step that adds it. */
-  completionAdded(cq: HcaCq): void;
+  /**
+   * A completion was added. Called in the step that adds it; the entry is lent. `solicited`: it counts as solicited, by its
+   * message or by its error.
+   */
+  completionAdded(cq: HcaCq, completion: Readonly<WorkCompletion>, solicited: boolean): void;
   /** The armed queue had a matching completion; it is disarmed now. */
   eventRaised(cq: HcaCq): void;
   /**

@@ -10,9 +10,12 @@ import type {
   VirtioTransport,
 } from '../virtio/index.js';
 
-/** Joins a device to a driver. The device's `attach` is called here, once. */
-export function connectInProcess(device: VirtioDevice): InProcessTransport {
-  return new InProcessTransport(device);
+/**
+ * Joins a device to a driver. The device's `attach` is called here, once. `watch` is told of each available-buffer
+ * notification before the device is.
+ */
+export function connectInProcess(device: VirtioDevice, watch?: (queue: number) => void): InProcessTransport {
+  return new InProcessTransport(device, watch);
 }
 
 export class InProcessTransport implements VirtioTransport {
@@ -29,10 +32,12 @@ export class InProcessTransport implements VirtioTransport {
   /** Status, feature, configuration and queue register accesses: exits on the control path. */
   registerAccesses = 0;
   readonly #device: VirtioDevice;
+  readonly #watch: ((queue: number) => void) | undefined;
   #handler: InterruptHandler | undefined;
 
-  constructor(device: VirtioDevice) {
+  constructor(device: VirtioDevice, watch?: (queue: number) => void) {
     this.#device = device;
+    this.#watch = watch;
     this.deviceId = device.deviceId;
     this.queueCount = device.queueCount;
     this.notificationsByQueue = new Uint32Array(device.queueCount);
@@ -53,6 +58,7 @@ export class InProcessTransport implements VirtioTransport {
   notify(index: number): void {
     this.notifications++;
     this.notificationsByQueue[index]++;
+    this.#watch?.(index);
     this.#device.notified(index);
   }
 

@@ -74,6 +74,11 @@ export class MonitorBook {
     return touched;
   }
 
+  /** Requirements that transitions of the machines carry. */
+  requirementsTotal(): number {
+    return new Set(machines.flatMap(machine => machine.transitions.map(each => each.requirement))).size;
+  }
+
   /** How often each transition was taken, by machine. */
   table(): CoverageTable {
     const counts: Record<string, number> = {};

@@ -127,9 +127,11 @@ export class RingMonitors implements RingObserver {
   }
 
   asleep(queue: number, side: 'driver' | 'device'): void {
-    if (side === 'device') this.#toDevice.event(this.#firstQueue + queue, notify.SLEEP);
-    else if (!this.#options.isCompletionQueue(queue))
-      this.#toDriver.event(this.#firstQueue + queue, notify.SLEEP);
+    if (side === 'driver' && this.#options.isCompletionQueue(queue)) return;
+    const monitor = side === 'device' ? this.#toDevice : this.#toDriver;
+    // Whoever goes to sleep was awake: a side may wake by itself, for reasons of its own.
+    monitor.event(this.#firstQueue + queue, notify.WAKE);
+    monitor.event(this.#firstQueue + queue, notify.SLEEP);
   }
 }
 

@@ -1,10 +1,10 @@
 /**
- * Holds what a program sees of its verbs against the machines of queue pair, protection domain, memory region, address
- * handle and GID entry. A command takes effect at some time between call and answer, so a modify is begun and committed.
+ * Holds what a program sees of its verbs against the machines of protection domain, completion queue use, memory region,
+ * address handle and GID entry. Queue pairs and requests are judged at the HCA, where events have their true order.
  */
-import { QpAttrMask, QpType, WcStatus, qpStates } from '../../abi/index.js';
+import { WcStatus } from '../../abi/index.js';
 import type { WorkCompletion } from '../../verbs/index.js';
-import type { CompiledMachine, Monitor } from '../../statemachines/index.js';
+import type { CompiledMachine } from '../../statemachines/index.js';
 import { RunObserver } from '../observer.js';
 import type { RequestSpec } from '../observer.js';
 import type { Action, Program } from '../program.js';
@@ -24,11 +24,6 @@ function ids<const N extends string>(machine: CompiledMachine, names: readonly N
   return Object.fromEntries(names.map(name => [name, machine.eventId(name)])) as Record<N, number>;
 }
 
-export function qpMachineName(type: number): 'QP.RC' | 'QP.UC' | 'QP.UD' {
-  if (type === QpType.RC) return 'QP.RC';
-  return type === QpType.UC ? 'QP.UC' : 'QP.UD';
-}
-
 export class VerbsMonitors extends RunObserver {
   readonly #book: MonitorBook;
   readonly #settled: boolean;
@@ -36,8 +31,6 @@ export class VerbsMonitors extends RunObserver {
   /** Regions that each request names, and whether they were live when it was posted. */
   readonly #regions = new Map<WrRecord, readonly { readonly mr: MrRecord; readonly live: boolean }[]>();
   readonly #mrs = new Map<string, MrRecord>();
-  /** Queue pairs with a modify in flight; a second one ends the judgement of that queue pair. */
-  readonly #modifying = new Set<QpRecord>();
 
   constructor(program: Program, book: MonitorBook, gidTableLength: number) {
     super();
@@ -48,10 +41,6 @@ export class VerbsMonitors extends RunObserver {
     for (let vm = 0; vm < program.hosts.length; vm++) {
       for (let index = 0; index < gidTableLength; index++) monitor.open(vm * GID_ENTRIES + index);
     }
-  }
-
-  #qp(qp: QpRecord): Monitor {
-    return this.#book.get(qpMachineName(qp.type));
   }
 
   override created(object: ObjectRecord): void {
@@ -70,7 +59,6 @@ export class VerbsMonitors extends RunObserver {
         this.#book.get('AH').open(object.id);
         break;
       case 'qp':
-        this.#qp(object).open(object.id);
         this.#book.get('CQ_USE').event(object.sendCq.id, pd.USER_CREATED);
         this.#book.get('CQ_USE').event(object.recvCq.id, pd.USER_CREATED);
         break;
@@ -93,8 +81,6 @@ export class VerbsMonitors extends RunObserver {
         this.#book.get('AH').event(object.id, ahEvents.DESTROY);
         break;
       case 'qp':
-        if (this.#modifying.has(object)) this.#qp(object).drop(object.id);
-        else this.#qpEvent(object, 'DESTROY');
         this.#book.get('CQ_USE').event(object.sendCq.id, pd.USER_DESTROYED);
         this.#book.get('CQ_USE').event(object.recvCq.id, pd.USER_DESTROYED);
         break;
@@ -109,42 +95,13 @@ export class VerbsMonitors extends RunObserver {
     else if (object.kind === 'cq') this.#book.get('CQ_USE').event(object.id, pd.DESTROY_REFUSED);
   }
 
-  override modifyStarted(qp: QpRecord, to: number, mask: number): void {
-    const monitor = this.#qp(qp);
-    if (!monitor.isOpen(qp.id)) return;
-    if (this.#modifying.has(qp)) return monitor.drop(qp.id);
-    this.#modifying.add(qp);
-    const name =
-      (mask & QpAttrMask.STATE) === 0 ? 'MODIFY_ATTRIBUTES' : `MODIFY_TO_${qpStates.nameOf(to) ?? '?'}`;
-    monitor.begin(qp.id, monitor.machine.eventId(name), mask);
-  }
-
   override modified(qp: QpRecord): void {
-    if (!this.#modifying.delete(qp) || !this.#qp(qp).isOpen(qp.id)) return;
-    this.#qp(qp).commit(qp.id);
     const named = qp.attributes.ahAttr;
     if (named !== undefined && this.#settled) this.#nameGid(qp.vm, named.sgidIndex);
   }
 
-  override modifyRefused(qp: QpRecord, _to: number, mask: number): void {
-    if (!this.#modifying.delete(qp) || !this.#qp(qp).isOpen(qp.id) || !qp.alive) return;
-    // With other attributes in it, a modify may be refused for their values.
-    this.#qp(qp).abort(qp.id, mask === QpAttrMask.STATE && !qp.destroying);
-  }
-
-  override queried(qp: QpRecord, state: number): void {
-    if (!qp.alive || qp.destroying) return;
-    this.#qpEvent(qp, `OBSERVED_${qpStates.nameOf(state) ?? '?'}`);
-  }
-
-  #qpEvent(qp: QpRecord, name: string): void {
-    const monitor = this.#qp(qp);
-    if (monitor.isOpen(qp.id)) monitor.event(qp.id, monitor.machine.eventId(name));
-  }
-
   override posted(request: WrRecord, spec: RequestSpec): void {
     const { qp } = request;
-    if (!qp.destroying) this.#qpEvent(qp, request.send ? 'POST_SEND' : 'POST_RECV');
     const regions = [];
     for (const sge of spec.sges) {
       if (typeof sge.mr !== 'string' || sge.length === 0) continue;

@@ -34,25 +34,29 @@ export class Script implements Sheet {
 
   /**
    * Two endpoints, each with GID, PD, two completion queues, one region over the whole arena and a queue pair, connected
-   * and in RTS. On one machine if there is just one.
+   * and in RTS; on one machine if there is just one.
    */
   pair(type: EndpointType, options: EndpointOptions = {}, other = options): Pair {
-    return this.#connect(type, options, other, []);
+    return this.pairOn(this.guests[0], this.guests[1] ?? this.guests[0], type, options, other);
+  }
+
+  /** The same on two machines that are named. */
+  pairOn(
+    here: Guest,
+    there: Guest,
+    type: EndpointType,
+    options: EndpointOptions = {},
+    other = options,
+  ): Pair {
+    return connect(new Endpoint(here, type, options), new Endpoint(there, type, other));
   }
 
   /** Two more endpoints on the protection domains, completion queues and regions of others. */
-  pairBeside(type: EndpointType, pair: Pair, options: EndpointOptions = {}): Pair {
-    return this.#connect(type, options, options, pair);
-  }
-
-  #connect(type: EndpointType, options: EndpointOptions, other: EndpointOptions, beside: Pair | []): Pair {
-    const near = new Endpoint(this.guests[0], type, options, beside[0]);
-    const far = new Endpoint(this.guests[1] ?? this.guests[0], type, other, beside[1]);
-    near.peer = far;
-    far.peer = near;
-    near.raise(options.upTo);
-    far.raise(other.upTo);
-    return [near, far];
+  pairBeside(type: EndpointType, [near, far]: Pair, options: EndpointOptions = {}): Pair {
+    return connect(
+      new Endpoint(near.guest, type, options, near),
+      new Endpoint(far.guest, type, options, far),
+    );
   }
 
   program(name: string, doc: string): Program {
@@ -73,4 +77,12 @@ export class Script implements Sheet {
       actions: this.actions,
     };
   }
+}
+
+function connect(near: Endpoint, far: Endpoint): Pair {
+  near.peer = far;
+  far.peer = near;
+  near.raise();
+  far.raise();
+  return [near, far];
 }

@@ -138,7 +138,7 @@ export class Endpoint {
   }
 
   /** Takes the queue pair from RESET, or from `from`, up to a state. */
-  raise(to: Stage = 'RTS', from: Stage = 'RESET'): void {
+  raise(to: Stage = this.#options.upTo ?? 'RTS', from: Stage = 'RESET'): void {
     for (const stage of stages.slice(stages.indexOf(from) + 1, stages.indexOf(to) + 1)) {
       this.modify(this.step(stage));
     }

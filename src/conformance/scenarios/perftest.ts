@@ -1,5 +1,6 @@
 /** The traffic of perftest, a tool for measuring RDMA: its depths, its signaling, its flow rules, fewer rounds. */
 import { AccessFlag } from '../../abi/index.js';
+import { patternByte } from '../patterns.js';
 import type { Script } from './builder.js';
 import type { Endpoint, EndpointOptions, EndpointType } from './endpoint.js';
 import { scenario } from './scenario.js';
@@ -363,11 +364,8 @@ const sizes: readonly Scenario[] = [
       near.send({ bytes: 8 * MEGABYTE });
       near.sent();
       far.received(8 * MEGABYTE);
-      far.guest.holds(
-        8 * MEGABYTE - 4096,
-        4096,
-        (3 + 7 * (8 * MEGABYTE - 4096) + (8 * MEGABYTE - 4096) / 256) & 0xff,
-      );
+      const tail = 8 * MEGABYTE - 4096;
+      far.guest.holds(tail, 4096, patternByte(3, tail));
     },
   ),
 ];

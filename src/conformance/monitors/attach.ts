@@ -1,0 +1,106 @@
+/** Puts the monitors, and a trace recorder if there is one, where a world and a run can be watched. */
+import { profiles } from '../../abi/index.js';
+import type { ProfileName } from '../../abi/index.js';
+import type { ControlObserver, RingObserver } from '../../virtio/index.js';
+import type { Limits } from '../limits.js';
+import type { TraceRecorder } from '../trace.js';
+import type { WorldObservers } from '../world.js';
+import type { HcaFunction } from '../../reference/index.js';
+import type { MonitorBook } from './book.js';
+import { InstanceNumbers, WatchedFunction } from './hca-monitors.js';
+import { CommandMonitors, RingMonitors } from './ring-monitors.js';
+
+export interface AttachOptions {
+  readonly profile: ProfileName;
+  readonly limits: Limits;
+  readonly book: MonitorBook;
+  /** Driver and device both report their rings, so that the machines of the rings can judge. */
+  readonly rings: boolean;
+  readonly recorder: TraceRecorder | undefined;
+}
+
+/** Watchers for a para-virtual world. */
+export function attach(options: AttachOptions): WorldObservers {
+  const { book, recorder } = options;
+  const numbers = new InstanceNumbers();
+  const watch = (_vm: number, inner: HcaFunction): HcaFunction => new WatchedFunction(inner, book, numbers);
+  if (!options.rings) return { ...recorder?.worldObservers, function: watch };
+  const { maxQps, maxCqs, queueSizeMax } = options.limits.device;
+  const map = profiles[options.profile].queues(maxQps, maxCqs);
+  const firstCq = map.cq(0);
+  const rings = new Map<number, RingMonitors>();
+  const commands = new Map<number, CommandMonitors>();
+  const commandsOf = (vm: number): CommandMonitors => {
+    let found = commands.get(vm);
+    if (found === undefined) commands.set(vm, (found = new CommandMonitors(book, vm)));
+    return found;
+  };
+  return {
+    wire: recorder?.worldObservers.wire,
+    function: watch,
+    ring: vm => {
+      const monitors = new RingMonitors(book, {
+        vm,
+        queueCount: map.count,
+        queueSizeMax,
+        isCompletionQueue: queue => queue >= firstCq && queue < firstCq + maxCqs,
+      });
+      rings.set(vm, monitors);
+      const recording = recorder?.worldObservers.ring?.(vm);
+      return recording === undefined ? monitors : bothRings(recording, monitors);
+    },
+    control: vm => {
+      const recording = recorder?.worldObservers.control?.(vm);
+      const { device } = commandsOf(vm);
+      return recording === undefined ? device : bothControls(recording, device);
+    },
+    driverControl: vm => commandsOf(vm).driver,
+    notified: (vm, queue) => rings.get(vm)?.notified(queue),
+  };
+}
+
+function bothControls(first: ControlObserver, second: ControlObserver): ControlObserver {
+  return {
+    command: (id, command) => {
+      first.command(id, command);
+      second.command(id, command);
+    },
+    answer: (id, command, ack) => {
+      first.answer(id, command, ack);
+      second.answer(id, command, ack);
+    },
+  };
+}
+
+function bothRings(first: RingObserver, second: RingObserver): RingObserver {
+  return {
+    available: (queue, head, readable, writable) => {
+      first.available(queue, head, readable, writable);
+      second.available(queue, head, readable, writable);
+    },
+    published: (queue, availIdx, notify) => {
+      first.published(queue, availIdx, notify);
+      second.published(queue, availIdx, notify);
+    },
+    taken: (queue, head) => {
+      first.taken(queue, head);
+      second.taken(queue, head);
+    },
+    used: (queue, head, written) => {
+      first.used(queue, head, written);
+      second.used(queue, head, written);
+    },
+    interrupt: (queue, usedIdx, sent) => {
+      first.interrupt(queue, usedIdx, sent);
+      second.interrupt(queue, usedIdx, sent);
+    },
+    consumed: (queue, head, written) => {
+      first.consumed(queue, head, written);
+      second.consumed(queue, head, written);
+    },
+    asleep: (queue, side) => {
+      first.asleep(queue, side);
+      second.asleep(queue, side);
+    },
+  };
+}

@@ -1,0 +1,593 @@
+/** The states of queue pairs: the way up step by step, what each state takes and refuses, draining, errors and starting again. */
+import type { AttributesSpec } from '../program.js';
+import type { EndpointType } from './endpoint.js';
+import { ALL_ACCESS, IN } from './guest.js';
+import { scenario } from './scenario.js';
+import type { Scenario } from './scenario.js';
+
+const testQp = { source: 'rdma-core tests/test_qp.py' };
+const manual = { source: 'libibverbs man ibv_modify_qp' };
+const steps = ['INIT', 'RTR', 'RTS'] as const;
+const after = { RESET: 'INIT', INIT: 'RTR', RTR: 'RTS' } as const;
+const before = { INIT: 'RESET', RTR: 'INIT', RTS: 'RTR' } as const;
+
+function lower(type: EndpointType): string {
+  return type.toLowerCase();
+}
+
+const wayUp: readonly Scenario[] = (['RC', 'UC', 'UD', 'GSI'] as const).flatMap(type => [
+  scenario(
+    `qp/modify/${lower(type)}-way-up`,
+    `${type}: RESET, INIT, RTR, RTS, and back to RESET; the state shown is the one that was set.`,
+    { ...testQp, requirements: ['QP-23', 'QP-32', 'QP-33', 'QP-44'] },
+    script => {
+      const [near] = script.pair(type, { upTo: 'RESET' });
+      for (let time = 0; time < 2; time++) {
+        for (const to of steps) {
+          near.modify(near.step(to));
+          near.is(to);
+        }
+        near.modify({ state: 'RESET' });
+        near.is('RESET');
+      }
+    },
+  ),
+  scenario(
+    `qp/modify/${lower(type)}-missing-attributes`,
+    `${type}: each step up is refused when any one of its required attributes is missing, and the state stays.`,
+    { ...manual, requirements: ['QP-25', 'QP-30'] },
+    script => {
+      const [near] = script.pair(type, { upTo: 'RESET' });
+      for (const to of steps) {
+        const whole = near.step(to);
+        for (const missing of Object.keys(whole).filter(name => name !== 'state')) {
+          near.modify(without(whole, missing), 'EINVAL');
+        }
+        near.is(before[to]);
+        near.modify(whole);
+      }
+      near.is('RTS');
+    },
+  ),
+]);
+
+function without(set: AttributesSpec, name: string): AttributesSpec {
+  return Object.fromEntries(Object.entries(set).filter(([key]) => key !== name));
+}
+
+/** A refusal leaves the state as it was. */
+function refusedIn(
+  id: string,
+  doc: string,
+  requirements: readonly string[],
+  state: 'RESET' | 'INIT' | 'RTR' | 'RTS',
+  sets: readonly AttributesSpec[],
+): Scenario {
+  return scenario(`qp/modify/${id}`, doc, { requirements }, script => {
+    const [near] = script.pair('RC', { upTo: state });
+    const step = state === 'RTS' ? {} : near.step(after[state]);
+    for (const set of sets) near.modify({ ...step, ...set }, 'EINVAL');
+    near.is(state);
+  });
+}
+
+const refusals: readonly Scenario[] = [
+  scenario(
+    'qp/modify/skipped-states',
+    'No step can be left out on the way up, none taken twice, and RESET does not lead to ERR.',
+    { requirements: ['QP-24', 'QP-30'] },
+    script => {
+      const [near] = script.pair('RC', { upTo: 'RESET' });
+      near.modify(near.step('RTR'), 'EINVAL');
+      near.modify(near.step('RTS'), 'EINVAL');
+      near.modify({ state: 'ERR' }, 'EINVAL');
+      near.modify({ state: 'SQD' }, 'EINVAL');
+      near.modify({ state: 'SQE' }, 'EINVAL');
+      near.is('RESET');
+      near.modify(near.step('INIT'));
+      near.modify(near.step('RTS'), 'EINVAL');
+      near.modify({ state: 'SQD' }, 'EINVAL');
+      near.is('INIT');
+      near.modify(near.step('RTR'));
+      near.modify(near.step('RTR'), 'EINVAL');
+      near.modify({ state: 'SQD' }, 'EINVAL');
+      near.is('RTR');
+      near.modify(near.step('RTS'));
+      near.modify({ state: 'RTR' }, 'EINVAL');
+      near.modify({ state: 'INIT', access: 0 }, 'EINVAL');
+      near.modify({ state: 'SQE' }, 'EINVAL');
+      near.is('RTS');
+    },
+  ),
+  refusedIn(
+    'foreign-attribute-init',
+    'A step to INIT does not take attributes of later steps.',
+    ['QP-26'],
+    'RESET',
+    [{ timeout: 14 }, { pathMtu: 3 }, { qkey: 1 }, { sqPsn: 1 }],
+  ),
+  refusedIn(
+    'foreign-attribute-rtr',
+    'A step to RTR does not take attributes of the step to RTS.',
+    ['QP-26'],
+    'INIT',
+    [{ timeout: 14 }, { retryCnt: 7 }, { sqPsn: 1 }, { qkey: 1 }],
+  ),
+  refusedIn('capacity-change', 'Capacities and rate limits cannot be changed.', ['QP-26'], 'RTS', [
+    { cap: true },
+    { rateLimit: 1000 },
+    { state: 'RTS', cap: true },
+  ]),
+  refusedIn(
+    'illegal-rtr-values',
+    'Values outside their range are refused on the step to RTR.',
+    ['QP-35', 'QP-37'],
+    'INIT',
+    [{ pathMtu: 0 }, { pathMtu: 6 }, { minRnrTimer: 32 }, { maxDestRdAtomic: 9 }],
+  ),
+  refusedIn(
+    'illegal-rts-values',
+    'Values outside their range are refused on the step to RTS.',
+    ['QP-35'],
+    'RTR',
+    [{ timeout: 32 }, { retryCnt: 8 }, { rnrRetry: 8 }, { maxRdAtomic: 9 }],
+  ),
+  refusedIn(
+    'mtu-above-active',
+    'A path MTU above the active MTU of the port is refused.',
+    ['QP-37'],
+    'INIT',
+    [{ pathMtu: 4 }, { pathMtu: 5 }],
+  ),
+  refusedIn(
+    'empty-source-gid',
+    'An address vector that names an empty or missing GID entry is refused.',
+    ['QP-36', 'RST-22'],
+    'INIT',
+    [{ to: { vm: 1, gid: 0, sgidIndex: 1 } }, { to: { vm: 1, gid: 0, sgidIndex: 200 } }],
+  ),
+  refusedIn('unknown-access', 'A right that does not exist is refused.', ['QP-35'], 'RESET', [
+    { access: 8 },
+    { access: 0x100 },
+  ]),
+  scenario(
+    'qp/modify/current-state',
+    'A wrong claim of the current state is refused, a right one accepted.',
+    { ...manual, requirements: ['QP-27', 'QP-30'] },
+    script => {
+      const [near] = script.pair('RC', { upTo: 'RTR' });
+      near.modify({ ...near.step('RTS'), curState: 'RTS' }, 'EINVAL');
+      near.modify({ ...near.step('RTS'), curState: 'SQD' }, 'EINVAL');
+      near.is('RTR');
+      near.modify({ ...near.step('RTS'), curState: 'RTR' });
+      near.modify({ curState: 'SQE', minRnrTimer: 3 }, 'EINVAL');
+      near.modify({ curState: 'RTS', minRnrTimer: 3 });
+      near.is('RTS', { minRnrTimer: 3 });
+    },
+  ),
+  scenario(
+    'qp/modify/refused-changes-nothing',
+    'A change with one bad attribute leaves the good ones as they were too.',
+    { ...manual, requirements: ['QP-30'] },
+    script => {
+      const [near] = script.pair('RC', { upTo: 'RTR' });
+      near.modify({ ...near.step('RTS'), minRnrTimer: 7, retryCnt: 9 }, 'EINVAL');
+      near.is('RTR', { minRnrTimer: 12 });
+    },
+  ),
+];
+
+const attributes: readonly Scenario[] = [
+  scenario(
+    'qp/query/rc-attributes',
+    'Every attribute of an RC queue pair is shown as it was set.',
+    { ...testQp, requirements: ['QP-39'] },
+    script => {
+      const [near] = script.pair('RC', {
+        access: 5,
+        rtr: { pathMtu: 2, maxDestRdAtomic: 8, minRnrTimer: 31 },
+        rts: { timeout: 21, retryCnt: 3, rnrRetry: 2, maxRdAtomic: 8, sqPsn: 0x45 },
+      });
+      near.is('RTS', {
+        draining: false,
+        pathMtu: 2,
+        maxDestRdAtomic: 8,
+        minRnrTimer: 31,
+        timeout: 21,
+        retryCnt: 3,
+        rnrRetry: 2,
+        maxRdAtomic: 8,
+        sqPsn: 0x45,
+        access: 5,
+      });
+    },
+  ),
+  scenario(
+    'qp/query/ud-attributes',
+    'The Q_Key of a UD queue pair, a privileged one too, and its first sequence number are shown as they were set.',
+    { ...testQp, requirements: ['QP-39'] },
+    script => {
+      const [near] = script.pair('UD', { upTo: 'RESET' });
+      near.modify({ state: 'INIT', qkey: 0x123 });
+      near.is('INIT', { qkey: 0x123 });
+      near.modify({ state: 'RTR' });
+      near.modify({ state: 'RTS', sqPsn: 0x45 });
+      near.is('RTS', { qkey: 0x123, sqPsn: 0x45 });
+      near.modify({ qkey: 0x80000000 });
+      near.is('RTS', { qkey: 0x80000000 });
+    },
+  ),
+  scenario(
+    'qp/modify/in-place',
+    'Attributes change without a change of state where the table allows it, and not in RTR.',
+    { requirements: ['QP-28', 'QP-32'] },
+    script => {
+      const [near] = script.pair('RC', { upTo: 'INIT' });
+      near.modify({ access: 1 });
+      near.is('INIT', { access: 1 });
+      near.modify(near.step('RTR'));
+      near.modify({ access: 7 }, 'EINVAL');
+      near.modify(near.step('RTS'));
+      near.modify({ access: 3, minRnrTimer: 5 });
+      near.is('RTS', { access: 3, minRnrTimer: 5 });
+      near.modify({ timeout: 9 }, 'EINVAL');
+    },
+  ),
+  scenario(
+    'qp/modify/reset-forgets',
+    'After a move to RESET every attribute has to be given again.',
+    { requirements: ['QP-40'] },
+    script => {
+      const [near] = script.pair('RC');
+      near.modify({ state: 'RESET' });
+      near.modify({ state: 'INIT' }, 'EINVAL');
+      near.modify(near.step('INIT'));
+      near.modify({ state: 'RTR' }, 'EINVAL');
+      near.is('INIT');
+    },
+  ),
+  scenario(
+    'qp/modify/24-bit-sequence-numbers',
+    'Of a sequence number the low 24 bits count, and sequence numbers go round.',
+    { requirements: ['QP-38'] },
+    script => {
+      const [near, far] = script.pair('RC', { upTo: 'INIT' });
+      near.modify(near.step('RTR'));
+      far.modify({ ...far.step('RTR'), rqPsn: 0x77fffffe });
+      near.modify({ ...near.step('RTS'), sqPsn: 0xfffffe });
+      far.modify(far.step('RTS'));
+      far.recv({ times: 4 });
+      near.send({ times: 4 });
+      near.sent(4);
+      far.received(1024, 4);
+    },
+  ),
+];
+
+const posting: readonly Scenario[] = [
+  scenario(
+    'qp/post/in-reset',
+    'Nothing can be posted in RESET.',
+    { source: 'rdma-core tests/test_qpex.py', requirements: ['QP-13', 'QP-14'] },
+    script => {
+      const [near] = script.pair('RC', { upTo: 'RESET' });
+      near.send({}, 'EINVAL');
+      near.recv({}, 'EINVAL');
+      near.sends();
+      near.receives();
+    },
+  ),
+  scenario(
+    'qp/post/before-rts',
+    'Receives can be posted from INIT on, sends not before RTS; receives posted early are filled later.',
+    { requirements: ['QP-13', 'QP-16', 'QP-19'] },
+    script => {
+      const [near, far] = script.pair('RC', { upTo: 'INIT' });
+      far.send({}, 'EINVAL');
+      far.recv();
+      far.raise('RTR', 'INIT');
+      far.send({}, 'EINVAL');
+      far.recv();
+      near.raise('RTS', 'INIT');
+      near.send({ times: 2 });
+      near.sent(2);
+      far.received(1024, 2);
+      far.is('RTR');
+    },
+  ),
+  scenario(
+    'qp/receive-in-rtr',
+    'A queue pair in RTR answers writes and reads of its peer.',
+    { requirements: ['QP-21'] },
+    script => {
+      const [near, far] = script.pair('RC', {}, { upTo: 'RTR' });
+      far.guest.fill(0, 300, 8);
+      near.guest.fill(0, 300, 9);
+      near.write({ bytes: 300 });
+      near.read({ bytes: 300 });
+      near.sent(2);
+      far.guest.holds(IN, 300, 9);
+      near.guest.holds(IN, 300, 8);
+    },
+  ),
+  scenario(
+    'qp/peer-not-ready',
+    'Packets for a queue pair in INIT are dropped: the requester tries as often as it may, then fails.',
+    { requirements: ['QP-20', 'ERR-19'] },
+    script => {
+      const [near, far] = script.pair('RC', { rts: { retryCnt: 2, timeout: 8 } }, { upTo: 'INIT' });
+      far.recv();
+      near.send();
+      near.sends('RETRY_EXC_ERR');
+      far.receives();
+      far.is('INIT');
+      near.is('ERR');
+    },
+  ),
+];
+
+const errors: readonly Scenario[] = [
+  scenario(
+    'qp/error/flush',
+    'Moved to ERR, a queue pair completes all it holds as flushed, in posting order, and flushes what is posted later.',
+    { requirements: ['QP-47', 'QP-48', 'QP-49', 'QP-51'] },
+    script => {
+      const [near] = script.pair('RC');
+      near.recv({ times: 3 });
+      near.send({ times: 2 });
+      near.send({ signaled: false });
+      near.modify({ state: 'ERR' });
+      near.sends('WR_FLUSH_ERR', 'WR_FLUSH_ERR', 'WR_FLUSH_ERR');
+      near.receives('WR_FLUSH_ERR', 'WR_FLUSH_ERR', 'WR_FLUSH_ERR');
+      near.send({ signaled: false });
+      near.recv();
+      near.sends('WR_FLUSH_ERR');
+      near.receives('WR_FLUSH_ERR');
+      near.is('ERR');
+    },
+  ),
+  scenario(
+    'qp/error/only-to-reset',
+    'Out of ERR leads no way but the one over RESET.',
+    { requirements: ['QP-24', 'QP-51'] },
+    script => {
+      const [near] = script.pair('RC');
+      near.modify({ state: 'ERR' });
+      near.modify({ state: 'ERR' });
+      near.modify(near.step('RTS'), 'EINVAL');
+      near.modify(near.step('INIT'), 'EINVAL');
+      near.is('ERR');
+      near.modify({ state: 'RESET' });
+      near.is('RESET');
+    },
+  ),
+  scenario(
+    'qp/error/from-every-state',
+    'ERR can be reached from INIT, RTR, RTS and SQD.',
+    { requirements: ['QP-32'] },
+    script => {
+      const [near] = script.pair('RC', { upTo: 'RESET' });
+      for (const upTo of ['INIT', 'RTR', 'RTS'] as const) {
+        near.raise(upTo);
+        near.modify({ state: 'ERR' });
+        near.is('ERR');
+        near.modify({ state: 'RESET' });
+      }
+      near.raise();
+      near.modify({ state: 'SQD' });
+      near.modify({ state: 'ERR' });
+      near.is('ERR');
+    },
+  ),
+  scenario(
+    'qp/error/peer-in-error',
+    'A queue pair in ERR answers nothing; its peer runs out of retries.',
+    { requirements: ['QP-20', 'ERR-19'] },
+    script => {
+      const [near, far] = script.pair('RC', { rts: { retryCnt: 1, timeout: 8 } });
+      far.modify({ state: 'ERR' });
+      near.write();
+      near.sends('RETRY_EXC_ERR');
+    },
+  ),
+  scenario(
+    'qp/reset/discards',
+    'Moved to RESET, a queue pair completes nothing of what it held.',
+    { requirements: ['QP-41', 'QP-12'] },
+    script => {
+      const [near] = script.pair('RC');
+      near.recv({ times: 3 });
+      near.send({ times: 3 });
+      near.modify({ state: 'RESET' });
+      near.sends();
+      near.receives();
+    },
+  ),
+  scenario(
+    'qp/reset/keeps-completions',
+    'Completions that are in the completion queue stay there when their queue pair is moved to RESET and destroyed.',
+    { requirements: ['QP-43', 'RST-11'] },
+    script => {
+      const [near, far] = script.pair('RC');
+      far.recv({ times: 2 });
+      near.send({ times: 2 });
+      const sent = [near.sendOutcome('SUCCESS'), near.sendOutcome('SUCCESS')];
+      const received = [far.receiveOutcome(1024), far.receiveOutcome(1024)];
+      near.modify({ state: 'RESET' });
+      far.destroy();
+      near.guest.poll(near.sendCq, sent);
+      far.guest.poll(far.recvCq, received);
+    },
+  ),
+  scenario(
+    'qp/restart',
+    'Both ends go from ERR over RESET up to RTS with new sequence numbers, and traffic flows as on new queue pairs.',
+    { source: 'rdma-core tests/test_mr.py', requirements: ['QP-12', 'QP-44', 'RST-06'] },
+    script => {
+      const [near, far] = script.pair('RC');
+      far.recv({ bytes: 100 });
+      near.send({ bytes: 200 });
+      near.sends('REM_INV_REQ_ERR');
+      far.receives('LOC_LEN_ERR');
+      for (const end of [near, far]) end.modify({ state: 'RESET' });
+      for (const end of [near, far]) {
+        end.modify(end.step('INIT'));
+        end.modify({ ...end.step('RTR'), rqPsn: 0x111111 });
+        end.modify({ ...end.step('RTS'), sqPsn: 0x111111 });
+      }
+      near.guest.fill(0, 200, 70);
+      for (let i = 0; i < 3; i++) {
+        far.recv({ bytes: 200 });
+        near.send({ bytes: 200 });
+        near.sent();
+        far.received(200);
+      }
+      far.guest.holds(IN, 200, 70);
+    },
+  ),
+  scenario(
+    'qp/destroy/outstanding',
+    'A queue pair is destroyed with requests outstanding; none of them completes, and the peer times out.',
+    { requirements: ['QP-10', 'QP-11', 'QP-41', 'RST-08'] },
+    script => {
+      const [near, far] = script.pair('RC', { rts: { retryCnt: 1, timeout: 8 } });
+      near.recv({ times: 3 });
+      near.send({ times: 2 });
+      near.destroy();
+      near.sends();
+      near.receives();
+      far.send();
+      far.sends('RETRY_EXC_ERR');
+    },
+  ),
+  scenario(
+    'qp/destroy/number-reused',
+    'A queue pair that gets the number of one that is gone has nothing of it: no request, no attribute, no packet.',
+    { requirements: ['QP-03', 'QP-12', 'RST-12'] },
+    script => {
+      const pair = script.pair('RC');
+      const [near] = pair;
+      near.recv({ times: 3 });
+      near.send({ times: 2 });
+      near.destroy();
+      const [again, other] = script.pairBeside('RC', pair);
+      again.recv();
+      other.send();
+      other.sent();
+      again.received();
+      again.sends();
+    },
+  ),
+];
+
+const draining: readonly Scenario[] = [
+  scenario(
+    'qp/sqd/idle',
+    'An idle queue pair is drained at once; sends posted then wait for RTS, receives are filled meanwhile.',
+    { ...manual, requirements: ['QP-54', 'QP-55', 'QP-56', 'QP-58', 'QP-21'] },
+    script => {
+      const [near, far] = script.pair('RC');
+      near.modify({ state: 'SQD' });
+      near.is('SQD', { draining: false });
+      far.recv({ times: 2 });
+      near.send({ times: 2 });
+      near.sends();
+      near.recv();
+      far.send();
+      far.sent();
+      near.received();
+      far.receives();
+      near.modify({ state: 'RTS' });
+      near.sent(2);
+      far.received(1024, 2);
+    },
+  ),
+  scenario(
+    'qp/sqd/draining',
+    'A started send keeps the queue pair draining; until it is done only ERR and RESET are allowed.',
+    { ...manual, requirements: ['QP-54', 'QP-56', 'QP-57'] },
+    script => {
+      const [near, far] = script.pair('RC');
+      near.send();
+      near.modify({ state: 'SQD' });
+      near.is('SQD', { draining: true });
+      near.modify({ state: 'RTS' }, 'EINVAL');
+      near.modify({ state: 'SQD' }, 'EINVAL');
+      far.recv();
+      near.sent();
+      far.received();
+      near.is('SQD', { draining: false });
+      near.modify({ state: 'RTS' });
+    },
+  ),
+  scenario(
+    'qp/sqd/draining-to-error',
+    'A draining queue pair can be moved to ERR; the started send is flushed with the rest.',
+    { requirements: ['QP-48', 'QP-57'] },
+    script => {
+      const [near] = script.pair('RC');
+      near.send();
+      near.modify({ state: 'SQD' });
+      near.send();
+      near.modify({ state: 'ERR' });
+      near.sends('WR_FLUSH_ERR', 'WR_FLUSH_ERR');
+      near.is('ERR', { draining: false });
+    },
+  ),
+  scenario(
+    'qp/sqd/attributes',
+    'While drained the retry counts and the number of reads can be changed.',
+    { ...manual, requirements: ['QP-32', 'QP-33'] },
+    script => {
+      const [near] = script.pair('RC');
+      near.modify({ state: 'SQD' });
+      near.modify({
+        timeout: 9,
+        retryCnt: 1,
+        rnrRetry: 1,
+        maxRdAtomic: 4,
+        maxDestRdAtomic: 4,
+        access: ALL_ACCESS,
+      });
+      near.is('SQD', { timeout: 9, retryCnt: 1, rnrRetry: 1, maxRdAtomic: 4, maxDestRdAtomic: 4 });
+      near.modify({ state: 'RTS' });
+      near.send();
+      near.sends('RNR_RETRY_EXC_ERR');
+    },
+  ),
+];
+
+const sendErrors: readonly Scenario[] = (['UC', 'UD'] as const).map(type =>
+  scenario(
+    `qp/sqe/${lower(type)}`,
+    `${type}: a send that fails stops the send queue alone; receiving goes on, and RTS starts sending again.`,
+    { ...manual, requirements: ['QP-59', 'QP-60', 'QP-61', 'QP-62'] },
+    script => {
+      const [near, far] = script.pair(type);
+      near.recv();
+      near.send({ bytes: 64, mr: { of: near.mr, delta: 1 } });
+      near.sends('LOC_PROT_ERR');
+      near.is('SQE');
+      near.send({ bytes: 64 });
+      near.sends('WR_FLUSH_ERR');
+      far.send({ bytes: 64 });
+      far.sent();
+      near.received(64);
+      near.modify({ state: 'RTS' });
+      far.recv({ bytes: 64 });
+      near.send({ bytes: 64 });
+      near.sent();
+      far.received(64);
+    },
+  ),
+);
+
+export const queuePairScenarios: readonly Scenario[] = [
+  ...wayUp,
+  ...refusals,
+  ...attributes,
+  ...posting,
+  ...errors,
+  ...draining,
+  ...sendErrors,
+];
