@@ -77,6 +77,9 @@ export function initialValues(): QpValues {
   };
 }
 
+/** Only the status counts in a completion with an error; the opcode is zero then [CQ-26]. */
+const NO_OPCODE = WcOpcode.SEND;
+
 /** Completions that one step of a flush writes. */
 const FLUSH_BURST = 64;
 
@@ -185,7 +188,7 @@ export class QueuePair implements HcaQp, CqUser {
     if (this.draining && this.sendQueue.head >= this.requester.started) this.draining = false;
     this.#owner.sendRetired(this, cookie);
     if (status !== WcStatus.SUCCESS)
-      this.sendCq.add(wrId, status, WcOpcode.SEND, this.qpNum, 0, 0, 0, 0, true);
+      this.sendCq.add(wrId, status, NO_OPCODE, this.qpNum, 0, 0, 0, 0, true);
     else if (signaled) {
       const read = opcode === WrOpcode.RDMA_READ;
       this.sendCq.add(wrId, status, sendOpcode(slot.opcode), this.qpNum, read ? length : 0, 0, 0, 0, false);
@@ -198,7 +201,7 @@ export class QueuePair implements HcaQp, CqUser {
     const { wrId, cookie } = slot;
     this.recvQueue.head++;
     this.#owner.recvRetired(this, cookie);
-    this.recvCq.add(wrId, status, WcOpcode.RECV, this.qpNum, 0, 0, 0, 0, true);
+    this.recvCq.add(wrId, status, NO_OPCODE, this.qpNum, 0, 0, 0, 0, true);
   }
 
   /** Completes the oldest receive with what `packet`, the last of its message, says. */

@@ -2,7 +2,7 @@
 import { AccessFlag, PathMtu, QpState, QpType, SendFlag, WrOpcode } from '../../src/abi/index.js';
 import type { WcStatus } from '../../src/abi/index.js';
 import { wcStatuses } from '../../src/abi/index.js';
-import { Fabric, firstChoice, noFaults, Scheduler } from '../../src/fabric/index.js';
+import { Fabric, firstChoice, noFaults, packetOpcodeName, Scheduler } from '../../src/fabric/index.js';
 import type { Choices, FaultRates } from '../../src/fabric/index.js';
 import { ReferenceHca } from '../../src/reference/index.js';
 import type {
@@ -166,7 +166,7 @@ function pair(completion: WorkCompletion): readonly [number, string] {
 }
 
 export function statusName(status: WcStatus): string {
-  return wcStatuses.nameOf(status) ?? String(status);
+  return wcStatuses.nameOf(status) ?? 'unknown';
 }
 
 export interface PairOptions extends SideOptions {
@@ -234,6 +234,17 @@ export class Pair {
     return [qps[0], qps[1], this.a.fn.createAh(this.a.pd, address(this.b.gid))];
   }
 
+  /** Writes down, from now on, every packet that is sent: its opcode and sequence number. */
+  tap(): string[] {
+    const sent: string[] = [];
+    this.fabric.observe({
+      sent: packet => sent.push(`${packetOpcodeName(packet.opcode)} ${packet.psn}`),
+      delivered() {},
+      dropped() {},
+    });
+    return sent;
+  }
+
   /** Steps until nothing but endless retries is left. */
   settle(maxSteps = 1_000_000): void {
     if (!this.scheduler.runUntilQuiet(maxSteps)) throw new Error('the pair does not settle');
@@ -241,9 +252,9 @@ export class Pair {
 
   /** Lets virtual time pass until `atNs`, with everything that happens until then. */
   runUntil(atNs: number): void {
-    let reached = false;
-    this.scheduler.schedule(atNs - this.scheduler.nowNs, { run: () => (reached = true) }, 'timer');
-    while (!reached) this.scheduler.step();
+    const { scheduler } = this;
+    const alarm = scheduler.schedule(atNs - scheduler.nowNs, { run() {} }, 'timer');
+    while (alarm.armed) scheduler.step();
   }
 }
 
