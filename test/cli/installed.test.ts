@@ -54,10 +54,8 @@ describe('the examples of docs/validate-your-driver.md', () => {
 
   it('its forgetful twin is caught, and the saved program shows it again, byte for byte', async () => {
     const driver = ['--driver', `${examples}faulty-wrapper.js`];
-    const { code, report, files } = await check([
-      ...['--seed', '1', '--runs', '200', '--suite', 'settled'],
-      ...driver,
-    ]);
+    const budget = ['--seed', '1', '--runs', '200', '--suite', 'settled'];
+    const { code, report, files } = await check([...budget, ...driver]);
     expect(code).toBe(1);
     const [finding] = report.findings;
     expect(finding.program.actions.some(({ op }) => op === 'deregMr')).toBe(true);
