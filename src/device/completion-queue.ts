@@ -10,57 +10,56 @@ import type { DeviceQueue } from '../virtio/index.js';
 import type { DeviceContext } from './context.js';
 import { CHAINS_PER_STEP, QueueWorker } from './queue-worker.js';
 import type { LiveQueue } from './queue-worker.js';
-import { writeId } from './request-decoder.js';
+import type { RequestIds } from './request-ids.js';
 
-const NOT_RAISED = -1;
+export interface CompletionQueueInit {
+  readonly cqn: number;
+  /** Capacity; 1 or more. */
+  readonly cqe: number;
+  readonly ids: RequestIds;
+  /** Called when the queue has overrun. */
+  readonly onOverrun: (cq: CompletionQueueBinding) => void;
+}
 
 export class CompletionQueueBinding extends QueueWorker implements HcaCqOwner {
   readonly cqn: number;
   readonly hcaCq: HcaCq;
-  readonly #cqe: number;
-  readonly #onOverrun: (cq: CompletionQueueBinding) => void;
+  readonly #init: CompletionQueueInit;
   readonly #polled: [WorkCompletion] = [emptyCompletion()];
   readonly #bytes = new Uint8Array(cqReq.size);
   readonly #view = new DataView(this.#bytes.buffer);
 
-  /** Completions that the HCA has added, and how many of them the driver has been given. */
-  #added = 0;
-  #delivered = 0;
+  /** Completions that the HCA has and the driver has not been given; at most the capacity. */
+  #held = 0;
+  /** Whether each of them is solicited; a ring. */
+  readonly #solicited: Uint8Array;
+  #oldest = 0;
+  #newest = 0;
   /** Most buffers that were available at one time, at most the capacity. */
   #mostBuffers = 0;
-  /** The completion, by its count, whose delivery is to be followed by an interrupt. */
-  #raisedAt = NOT_RAISED;
-  /** Armed while completions were held back: the next delivery is the event. */
-  #armedForHeld = false;
+  #armed: 'no' | 'solicited' | 'any' = 'no';
 
-  /**
-   * Creates the HCA's queue of `cqe` entries; throws the HCA's VerbsError when it refuses. `onOverrun` is called when the
-   * queue has overrun.
-   */
-  constructor(
-    context: DeviceContext,
-    cqn: number,
-    cqe: number,
-    onOverrun: (cq: CompletionQueueBinding) => void,
-  ) {
-    super(context, context.queueMap.cq(cqn));
-    this.cqn = cqn;
-    this.#cqe = cqe;
-    this.#onOverrun = onOverrun;
-    this.hcaCq = context.hca.createCq(cqe, this);
+  /** Creates the HCA's queue; throws the HCA's VerbsError when it refuses. */
+  constructor(context: DeviceContext, init: CompletionQueueInit) {
+    super(context, context.queueMap.cq(init.cqn));
+    this.cqn = init.cqn;
+    this.#init = init;
+    this.#solicited = new Uint8Array(init.cqe);
+    this.hcaCq = context.hca.createCq(init.cqe, this);
     const queue = this.live()?.queue;
     if (queue !== undefined) this.#countBuffers(queue);
   }
 
-  completionAdded(): void {
-    this.#added++;
+  completionAdded(_cq: HcaCq, completion: Readonly<WorkCompletion>, solicited: boolean): void {
+    this.#solicited[this.#newest] = solicited ? 1 : 0;
+    this.#newest = this.#next(this.#newest);
+    this.#held++;
+    this.#init.ids.completed(completion.wrId, this);
     this.wake();
   }
 
-  /** Called after `completionAdded` of the completion that raised the event. */
   eventRaised(): void {
-    if (this.#delivered >= this.#added) this.context.interruptQueue(this.index);
-    else if (this.#raisedAt === NOT_RAISED) this.#raisedAt = this.#added;
+    // Never called: the HCA's queue is not armed. The event is due when the driver is given the completion, which may be later.
   }
 
   /** Buffers that were filled and not made available again: what the driver has not polled yet. */
@@ -73,24 +72,30 @@ export class CompletionQueueBinding extends QueueWorker implements HcaCqOwner {
   }
 
   overran(): void {
-    this.#onOverrun(this);
+    this.#init.onOverrun(this);
   }
 
   /**
-   * Arms the queue. What was added before is delivered first, so that a driver that looks after the answer misses nothing;
-   * what has no buffer counts as arriving when it is delivered.
+   * Arms the queue. What there is already is given to the driver first, so that it finds it when it looks after the answer;
+   * what has no buffer is given later and counts then.
    */
   arm(solicitedOnly: boolean): void {
+    this.deliverAll();
+    if (!solicitedOnly) this.#armed = 'any';
+    else if (this.#armed === 'no') this.#armed = 'solicited';
+  }
+
+  /** Gives the driver every completion for which there is a buffer. */
+  deliverAll(): void {
     const live = this.live();
-    if (live !== undefined) this.#deliver(live, this.#cqe);
-    if (this.#added > this.#delivered) this.#armedForHeld = true;
-    else this.context.hca.reqNotifyCq(this.hcaCq, solicitedOnly);
+    if (live !== undefined) this.#deliver(live, this.#init.cqe);
   }
 
   /** Destroys the HCA's queue and returns all buffers; throws the HCA's VerbsError, having done nothing, while it is in use. */
   destroy(): void {
     this.context.hca.destroyCq(this.hcaCq);
     this.returnUnread();
+    this.#init.ids.forget(this);
     this.close();
   }
 
@@ -101,44 +106,50 @@ export class CompletionQueueBinding extends QueueWorker implements HcaCqOwner {
 
   protected override step(live: LiveQueue): void {
     live.queue.disableNotifications();
-    this.#deliver(live, CHAINS_PER_STEP);
-    if (this.#added > this.#delivered && live.queue.available() > 0) this.wake();
+    if (this.#deliver(live, CHAINS_PER_STEP)) this.wake();
   }
 
-  /** Gives the driver up to `limit` completions, fewer when it has no buffers; then arms notifications of new buffers. */
-  #deliver({ queue, chain }: LiveQueue, limit: number): void {
+  /** Gives the driver up to `limit` completions. True: there is more to give; false: there is not, or no buffer for it. */
+  #deliver({ queue, chain }: LiveQueue, limit: number): boolean {
     let buffers = this.#countBuffers(queue);
-    for (let n = 0; n < limit && this.#added > this.#delivered; n++) {
+    for (let left = limit; this.#held > 0; left--) {
+      if (left === 0) return true;
       if (buffers === 0) {
-        if (this.checkBroken(queue) || !queue.enableNotifications()) return;
+        if (this.checkBroken(queue) || !queue.enableNotifications()) return false;
         buffers = this.#countBuffers(queue);
       }
       if (queue.take(chain) !== 'chain') {
         this.checkBroken(queue);
-        return;
+        return false;
       }
       if (chain.writableBytes < cqReq.size) {
         this.context.fault(
           `queue ${this.index}: a completion buffer of ${chain.writableBytes} writable bytes, expected ${cqReq.size}`,
         );
-        return;
+        return false;
       }
       this.context.hca.pollCq(this.hcaCq, this.#polled, 1);
       this.#encode(this.#polled[0]);
       chain.writeWritable(0, this.#bytes, 0, cqReq.size);
       queue.putUsed(chain.head, cqReq.size);
       buffers--;
-      this.#countDelivery();
+      this.#given();
     }
+    return false;
   }
 
-  #countDelivery(): void {
-    this.#delivered++;
-    const raised = this.#raisedAt !== NOT_RAISED && this.#delivered >= this.#raisedAt;
-    if (!raised && !this.#armedForHeld) return;
-    if (raised) this.#raisedAt = NOT_RAISED;
-    this.#armedForHeld = false;
+  /** The oldest was given: sends the event if the queue is armed for it. */
+  #given(): void {
+    const solicited = this.#solicited[this.#oldest] === 1;
+    this.#oldest = this.#next(this.#oldest);
+    this.#held--;
+    if (this.#armed === 'no' || (this.#armed === 'solicited' && !solicited)) return;
+    this.#armed = 'no';
     this.context.interruptQueue(this.index);
+  }
+
+  #next(place: number): number {
+    return place + 1 === this.#init.cqe ? 0 : place + 1;
   }
 
   /** Writes a completion as the driver sees it. What is not valid on an error is zero. */
@@ -146,7 +157,7 @@ export class CompletionQueueBinding extends QueueWorker implements HcaCqOwner {
     const { offsets } = cqReq;
     const view = this.#view;
     const ok = completion.status === WcStatus.SUCCESS;
-    writeId(view, offsets.wr_id, completion.wrId);
+    this.#init.ids.write(view, offsets.wr_id, completion.wrId);
     view.setUint8(offsets.status, completion.status);
     view.setUint8(offsets.opcode, ok ? completion.opcode : 0);
     view.setUint32(offsets.vendor_err, completion.vendorErr, true);
@@ -160,7 +171,7 @@ export class CompletionQueueBinding extends QueueWorker implements HcaCqOwner {
   /** Buffers available now; remembers the most there were. */
   #countBuffers(queue: DeviceQueue): number {
     const buffers = queue.available();
-    if (buffers > this.#mostBuffers) this.#mostBuffers = Math.min(buffers, this.#cqe);
+    if (buffers > this.#mostBuffers) this.#mostBuffers = Math.min(buffers, this.#init.cqe);
     return buffers;
   }
 }

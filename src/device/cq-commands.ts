@@ -16,9 +16,12 @@ export const createCq = commandWith(createCqCommand, createCqAck, (objects, { cq
   if (cqn < 0) return false;
   const queue = context.liveQueue(context.queueMap.cq(cqn));
   if (queue === undefined || cqe > queue.size) return false;
-  const cq = new CompletionQueueBinding(context, cqn, cqe, overrun =>
-    objects.completionQueueOverran(overrun),
-  );
+  const cq = new CompletionQueueBinding(context, {
+    cqn,
+    cqe,
+    ids: objects.requestTools.ids,
+    onOverrun: overrun => objects.completionQueueOverran(overrun),
+  });
   objects.addCompletionQueue(cq);
   result.cqn = cqn;
   return true;

@@ -9,6 +9,7 @@ import { HandleTable } from './handle-table.js';
 import type { QueuePairBinding } from './queue-pair.js';
 import type { QueueWorker } from './queue-worker.js';
 import { RequestDecoder } from './request-decoder.js';
+import { RequestIds } from './request-ids.js';
 import type { RequestTools } from './request-queue.js';
 
 export interface RegionEntry {
@@ -49,8 +50,10 @@ export class DeviceObjects {
     this.#completionQueues = slots(maxCqs);
     this.#workers = slots(context.queueMap.count);
     const maxSge = Math.max(attributes.maxSendSge, attributes.maxRecvSge);
+    const ids = new RequestIds();
     this.requestTools = {
-      decoder: new RequestDecoder(maxSge),
+      decoder: new RequestDecoder(maxSge, ids),
+      ids,
       findAh: number => this.addressHandles.get(number)?.hcaAh,
     };
   }

@@ -73,7 +73,7 @@ export class QueuePairBinding implements HcaQpOwner {
     this.#context.hca.modifyQp(this.hcaQp, attributes);
     const state = attributes.qpState;
     if (state === undefined) return;
-    if (state === QpState.RESET) this.#discardUnread();
+    if (state === QpState.RESET) this.#discard();
     this.sendQueue.setState(state);
     this.recvQueue.setState(state);
   }
@@ -81,7 +81,7 @@ export class QueuePairBinding implements HcaQpOwner {
   /** Destroys the HCA's queue pair and returns all chains. */
   destroy(): void {
     this.#context.hca.destroyQp(this.hcaQp);
-    this.#discardUnread();
+    this.#discard();
     this.close();
   }
 
@@ -97,9 +97,12 @@ export class QueuePairBinding implements HcaQpOwner {
     this.recvQueue.stateMayHaveChanged();
   }
 
-  #discardUnread(): void {
+  /** What was completed before is delivered before the answer, so that the number can be used again without confusion. */
+  #discard(): void {
     this.sendQueue.discardUnread();
     this.recvQueue.discardUnread();
+    this.sendCq.deliverAll();
+    this.recvCq.deliverAll();
   }
 }
 
@@ -108,7 +111,9 @@ class SendQueue extends RequestQueue {
     const { hca } = this.context;
     const { decoder, findAh } = this.tools;
     const { head } = chain;
-    if (!decoder.decodeSend(chain, this.shape, findAh)) {
+    const sound = decoder.decodeSend(chain, this.shape, findAh);
+    this.noteId(decoder.send.wrId);
+    if (!sound) {
       hca.postFaultySend(this.qp, decoder.send.wrId, WcStatus.LOC_QP_OP_ERR, head);
       return;
     }
@@ -133,7 +138,9 @@ class RecvQueue extends RequestQueue {
     const { hca } = this.context;
     const { decoder } = this.tools;
     const { head } = chain;
-    if (!decoder.decodeRecv(chain, this.shape)) {
+    const sound = decoder.decodeRecv(chain, this.shape);
+    this.noteId(decoder.recv.wrId);
+    if (!sound) {
       hca.postFaultyRecv(this.qp, decoder.recv.wrId, WcStatus.LOC_QP_OP_ERR, head);
       return;
     }

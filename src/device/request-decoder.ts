@@ -7,6 +7,7 @@ import { readLe64 } from '../abi/index.js';
 import type { HcaAh } from '../reference/hca.js';
 import type { QpCap, RecvWorkRequest, SendWorkRequest, Sge } from '../verbs/index.js';
 import type { DescriptorChain } from '../virtio/index.js';
+import type { RequestIds } from './request-ids.js';
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
@@ -27,6 +28,7 @@ export class RequestDecoder {
   /** Bytes of payload that the last request named. */
   payloadBytes = 0;
 
+  readonly #ids: RequestIds;
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   readonly #send: Mutable<SendWorkRequest<HcaAh>> = { wrId: 0, opcode: 0, sendFlags: 0, sges: [] };
@@ -38,7 +40,8 @@ export class RequestDecoder {
   readonly #inline: Uint8Array[] = [];
 
   /** @param maxSge most elements of any request. */
-  constructor(maxSge: number) {
+  constructor(maxSge: number, ids: RequestIds) {
+    this.#ids = ids;
     this.#bytes = new Uint8Array(sqReq.size + maxSge * sge.size);
     this.#view = new DataView(this.#bytes.buffer);
     for (let n = 1; n <= maxSge; n++) {
@@ -67,7 +70,7 @@ export class RequestDecoder {
     const length = this.#copy(chain, sqReq.size, shape.cap.maxSendSge);
     const opcode = view.getUint8(offsets.opcode);
     const flags = view.getUint8(offsets.send_flags);
-    request.wrId = readId(view, offsets.wr_id);
+    request.wrId = this.#ids.read(view, offsets.wr_id);
     this.payloadBytes = 0;
     if (length < sqReq.size || !isOpcode(opcode) || (flags & ~allFlags) !== 0) return false;
     request.opcode = opcode;
@@ -87,7 +90,7 @@ export class RequestDecoder {
   /** Reads a receive request. False: it is malformed; `recv.wrId` is valid all the same. */
   decodeRecv(chain: DescriptorChain, shape: RequestShape): boolean {
     const length = this.#copy(chain, rqReq.size, shape.cap.maxRecvSge);
-    this.#recv.wrId = readId(this.#view, rqReq.offsets.wr_id);
+    this.#recv.wrId = this.#ids.read(this.#view, rqReq.offsets.wr_id);
     this.payloadBytes = 0;
     if (length < rqReq.size) return false;
     const count = this.#view.getUint32(rqReq.offsets.num_sge, true);
@@ -149,18 +152,4 @@ export class RequestDecoder {
 
 function isOpcode(value: number): value is WrOpcode {
   return value <= WrOpcode.RDMA_READ;
-}
-
-/**
- * A wr_id: eight opaque bytes, read as a signed number so that kernel pointers and small negative numbers are exact too.
- * {@link writeId} gives the same bytes back for every id within 2^53 of zero or of 2^64.
- */
-function readId(view: DataView, offset: number): number {
-  return view.getUint32(offset, true) + view.getInt32(offset + 4, true) * 0x1_0000_0000;
-}
-
-/** Writes a wr_id that {@link readId} has read. */
-export function writeId(view: DataView, offset: number, id: number): void {
-  view.setUint32(offset, id, true);
-  view.setInt32(offset + 4, Math.floor(id / 0x1_0000_0000), true);
 }

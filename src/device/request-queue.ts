@@ -9,10 +9,12 @@ import type { DeviceContext } from './context.js';
 import { CHAINS_PER_STEP, QueueWorker } from './queue-worker.js';
 import type { LiveQueue } from './queue-worker.js';
 import type { RequestDecoder, RequestShape } from './request-decoder.js';
+import type { RequestIds } from './request-ids.js';
 
 /** What the queue pairs of one device share: they take turns in using them. */
 export interface RequestTools {
   readonly decoder: RequestDecoder;
+  readonly ids: RequestIds;
   /** The address handle of a number of this guest. */
   readonly findAh: (number: number) => HcaAh | undefined;
 }
@@ -38,6 +40,10 @@ export abstract class RequestQueue extends QueueWorker {
   #state: QpState = QpState.RESET;
   /** Requests that the HCA has. */
   #posted = 0;
+  /** Their wr_ids as the HCA knows them, a ring. */
+  readonly #ids: Float64Array;
+  #oldestId = 0;
+  #newestId = 0;
   /** Of these, the oldest whose chains went away with a reset of the virtqueue. */
   #forgotten = 0;
 
@@ -47,6 +53,7 @@ export abstract class RequestQueue extends QueueWorker {
     this.shape = init.shape;
     this.tools = init.tools;
     this.#capacity = init.capacity;
+    this.#ids = new Float64Array(init.capacity);
     this.#readFrom = init.readFrom;
   }
 
@@ -76,6 +83,8 @@ export abstract class RequestQueue extends QueueWorker {
   retired(head: number): void {
     if (this.#posted >= this.#capacity) this.wake();
     this.#posted--;
+    this.tools.ids.retired(this.#ids[this.#oldestId]);
+    this.#oldestId = this.#next(this.#oldestId);
     if (this.#forgotten > 0) {
       this.#forgotten--;
       return;
@@ -98,8 +107,14 @@ export abstract class RequestQueue extends QueueWorker {
     this.#forgotten = this.#posted;
   }
 
-  /** Hands the request in `chain` to the HCA. */
+  /** Decodes the request in `chain`, notes its wr_id, and hands it to the HCA. */
   protected abstract post(chain: DescriptorChain): void;
+
+  /** Notes the wr_id of the request that is about to go to the HCA. */
+  protected noteId(id: number): void {
+    this.#ids[this.#newestId] = id;
+    this.#newestId = this.#next(this.#newestId);
+  }
 
   protected override step({ queue, chain }: LiveQueue): void {
     if (!this.#stateAllows()) {
@@ -120,6 +135,10 @@ export abstract class RequestQueue extends QueueWorker {
   #hand(chain: DescriptorChain): void {
     this.#posted++;
     this.post(chain);
+  }
+
+  #next(place: number): number {
+    return place + 1 === this.#capacity ? 0 : place + 1;
   }
 
   #stateAllows(): boolean {
