@@ -146,7 +146,7 @@ describe('events', () => {
 });
 
 describe('the end of things', () => {
-  it('[RST-05] [RST-11] [CQ-55] keeps what completed before a move to RESET and starts anew on the same rings', async () => {
+  it('[RST-05] [RST-10] [CQ-55] keeps what completed before a move to RESET and starts anew on the same rings', async () => {
     const pair = await new Pair().start();
     const [a, b] = await connect(pair);
     const send = { opcode: WrOpcode.SEND, sendFlags: 0, sges: at(0, 64, a) };
@@ -165,7 +165,7 @@ describe('the end of things', () => {
     expect(a.machine.driver.failure ?? b.machine.driver.failure).toBeUndefined();
   });
 
-  it('[CQ-54] [RST-11] [RST-12] loses and mixes up no completion when queue pairs go while work is in flight', async () => {
+  it('[CQ-54] [RST-10] [RST-11] loses and mixes up no completion when queue pairs go while work is in flight', async () => {
     for (let seed = 1; seed <= 40; seed++) {
       const pair = await new Pair({ choices: new SeededChoices(seed) }).start();
       const [a, b] = await connect(pair);
@@ -183,7 +183,7 @@ describe('the end of things', () => {
     }
   });
 
-  it('[RST-40] [HOST-31] gives all memory back at a reset and works again afterwards', async () => {
+  it('[RST-37] [HOST-31] gives all memory back at a reset and works again afterwards', async () => {
     const pair = await new Pair().start();
     const [a] = await connect(pair);
     const pending = errnoOf(a.machine.driver.createPd());

@@ -114,7 +114,7 @@ describe('giving up and stopping', () => {
     expect(world.driver.failure).toBeUndefined();
   });
 
-  it('[RST-40] [HOST-30] keeps all memory while the device is broken and gives it back at the reset', async () => {
+  it('[RST-37] [HOST-30] keeps all memory while the device is broken and gives it back at the reset', async () => {
     const world = await startedWorld();
     await createObjects(world);
     const held = world.guest.dmaBytesInUse;

@@ -65,7 +65,7 @@ const registration: readonly Scenario[] = [
   scenario(
     'mr/register/outside-memory',
     'Memory that the program does not have cannot be registered, nor a range that begins in it and ends outside.',
-    { ...one, requirements: ['RST-26'] },
+    { ...one, requirements: ['RST-25'] },
     ({ guests: [guest] }) => {
       const pd = guest.pd();
       guest.mr(pd, { at: 0, length: 65 * 1024 * 1024 }, 'refused');
@@ -76,7 +76,7 @@ const registration: readonly Scenario[] = [
   scenario(
     'mr/limit',
     'As many regions as advertised, no more, and room again when one is gone.',
-    { ...one, requirements: ['ERR-02', 'RST-23', 'RST-24', 'RST-25'] },
+    { ...one, requirements: ['ERR-02', 'RST-22', 'RST-23', 'RST-24'] },
     ({ guests: [guest] }) => {
       const pd = guest.pd();
       const all = Array.from({ length: smallLimits.attributes.maxMr }, () => guest.mr(pd));
@@ -102,7 +102,7 @@ const use: readonly Scenario[] = [
   scenario(
     'mr/several-on-one-buffer',
     'Three regions on one buffer have keys of their own; with two of them gone the third still works.',
-    { source: 'rdma-core tests/test_mr.py', requirements: ['RST-29'] },
+    { source: 'rdma-core tests/test_mr.py', requirements: ['RST-28'] },
     script => {
       const [near, far] = script.pair('RC');
       const [second, third] = [near.guest.mr(near.pd), near.guest.mr(near.pd)];
@@ -210,7 +210,7 @@ const goneKeys: readonly Scenario[] = [
   scenario(
     'mr/deregistered/send',
     'A send that names the key of a region that is gone fails, and nothing arrives.',
-    { requirements: ['ERR-11', 'RST-17'] },
+    { requirements: ['ERR-11', 'RST-16'] },
     script => {
       const [near, far] = script.pair('RC');
       near.guest.do({ op: 'deregMr', mr: near.mr });
@@ -223,7 +223,7 @@ const goneKeys: readonly Scenario[] = [
   scenario(
     'mr/deregistered/posted-receive',
     'A receive whose region is deregistered after it was posted fails when the message comes; its memory is not touched.',
-    { requirements: ['ERR-17', 'RST-17', 'RST-18'] },
+    { requirements: ['ERR-17', 'RST-16', 'RST-17'] },
     script => {
       const [near, far] = script.pair('RC');
       far.recv();
@@ -238,7 +238,7 @@ const goneKeys: readonly Scenario[] = [
   scenario(
     'mr/deregistered/peer-write',
     'A peer that still has the key of a region that is gone cannot write.',
-    { requirements: ['ERR-15', 'RST-17'] },
+    { requirements: ['ERR-15', 'RST-16'] },
     script => {
       const [near, far] = script.pair('RC');
       near.write();
@@ -253,7 +253,7 @@ const goneKeys: readonly Scenario[] = [
   scenario(
     'mr/deregistered/slot-reused',
     'The key of a region that is gone does not open a new region in its place.',
-    { requirements: ['RST-28', 'ERR-15'] },
+    { requirements: ['RST-27', 'ERR-15'] },
     script => {
       const [near, far] = script.pair('RC');
       far.guest.fill(IN, 1024, 4);
@@ -267,7 +267,7 @@ const goneKeys: readonly Scenario[] = [
   scenario(
     'mr/deregistered/waiting-send',
     'A send that waits for a receiver fails when its region has gone meanwhile.',
-    { requirements: ['RST-18'] },
+    { requirements: ['RST-17'] },
     script => {
       const [near, far] = script.pair('RC');
       near.send();

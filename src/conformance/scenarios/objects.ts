@@ -43,7 +43,7 @@ const domains: readonly Scenario[] = [
   scenario(
     'pd/destroy-twice',
     'A second destroy is refused.',
-    { ...one, requirements: ['RST-03', 'RST-27'] },
+    { ...one, requirements: ['RST-03', 'RST-26'] },
     ({ guests: [guest] }) => {
       const pd = guest.pd();
       guest.do({ op: 'destroyPd', pd });
@@ -90,7 +90,7 @@ const domains: readonly Scenario[] = [
   scenario(
     'pd/limit',
     'As many protection domains as advertised, no more, and room again when one is gone.',
-    { ...one, requirements: ['ERR-02', 'RST-23', 'RST-24', 'RST-25'] },
+    { ...one, requirements: ['ERR-02', 'RST-22', 'RST-23', 'RST-24'] },
     ({ guests: [guest] }) => {
       const all = several(attributes.maxPd, () => guest.pd());
       guest.pd('ENOMEM');
@@ -133,7 +133,7 @@ const completionQueues: readonly Scenario[] = [
   scenario(
     'cq/destroy-twice',
     'A second destroy is refused.',
-    { ...one, requirements: ['RST-03', 'RST-27'] },
+    { ...one, requirements: ['RST-03', 'RST-26'] },
     ({ guests: [guest] }) => {
       const cq = guest.cq();
       guest.do({ op: 'destroyCq', cq });
@@ -157,7 +157,7 @@ const completionQueues: readonly Scenario[] = [
   scenario(
     'cq/limit',
     'As many completion queues as the device has, no more, and room again when one is gone.',
-    { ...one, requirements: ['ERR-02', 'RST-23', 'RST-24', 'RST-25'] },
+    { ...one, requirements: ['ERR-02', 'RST-22', 'RST-23', 'RST-24'] },
     ({ guests: [guest] }) => {
       const all = several(device.maxCqs, () => guest.cq(4));
       guest.cq(4, 'ENOMEM');
@@ -181,7 +181,7 @@ const handles: readonly Scenario[] = [
   scenario(
     'ah/destroy-twice',
     'A second destroy is refused.',
-    { ...testAddr, requirements: ['RST-03', 'RST-04', 'RST-27'] },
+    { ...testAddr, requirements: ['RST-03', 'RST-04', 'RST-26'] },
     ({ guests: [guest] }) => {
       guest.address();
       const ah = guest.ah(guest.pd(), { vm: 0 });
@@ -192,7 +192,7 @@ const handles: readonly Scenario[] = [
   scenario(
     'ah/empty-source-gid',
     'An address handle that names an empty or missing entry of the GID table is refused.',
-    { ...one, requirements: ['RST-22'] },
+    { ...one, requirements: ['RST-21'] },
     ({ guests: [guest] }) => {
       const pd = guest.pd();
       guest.ah(pd, { vm: 0 }, 'EINVAL');
@@ -217,7 +217,7 @@ const handles: readonly Scenario[] = [
   scenario(
     'ah/limit',
     'As many address handles as advertised, no more, and room again when one is gone.',
-    { ...one, requirements: ['ERR-02', 'RST-23', 'RST-24', 'RST-25'] },
+    { ...one, requirements: ['ERR-02', 'RST-22', 'RST-23', 'RST-24'] },
     ({ guests: [guest] }) => {
       guest.address();
       const pd = guest.pd();
@@ -299,7 +299,7 @@ const queuePairs: readonly Scenario[] = [
   scenario(
     'qp/create/smi',
     'There is no subnet management queue pair on RoCE.',
-    { ...one, requirements: ['QP-01'] },
+    { ...one, requirements: ['CTRL-73'] },
     ({ guests: [guest] }) => {
       guest.qp('SMI', { pd: guest.pd(), sendCq: guest.cq() }, 'EINVAL');
     },
@@ -319,7 +319,7 @@ const queuePairs: readonly Scenario[] = [
   scenario(
     'qp/create/capacities',
     'Capacities at the limits are granted; one more of anything is refused.',
-    { ...testQp, requirements: ['QP-07'] },
+    { ...testQp, requirements: ['CTRL-76', 'CTRL-78', 'CTRL-79', 'CTRL-80'] },
     ({ guests: [guest] }) => {
       const init = { pd: guest.pd(), sendCq: guest.cq() };
       const { maxQpWr, maxSendSge, maxRecvSge } = attributes;
@@ -339,7 +339,7 @@ const queuePairs: readonly Scenario[] = [
   scenario(
     'qp/create/capacities-absurd',
     'Capacities far outside the limits are refused, and nothing is created.',
-    { ...testQp, requirements: ['QP-07', 'RST-26'] },
+    { ...testQp, requirements: ['CTRL-76', 'RST-25'] },
     ({ guests: [guest] }) => {
       const [pd, sendCq] = [guest.pd(), guest.cq()];
       const absurd = [
@@ -356,7 +356,7 @@ const queuePairs: readonly Scenario[] = [
   scenario(
     'qp/limit',
     'As many queue pairs as there are numbers from 2 on; one more is refused and the others keep working.',
-    { ...one, requirements: ['QP-03', 'QP-05', 'RST-23', 'RST-24', 'RST-25'] },
+    { ...one, requirements: ['QP-03', 'QP-05', 'RST-22', 'RST-23', 'RST-24'] },
     script => {
       const [near, far] = script.pair('RC');
       const init = { pd: near.pd, sendCq: near.sendCq };
@@ -373,7 +373,7 @@ const queuePairs: readonly Scenario[] = [
   scenario(
     'qp/destroy-twice',
     'A second destroy is refused.',
-    { ...one, requirements: ['QP-09', 'RST-03'] },
+    { ...one, requirements: ['CTRL-84', 'CTRL-89', 'CTRL-93', 'RST-03'] },
     ({ guests: [guest] }) => {
       const qp = guest.qp('RC', { pd: guest.pd(), sendCq: guest.cq() });
       guest.do({ op: 'destroyQp', qp });
