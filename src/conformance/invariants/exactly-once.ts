@@ -20,7 +20,10 @@ const completionOpcode: Record<number, number> = {
 };
 
 export class ExactlyOnce extends RunObserver {
-  /** Requests whose completion has not been polled, per completion queue; above its capacity an overrun is possible. */
+  /**
+   * Requests whose completion has not been polled, per completion queue; above its capacity an overrun is possible. Those
+   * that a RESET discarded stay counted, since their completions may be in the queue already.
+   */
   readonly #inFlight = new Map<CqRecord, number>();
   readonly #qps: QpRecord[] = [];
 
@@ -126,19 +129,6 @@ export class ExactlyOnce extends RunObserver {
         `${what} succeeded behind an error`,
       );
     }
-  }
-
-  override destroyed(object: ObjectRecord): void {
-    if (object.kind === 'qp') this.#forget(object);
-  }
-
-  override modified(qp: QpRecord, _from: number, to: number): void {
-    if (to === QpState.RESET) this.#forget(qp);
-  }
-
-  #forget(qp: QpRecord): void {
-    this.#settleCount(qp.sendCq, qp.sends.filter(request => request.state === 'posted').length);
-    this.#settleCount(qp.recvCq, qp.recvs.filter(request => request.state === 'posted').length);
   }
 
   #settleCount(cq: CqRecord, count: number): void {

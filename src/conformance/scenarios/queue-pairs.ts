@@ -142,7 +142,7 @@ const refusals: readonly Scenario[] = [
   refusedIn(
     'empty-source-gid',
     'An address vector that names an empty or missing GID entry is refused.',
-    ['QP-36', 'RST-22'],
+    ['QP-36', 'RST-21'],
     'INIT',
     [{ to: { vm: 1, gid: 0, sgidIndex: 1 } }, { to: { vm: 1, gid: 0, sgidIndex: 200 } }],
   ),
@@ -373,7 +373,7 @@ const errors: readonly Scenario[] = [
         near.is('ERR');
         near.modify({ state: 'RESET' });
       }
-      near.raise();
+      near.raise('RTS');
       near.modify({ state: 'SQD' });
       near.modify({ state: 'ERR' });
       near.is('ERR');
@@ -406,7 +406,7 @@ const errors: readonly Scenario[] = [
   scenario(
     'qp/reset/keeps-completions',
     'Completions that are in the completion queue stay there when their queue pair is moved to RESET and destroyed.',
-    { requirements: ['QP-43', 'RST-11'] },
+    { requirements: ['QP-43', 'RST-10'] },
     script => {
       const [near, far] = script.pair('RC');
       far.recv({ times: 2 });
@@ -463,7 +463,7 @@ const errors: readonly Scenario[] = [
   scenario(
     'qp/destroy/number-reused',
     'A queue pair that gets the number of one that is gone has nothing of it: no request, no attribute, no packet.',
-    { requirements: ['QP-03', 'QP-12', 'RST-12'] },
+    { requirements: ['QP-03', 'QP-12', 'RST-11'] },
     script => {
       const pair = script.pair('RC');
       const [near] = pair;
