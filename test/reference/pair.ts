@@ -203,8 +203,21 @@ export class Pair {
 
   /** Connects two queue pairs, and brings both to RTS. */
   connect(type: QpType, a: HcaQp, b: HcaQp, set: QpAttributes = {}, setB: QpAttributes = set): void {
-    toRts(type, this.a, a, this.b.gid, b.qpNum, set);
-    toRts(type, this.b, b, this.a.gid, a.qpNum, setB);
+    this.connectTo(type, this.a, a, this.b, b, set, setB);
+  }
+
+  /** Connects queue pairs of any two sides. */
+  connectTo(
+    type: QpType,
+    sideA: Side,
+    a: HcaQp,
+    sideB: Side,
+    b: HcaQp,
+    set: QpAttributes = {},
+    setB: QpAttributes = set,
+  ): void {
+    toRts(type, sideA, a, sideB.gid, b.qpNum, set);
+    toRts(type, sideB, b, sideA.gid, a.qpNum, setB);
   }
 
   /** A connected pair of RC queue pairs. */
