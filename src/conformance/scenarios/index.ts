@@ -1,0 +1,49 @@
+/** The fixed scenarios: verbs programs with known outcomes, for the check's `scenarios` suite, the tests and `examples/programs/`. */
+import type { Program } from '../program.js';
+import { completionScenarios } from './completions.js';
+import { dataPathScenarios } from './data-path.js';
+import { datagramScenarios } from './datagrams.js';
+import { memoryScenarios } from './memory.js';
+import { negativeScenarios } from './negative.js';
+import { notificationScenarios } from './notification.js';
+import { objectScenarios } from './objects.js';
+import { perftestScenarios } from './perftest.js';
+import { pingpongScenarios } from './pingpong.js';
+import { queuePairScenarios } from './queue-pairs.js';
+import type { Scenario } from './scenario.js';
+
+export type { Scenario } from './scenario.js';
+
+export const scenarios: readonly Scenario[] = [
+  ...pingpongScenarios,
+  ...perftestScenarios,
+  ...objectScenarios,
+  ...memoryScenarios,
+  ...queuePairScenarios,
+  ...dataPathScenarios,
+  ...datagramScenarios,
+  ...completionScenarios,
+  ...notificationScenarios,
+  ...negativeScenarios,
+];
+
+export function scenarioById(id: string): Scenario | undefined {
+  return scenarios.find(each => each.id === id);
+}
+
+/** The program files, with paths below `examples/programs/`. */
+export function renderScenarioFiles(): { path: string; text: string }[] {
+  return scenarios.map(({ id, program }) => ({
+    path: `${id.replaceAll('/', '-')}.json`,
+    text: renderProgram(program),
+  }));
+}
+
+/** JSON that reads like a script: one action a line. */
+function renderProgram({ actions, ...head }: Program): string {
+  const members = Object.entries(head).map(
+    ([name, value]) => `  ${JSON.stringify(name)}: ${JSON.stringify(value)},`,
+  );
+  const lines = actions.map(action => `    ${JSON.stringify(action)}`);
+  return ['{', ...members, '  "actions": [', lines.join(',\n'), '  ]', '}', ''].join('\n');
+}
