@@ -3,7 +3,7 @@ import { qpAttrMasks } from '../abi/index.js';
 import { machines } from '../statemachines/index.js';
 import type { MachineDefinition, TransitionDefinition } from '../statemachines/index.js';
 import { toMermaid } from './exporters.js';
-import { conditionOf } from './picture.js';
+import { conditionOf, pictureOf } from './picture.js';
 
 /** A file to write; the path is relative to `docs/machines`. */
 export interface GeneratedFile {
@@ -73,6 +73,10 @@ function machinePage(machine: MachineDefinition): string {
   const hidden = machine.transitions.some(transition => transition.internal)
     ? ' Events in parentheses happen inside the device and are not seen; a monitor reckons with them at any time.'
     : '';
+  const groups =
+    pictureOf(machine).groups.length === 0
+      ? ''
+      : ' A dashed box stands for several states; "any other state" leaves out those that are never left.';
   return `# ${machine.name}
 
 ${generatedNote}
@@ -84,7 +88,7 @@ ${counter}
 \`\`\`mermaid
 ${toMermaid(machine)}\`\`\`
 
-Events that leave the state as it is stand in the table only.${hidden}
+Events that leave the state as it is stand in the table only.${groups}${hidden}
 
 ## States
 
@@ -110,9 +114,9 @@ ${machine.endRequirement === undefined ? '' : `\nA trace that ends in a state wh
 }
 
 function stateTable(machine: MachineDefinition): string {
-  const rows = machine.states.map(({ name, doc, end }) => [
+  const rows = machine.states.map(({ name, doc, end, shadeOf }) => [
     name === machine.initial ? `${name} (initial)` : name,
-    doc,
+    shadeOf === undefined ? doc : `${doc}; drawn as ${shadeOf}`,
     end ? 'yes' : 'no',
   ]);
   return table(['state', 'meaning', 'trace may end'], rows);

@@ -18,28 +18,33 @@ export interface Arrow {
 
 export interface Picture {
   readonly initial: string;
+  /** Without the shades of other states. */
   readonly states: readonly string[];
   readonly groups: readonly Group[];
-  /** Without the events that leave the state as it is. */
+  /** Without the events that leave the state, or the state that it is a shade of, as it is. */
   readonly arrows: readonly Arrow[];
-  /** States that nothing leads out of. */
+  /** States that are never left. */
   readonly finals: readonly string[];
 }
 
 /** So many states that do the same on an event are drawn as one box. */
-const GROUP_SIZE = 4;
+const GROUP_SIZE = 3;
 
 export function pictureOf(machine: MachineDefinition): Picture {
-  const states = machine.states.map(state => state.name);
-  const finals = states.filter(state => !machine.transitions.some(transition => transition.from === state));
+  const box = boxes(machine);
+  const states = machine.states.filter(state => state.shadeOf === undefined).map(state => state.name);
   const groups = new Map<string, Group>();
   const arrows = new Map<string, { from: string; to: string; labels: string[]; internal: boolean }>();
-  const moving = machine.transitions.filter(({ from, to }) => from !== to);
+  const moving = machine.transitions
+    .map(transition => ({ transition, source: box(transition.from), target: box(transition.to) }))
+    .filter(({ source, target }) => source !== target);
+  const finals = states.filter(state => !moving.some(({ source }) => source === state));
   const drawn = new Set<string>();
-  for (const transition of moving) {
-    const { event, to, internal = false } = transition;
-    const sources = moving.filter(other => other.event === event && other.to === to).map(other => other.from);
-    const from = sources.length < GROUP_SIZE ? transition.from : groupOf(sources, to, states, finals, groups);
+  for (const { transition, source, target: to } of moving) {
+    const { event, internal = false } = transition;
+    const same = moving.filter(other => other.transition.event === event && other.target === to);
+    const sources = [...new Set(same.map(other => other.source))];
+    const from = sources.length < GROUP_SIZE ? source : groupOf(sources, to, states, finals, groups);
     if (drawn.has(`${from} ${event} ${to}`)) continue;
     drawn.add(`${from} ${event} ${to}`);
     const key = `${from} ${to} ${internal}`;
@@ -54,6 +59,12 @@ export function pictureOf(machine: MachineDefinition): Picture {
     arrows: [...arrows.values()],
     finals,
   };
+}
+
+/** The box that a state is drawn in. */
+function boxes(machine: MachineDefinition): (state: string) => string {
+  const shades = new Map(machine.states.map(({ name, shadeOf }) => [name, shadeOf ?? name]));
+  return state => shades.get(state) ?? state;
 }
 
 /** The box for a set of states, named by its members or by those that are missing, whichever is shorter. */

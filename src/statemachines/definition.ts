@@ -24,6 +24,8 @@ export interface StateDefinition {
   readonly doc: string;
   /** A trace may end here. */
   readonly end?: true;
+  /** A shade of another state, drawn together with it. */
+  readonly shadeOf?: string;
 }
 
 export interface EventDefinition {
@@ -90,6 +92,9 @@ export function faultsOf(definition: MachineDefinition): string[] {
   check(states.has(definition.initial), `initial state ${definition.initial} is not declared`);
   const endless = definition.states.some(state => !state.end);
   check(endless === (definition.endRequirement !== undefined), 'end requirement without a use, or missing');
+  for (const { name, shadeOf } of definition.states) {
+    check(shadeOf === undefined || states.has(shadeOf), `${name} is a shade of nothing that is declared`);
+  }
   for (const { from, event } of definition.forbidden) {
     check(states.has(from) && events.has(event), `prohibition ${from} ${event} names something not declared`);
     check(

@@ -37,7 +37,9 @@ export class Monitor {
   /** Events of instances that had failed before. */
   unjudged = 0;
   readonly #report: (violation: Violation) => void;
-  readonly #violations: Violation[] = [];
+  #violations: Violation[] = [];
+  /** Keys from here on have not been opened since the last reset. */
+  #end = 0;
   readonly #stateCount: number;
   #life = new Uint8Array(64);
   /** States possible if a command in flight has not taken effect. */
@@ -65,6 +67,7 @@ export class Monitor {
   /** Starts an instance in the initial state, whatever it was before. `limit` is what guards compare the counter with. */
   open(key: number, limit = 0x7fff_ffff): void {
     if (key >= this.#life.length) this.#grow(key + 1);
+    if (key >= this.#end) this.#end = key + 1;
     this.#life[key] = Life.open;
     this.#possible[key] = this.machine.closure[this.machine.initial];
     this.#possibleAfter[key] = 0;
@@ -87,8 +90,9 @@ export class Monitor {
 
   /** Forgets every instance and violation; coverage stays. For the next trace. */
   reset(): void {
-    this.#life.fill(Life.closed);
-    this.#violations.length = 0;
+    this.#life.fill(Life.closed, 0, this.#end);
+    this.#end = 0;
+    this.#violations = [];
     this.consumed = 0;
     this.unjudged = 0;
   }
@@ -185,7 +189,7 @@ export class Monitor {
    * `offered` is the number of events that the caller has reported. Returns all violations, the earlier ones included.
    */
   finish(offered = this.consumed): readonly Violation[] {
-    for (let key = 0; key < this.#life.length; key++) if (this.#life[key] === Life.open) this.#checkEnd(key);
+    for (let key = 0; key < this.#end; key++) if (this.#life[key] === Life.open) this.#checkEnd(key);
     if (offered !== this.consumed) {
       throw new Error(
         `${this.machine.definition.name}: ${offered} events offered, ${this.consumed} consumed`,
@@ -282,7 +286,8 @@ export class Monitor {
 
   #fail(key: number, what: string, event: number, arg: number): false {
     const states = this.machine.namesOf(this.possible(key));
-    this.#record(key, what, arg, brokenBy(this.machine, states, this.machine.eventNames[event]));
+    const plain = states.length === 0 ? undefined : this.machine.stateNames[this.#plain[key]];
+    this.#record(key, what, arg, brokenBy(this.machine, plain, states, this.machine.eventNames[event]));
     return false;
   }
 
@@ -294,6 +299,7 @@ export class Monitor {
     const machine = this.machine.definition.name;
     const violation: Violation = { machine, key, states, event, arg, expected: [...expected], requirements };
     if (key >= this.#life.length) this.#grow(key + 1);
+    if (key >= this.#end) this.#end = key + 1;
     this.#life[key] = Life.failed;
     this.#violations.push(violation);
     this.#report(violation);
@@ -318,15 +324,21 @@ export class Monitor {
   }
 }
 
-/** The obligations that an event breaks: those of the prohibitions of these states, else those of the event elsewhere. */
+/**
+ * The obligations that an event breaks: those of the prohibitions of the plainest state, else of any state that is
+ * possible, else those of the event elsewhere.
+ */
 function brokenBy(
   machine: CompiledMachine,
+  plain: string | undefined,
   states: readonly string[],
   event: string | undefined,
 ): readonly string[] {
   const { forbidden, transitions } = machine.definition;
-  const named = forbidden.filter(rule => rule.event === event && states.includes(rule.from));
-  const source = named.length > 0 ? named : transitions.filter(transition => transition.event === event);
+  const here = forbidden.filter(rule => rule.event === event && states.includes(rule.from));
+  const plainly = here.filter(rule => rule.from === plain);
+  const elsewhere = transitions.filter(transition => transition.event === event);
+  const source = [plainly, here, elsewhere].find(rules => rules.length > 0) ?? [];
   return [...new Set(source.map(rule => rule.requirement))];
 }
 

@@ -105,15 +105,6 @@ export function qpAttrBits(names: readonly QpAttrName[]): number {
   return names.reduce((mask, name) => mask | QpAttrMask[name], 0);
 }
 
-/** The row of a change, if the change is legal for the type. */
-export function qpTransitionRow(
-  type: QpService,
-  from: QpStateName,
-  to: QpStateName,
-): QpTransitionRow | undefined {
-  return qpTransitionRows.find(row => row.type === type && row.from === from && row.to === to);
-}
-
 const STATES = 7;
 const TYPES = 5;
 /** Required bits of each (type, from, to); -1 where the change is illegal. */
@@ -165,14 +156,4 @@ export function qpModifyAllowed(question: QpModifyQuestion): boolean {
 
 function isQpState(code: number): code is QpState {
   return Number.isInteger(code) && code >= 0 && code < STATES;
-}
-
-/** Whether a send may be posted in a state [QP-13, QP-15]. */
-export function qpSendAllowed(state: QpState): boolean {
-  return state >= QpState.RTS;
-}
-
-/** Whether a receive may be posted in a state [QP-14, QP-16]. */
-export function qpRecvAllowed(state: QpState): boolean {
-  return state !== QpState.RESET;
 }

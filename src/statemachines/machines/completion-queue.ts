@@ -68,6 +68,8 @@ export const completionQueueMachine: MachineDefinition = {
     { from: 'EVENT_DUE', event: 'EVENT', to: 'DISARMED', requirement: 'CQ-08' },
     { from: 'EVENT_DUE_SOLICITED', event: 'EVENT', to: 'ARMED_SOLICITED', requirement: 'CQ-08' },
     { from: 'EVENT_DUE_NEXT', event: 'EVENT', to: 'ARMED_NEXT', requirement: 'CQ-08' },
+    // The event that was due when the queue overran may still come.
+    { from: 'OVERRUN', event: 'EVENT', to: 'OVERRUN', requirement: 'CQ-08' },
     { from: 'OVERRUN', event: 'ARM_SOLICITED', to: 'OVERRUN', requirement: 'CQ-06' },
     { from: 'OVERRUN', event: 'ARM_NEXT', to: 'OVERRUN', requirement: 'CQ-06' },
     { from: 'OVERRUN', event: 'LOSE', to: 'OVERRUN', requirement: 'CQ-06' },

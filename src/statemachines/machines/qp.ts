@@ -36,10 +36,14 @@ const states: readonly StateDefinition[] = [
   { name: 'SQD_DRAINING', doc: 'SQD; a send that was started is not finished', end: true },
   { name: 'SQD_DRAINED', doc: 'SQD; every started send is finished', end: true },
   { name: 'SQE', doc: 'Send queue error; receiving goes on', end: true },
-  { name: 'SQE_FAULT', doc: 'SQE by a failed send whose completion is still to come' },
+  { name: 'SQE_FAULT', doc: 'SQE by a failed send whose completion is still to come', shadeOf: 'SQE' },
   { name: 'ERR', doc: 'Error; all work is flushed', end: true },
-  { name: 'ERR_SEND_FAULT', doc: 'ERR by a failed send whose completion is still to come' },
-  { name: 'ERR_RECV_FAULT', doc: 'ERR by a failed receive whose completion is still to come' },
+  { name: 'ERR_SEND_FAULT', doc: 'ERR by a failed send whose completion is still to come', shadeOf: 'ERR' },
+  {
+    name: 'ERR_RECV_FAULT',
+    doc: 'ERR by a failed receive whose completion is still to come',
+    shadeOf: 'ERR',
+  },
   { name: 'DESTROYED', doc: 'Gone; the number may be used again', end: true },
 ];
 

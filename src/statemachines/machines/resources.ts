@@ -4,7 +4,8 @@ import type { MachineDefinition } from '../definition.js';
 /** An object that may not be destroyed while others use it. */
 function useCountMachine(
   part: Pick<MachineDefinition, 'name' | 'purpose' | 'instance'>,
-  ids: { readonly use: string; readonly destroy: string; readonly refuse: string; readonly gone: string },
+  /** `busy`: it is not destroyed while it is used. `gone`: it cannot be used once it is destroyed. */
+  ids: { readonly busy: string; readonly gone: string },
 ): MachineDefinition {
   return {
     ...part,
@@ -21,21 +22,21 @@ function useCountMachine(
       { name: 'DESTROY_REFUSED', doc: 'Its destruction was refused' },
     ],
     transitions: [
-      { from: 'LIVE', event: 'USER_CREATED', to: 'LIVE', requirement: ids.use, effect: 'inc' },
+      { from: 'LIVE', event: 'USER_CREATED', to: 'LIVE', requirement: ids.busy, effect: 'inc' },
       {
         from: 'LIVE',
         event: 'USER_DESTROYED',
         to: 'LIVE',
-        requirement: ids.use,
+        requirement: 'RST-24',
         guard: { kind: 'positive' },
         effect: 'dec',
       },
-      { from: 'LIVE', event: 'DESTROY', to: 'DESTROYED', requirement: ids.destroy, guard: { kind: 'zero' } },
+      { from: 'LIVE', event: 'DESTROY', to: 'DESTROYED', requirement: ids.busy, guard: { kind: 'zero' } },
       {
         from: 'LIVE',
         event: 'DESTROY_REFUSED',
         to: 'LIVE',
-        requirement: ids.refuse,
+        requirement: ids.busy,
         guard: { kind: 'positive' },
       },
     ],
@@ -50,7 +51,7 @@ export const protectionDomainMachine = useCountMachine(
       'A protection domain counts the memory regions, queue pairs and address handles that were created in it. It can be destroyed only when none is left.',
     instance: 'one protection domain, from CREATE_PD to DESTROY_PD',
   },
-  { use: 'RST-01', destroy: 'ERR-05', refuse: 'RST-01', gone: 'RST-26' },
+  { busy: 'RST-01', gone: 'RST-26' },
 );
 
 export const completionQueueUseMachine = useCountMachine(
@@ -60,7 +61,7 @@ export const completionQueueUseMachine = useCountMachine(
       'A completion queue counts the queue pairs that send their completions to it, once for each of the two directions. It can be destroyed only when none is left.',
     instance: 'one completion queue, from CREATE_CQ to DESTROY_CQ',
   },
-  { use: 'RST-02', destroy: 'ERR-05', refuse: 'RST-02', gone: 'QP-06' },
+  { busy: 'RST-02', gone: 'CTRL-71' },
 );
 
 export const memoryRegionMachine: MachineDefinition = {
@@ -79,8 +80,8 @@ export const memoryRegionMachine: MachineDefinition = {
     { name: 'DEREGISTER', doc: 'DEREG_MR took effect' },
   ],
   transitions: [
-    { from: 'REGISTERED', event: 'ACCESS', to: 'REGISTERED', requirement: 'MEM-01' },
-    { from: 'REGISTERED', event: 'ACCESS_REFUSED', to: 'REGISTERED', requirement: 'MEM-01' },
+    { from: 'REGISTERED', event: 'ACCESS', to: 'REGISTERED', requirement: 'MEM-20' },
+    { from: 'REGISTERED', event: 'ACCESS_REFUSED', to: 'REGISTERED', requirement: 'MEM-21' },
     { from: 'REGISTERED', event: 'DEREGISTER', to: 'DEREGISTERED', requirement: 'RST-04' },
     { from: 'DEREGISTERED', event: 'ACCESS_REFUSED', to: 'DEREGISTERED', requirement: 'RST-17' },
   ],
@@ -103,8 +104,8 @@ export const addressHandleMachine: MachineDefinition = {
     { name: 'DESTROY', doc: 'DESTROY_AH took effect' },
   ],
   transitions: [
-    { from: 'LIVE', event: 'USE', to: 'LIVE', requirement: 'CTRL-01' },
-    { from: 'LIVE', event: 'USE_REFUSED', to: 'LIVE', requirement: 'CTRL-01' },
+    { from: 'LIVE', event: 'USE', to: 'LIVE', requirement: 'DATA-53' },
+    { from: 'LIVE', event: 'USE_REFUSED', to: 'LIVE', requirement: 'DATA-18' },
     { from: 'LIVE', event: 'DESTROY', to: 'DESTROYED', requirement: 'RST-04' },
     { from: 'DESTROYED', event: 'USE_REFUSED', to: 'DESTROYED', requirement: 'RST-19' },
   ],
@@ -133,19 +134,19 @@ export const gidEntryMachine: MachineDefinition = {
     { name: 'NAME_REFUSED', doc: 'An otherwise legal address vector that names the entry was refused' },
   ],
   transitions: [
-    { from: 'EMPTY', event: 'ADD', to: 'SET', requirement: 'CTRL-01' },
-    { from: 'SET', event: 'ADD', to: 'SET', requirement: 'CTRL-01' },
-    { from: 'EMPTY', event: 'ADD_REFUSED', to: 'EMPTY', requirement: 'CTRL-01' },
-    { from: 'SET', event: 'ADD_REFUSED', to: 'SET', requirement: 'CTRL-01' },
-    { from: 'SET', event: 'DEL', to: 'EMPTY', requirement: 'CTRL-01' },
-    { from: 'EMPTY', event: 'DEL_REFUSED', to: 'EMPTY', requirement: 'CTRL-01' },
-    { from: 'SET', event: 'NAME', to: 'SET', requirement: 'CTRL-01' },
+    { from: 'EMPTY', event: 'ADD', to: 'SET', requirement: 'CTRL-109' },
+    { from: 'SET', event: 'ADD', to: 'SET', requirement: 'CTRL-105' },
+    { from: 'EMPTY', event: 'ADD_REFUSED', to: 'EMPTY', requirement: 'CTRL-102' },
+    { from: 'SET', event: 'ADD_REFUSED', to: 'SET', requirement: 'CTRL-102' },
+    { from: 'SET', event: 'DEL', to: 'EMPTY', requirement: 'CTRL-108' },
+    { from: 'EMPTY', event: 'DEL_REFUSED', to: 'EMPTY', requirement: 'CTRL-107' },
+    { from: 'SET', event: 'NAME', to: 'SET', requirement: 'CTRL-95' },
     { from: 'EMPTY', event: 'NAME_REFUSED', to: 'EMPTY', requirement: 'RST-21' },
   ],
   forbidden: [
-    { from: 'EMPTY', event: 'DEL', requirement: 'CTRL-01' },
-    { from: 'SET', event: 'DEL_REFUSED', requirement: 'CTRL-01' },
+    { from: 'EMPTY', event: 'DEL', requirement: 'CTRL-107' },
+    { from: 'SET', event: 'DEL_REFUSED', requirement: 'CTRL-108' },
     { from: 'EMPTY', event: 'NAME', requirement: 'RST-21' },
-    { from: 'SET', event: 'NAME_REFUSED', requirement: 'CTRL-01' },
+    { from: 'SET', event: 'NAME_REFUSED', requirement: 'CTRL-95' },
   ],
 };

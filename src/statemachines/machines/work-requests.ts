@@ -31,6 +31,12 @@ const once = ['COMPLETED_SUCCESS', 'COMPLETED_ERROR', 'FLUSHED', 'DISCARDED'].fl
   })),
 );
 
+/** The chain comes back once, before the completion; that of a discarded request before the answer. */
+const chainFirst = [
+  ...['COMPLETED_SUCCESS', 'COMPLETED_ERROR', 'FLUSHED'].map(from => ({ from, requirement: 'ORD-15' })),
+  { from: 'DISCARDED', requirement: 'QP-42' },
+].map(rule => ({ ...rule, event: 'CHAIN_RETURNED' }));
+
 /** What a completion with an error status, a flush, a discard and an overrun make of a request in one of these states. */
 function endings(from: string, started: boolean): readonly TransitionDefinition[] {
   return [
@@ -86,8 +92,8 @@ export const sendRequestMachine: MachineDefinition = {
     { from: 'NEW', event: 'POST_UNSIGNALED', to: 'POSTED_UNSIGNALED', requirement: 'QP-15' },
     ...['SIGNALED', 'UNSIGNALED'].flatMap((kind): readonly TransitionDefinition[] => [
       { from: `POSTED_${kind}`, event: 'START', to: `STARTED_${kind}`, requirement: 'QP-22', internal: true },
-      { from: `POSTED_${kind}`, event: 'CHAIN_RETURNED', to: `RETURNED_${kind}`, requirement: 'ORD-15' },
-      { from: `STARTED_${kind}`, event: 'CHAIN_RETURNED', to: `RETURNED_${kind}`, requirement: 'ORD-15' },
+      { from: `POSTED_${kind}`, event: 'CHAIN_RETURNED', to: `RETURNED_${kind}`, requirement: 'DATA-28' },
+      { from: `STARTED_${kind}`, event: 'CHAIN_RETURNED', to: `RETURNED_${kind}`, requirement: 'DATA-28' },
       ...endings(`POSTED_${kind}`, false),
       ...endings(`STARTED_${kind}`, true),
       ...endings(`RETURNED_${kind}`, true),
@@ -99,6 +105,9 @@ export const sendRequestMachine: MachineDefinition = {
   ],
   forbidden: [
     ...once,
+    ...chainFirst,
+    { from: 'RETURNED_SIGNALED', event: 'CHAIN_RETURNED', requirement: 'VQ-35' },
+    { from: 'RETURNED_UNSIGNALED', event: 'CHAIN_RETURNED', requirement: 'VQ-35' },
     ...['POSTED', 'STARTED', 'RETURNED'].map(stage => ({
       from: `${stage}_UNSIGNALED`,
       event: 'COMPLETE_SUCCESS',
@@ -130,9 +139,9 @@ export const recvRequestMachine: MachineDefinition = {
   transitions: [
     { from: 'NEW', event: 'POST', to: 'POSTED', requirement: 'QP-16' },
     { from: 'POSTED', event: 'START', to: 'STARTED', requirement: 'QP-21', internal: true },
-    { from: 'STARTED', event: 'REWIND', to: 'POSTED', requirement: 'ERR-20', internal: true },
-    { from: 'POSTED', event: 'CHAIN_RETURNED', to: 'RETURNED', requirement: 'ORD-15' },
-    { from: 'STARTED', event: 'CHAIN_RETURNED', to: 'RETURNED', requirement: 'ORD-15' },
+    { from: 'STARTED', event: 'REWIND', to: 'POSTED', requirement: 'DATA-57', internal: true },
+    { from: 'POSTED', event: 'CHAIN_RETURNED', to: 'RETURNED', requirement: 'DATA-28' },
+    { from: 'STARTED', event: 'CHAIN_RETURNED', to: 'RETURNED', requirement: 'DATA-28' },
     ...endings('POSTED', false),
     ...endings('STARTED', true),
     ...endings('RETURNED', true),
@@ -141,6 +150,6 @@ export const recvRequestMachine: MachineDefinition = {
     ...after,
     ...lost,
   ],
-  forbidden: once,
+  forbidden: [...once, ...chainFirst, { from: 'RETURNED', event: 'CHAIN_RETURNED', requirement: 'VQ-35' }],
   endRequirement: 'CQ-01',
 };
