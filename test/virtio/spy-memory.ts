@@ -35,6 +35,11 @@ export class SpyMemory extends GuestMemory {
     return new SpyWindow(this);
   }
 
+  /** Whether a store is held back. */
+  get holding(): boolean {
+    return this.#held.length > 0;
+  }
+
   /** Makes every store visible that was held back. */
   drain(): void {
     for (const store of this.#held.splice(0)) store();
