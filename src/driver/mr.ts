@@ -135,7 +135,7 @@ function checkRegion({ addr, length }: MrInit, maxBytes: number): void {
   natural(verb, 'length', length);
   if (length < 1) throw refuse(verb, 'the region is empty');
   if (length > maxBytes) throw refuse(verb, `length ${length} is above the device's limit of ${maxBytes}`);
-  natural(verb, 'last address', addr + length - 1);
+  natural(verb, 'last address', addr + (length - 1));
 }
 
 /** The command with the guest-physical address of every page that the region touches; consecutive pages may lie anywhere. */
@@ -147,7 +147,7 @@ function pageListCommand(
   const { session } = context;
   const { os } = session.options;
   const first = addr - (addr % PAGE_BYTES);
-  const last = addr + length - 1;
+  const last = addr + (length - 1);
   const npages = Math.floor(last / PAGE_BYTES) - first / PAGE_BYTES + 1;
   // Both ends first: a wild length is refused before memory is taken for its list. No page is translated twice.
   const firstPlace = os.translate(first);

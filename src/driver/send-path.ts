@@ -37,7 +37,7 @@ export function postSend(context: DriverContext, handle: QueuePair, request: Sen
   const qp = claimQp(session, VERB, handle);
   checkState(qp);
   const datagram = qp.type === QpType.UD || qp.type === QpType.GSI;
-  const bytes = checkRequest(session, qp, request, datagram);
+  const bytes = checkRequest(context, qp, request, datagram);
   const { send } = qp;
   const { queue } = send;
   if (queue.outstanding >= send.slots) {
@@ -68,17 +68,22 @@ function checkState(qp: DriverQp): void {
 }
 
 /** Throws EINVAL for what no device could do. Returns the bytes that the request moves. */
-function checkRequest(session: Session, qp: DriverQp, request: SendWorkRequest, datagram: boolean): number {
+function checkRequest(
+  { session, limits }: DriverContext,
+  qp: DriverQp,
+  request: SendWorkRequest,
+  datagram: boolean,
+): number {
   const { opcode, sendFlags: flags } = request;
   if (!opcodeAllowed(qp.type, opcode))
     throw refuse(VERB, `opcode ${opcode} on a queue pair of type ${qp.type}`);
   if ((flags & ~KNOWN_FLAGS) !== 0) throw refuse(VERB, `send flags ${flags} have unknown bits`);
   if (!isNatural(request.wrId)) throw refuse(VERB, `wrId ${request.wrId}`);
   const inline = (flags & SendFlag.INLINE) !== 0;
-  const bytes = inline ? checkInline(qp, request) : checkElements(VERB, request.sges, qp.cap.maxSendSge);
-  if (opcode === WrOpcode.RDMA_READ && qp.maxRdAtomic === 0) {
-    throw refuse(VERB, 'a read on a queue pair whose maxRdAtomic is 0');
-  }
+  const read = opcode === WrOpcode.RDMA_READ;
+  if (read && qp.maxRdAtomic === 0) throw refuse(VERB, 'a read on a queue pair whose maxRdAtomic is 0');
+  const most = read ? Math.min(qp.cap.maxSendSge, limits.maxSgeRd) : qp.cap.maxSendSge;
+  const bytes = inline ? checkInline(qp, request) : checkElements(VERB, request.sges, most);
   if (datagram) checkDatagram(session, request, bytes);
   else if (!isNatural(request.remoteAddr ?? 0) || !isU32(request.rkey ?? 0)) {
     throw refuse(VERB, `remoteAddr ${request.remoteAddr} or rkey ${request.rkey} does not fit its field`);
@@ -112,7 +117,8 @@ function checkInline(qp: DriverQp, request: SendWorkRequest): number {
 }
 
 function checkDatagram(session: Session, request: SendWorkRequest, bytes: number): void {
-  const { remoteQpn, remoteQkey } = request;
+  const { ah, remoteQpn, remoteQkey } = request;
+  if (ah === undefined) throw refuse(VERB, 'a datagram needs an address handle');
   if (!isU32(remoteQpn ?? 0) || !isU32(remoteQkey ?? 0)) {
     throw refuse(VERB, `remoteQpn ${remoteQpn} or remoteQkey ${remoteQkey} does not fit its field`);
   }
@@ -120,9 +126,9 @@ function checkDatagram(session: Session, request: SendWorkRequest, bytes: number
   if (bytes > mtu) throw refuse(VERB, `a datagram of ${bytes} bytes, at most ${mtu}`);
 }
 
-/** What stands for an address handle; a destroyed one keeps its number, and what is none of ours has the one that is never given. */
+/** A handle that is destroyed or none of ours: its number may be another's by now, so the request names nobody. */
 function addressNumber(session: Session, ah: SendWorkRequest['ah']): number {
-  return ah instanceof DriverAh && ah.session === session ? ah.number : NO_ADDRESS;
+  return ah instanceof DriverAh && ah.session === session && ah.alive ? ah.number : NO_ADDRESS;
 }
 
 /**
