@@ -141,10 +141,12 @@ export class Guest {
   readonly memory: GuestMemory;
   readonly device: RdmaDevice;
   readonly queues: QueueMap;
-  readonly features: FeatureSet;
+  features: FeatureSet = 0n;
   /** Used-buffer notifications by queue. */
   readonly interrupts = new Map<number, number>();
   configInterrupts = 0;
+  /** Called at each used-buffer notification. */
+  onInterrupt: (index: number) => void = () => undefined;
   readonly #controlClass: number;
   readonly #driverQueues = new Map<number, SplitDriverQueue>();
   readonly #options: GuestOptions;
@@ -171,18 +173,28 @@ export class Guest {
       controlObserver: options.control,
     });
     this.device.attach({
-      interruptQueue: index => this.interrupts.set(index, this.interruptsOf(index) + 1),
+      interruptQueue: index => {
+        this.interrupts.set(index, this.interruptsOf(index) + 1);
+        this.onInterrupt(index);
+      },
       interruptConfig: () => this.configInterrupts++,
     });
-    const required = profile.features.reduce((set, { bit }) => set | featureMask(bit), featureMask(32));
+    this.start();
+  }
+
+  /** Goes through the initialisation, with all queues set up anew. */
+  start(): void {
+    const options = this.#options;
+    const { features } = profiles[options.profile ?? 'rdma'];
+    const required = features.reduce((set, { bit }) => set | featureMask(bit), featureMask(32));
     const wanted =
       (options.indirect ? featureMask(28) : 0n) |
       (options.eventIdx ? featureMask(29) : 0n) |
       (options.extraFeature === undefined ? 0n : featureMask(options.extraFeature));
-    this.features = negotiate(this.#transport(), { wanted, required, requirements: profile.features });
+    this.features = negotiate(this.#transport(), { wanted, required, requirements: features });
     for (let index = 0; index < this.device.queueCount; index++) this.enable(index);
     startDriver(this.#transport());
-    world.settle();
+    this.world.settle();
   }
 
   get needsReset(): boolean {
@@ -422,10 +434,15 @@ export class Guest {
   }
 
   postSend(qpn: number, request: Uint8Array): void {
-    this.makeAvailable(this.queues.sq(qpn), request);
+    this.#post(this.queues.sq(qpn), request);
   }
   postRecv(qpn: number, request: Uint8Array): void {
-    this.makeAvailable(this.queues.rq(qpn), request);
+    this.#post(this.queues.rq(qpn), request);
+  }
+  /** Takes back what was returned only when there is no room, so that a test can look at it. */
+  #post(index: number, request: Uint8Array): void {
+    if (this.queue(index).freeDescriptors === 0) this.returned(index);
+    this.makeAvailable(index, request);
   }
 
   // --- completion queues ---

@@ -1,5 +1,21 @@
-/** Something between a device and its HCA function that writes down which calls changed something. */
+/** Something between a device and its HCA function that watches or replaces calls. */
 import type { HcaFunction } from '../../src/reference/index.js';
+
+type Call = () => unknown;
+type Wrap = (hcaFunction: HcaFunction) => HcaFunction;
+
+/** `around` is called in place of each method; `call` is the method with its arguments. */
+export function intercepting(around: (name: string, call: Call) => unknown): Wrap {
+  return hcaFunction =>
+    new Proxy(hcaFunction, {
+      get(target, name) {
+        const member: unknown = Reflect.get(target, name, target);
+        if (typeof member !== 'function') return member;
+        return (...args: unknown[]): unknown =>
+          around(String(name), () => Reflect.apply(member, target, args));
+      },
+    });
+}
 
 const changing = [
   'createPd',
@@ -19,18 +35,11 @@ const changing = [
   'reset',
 ];
 
-/** `log` gets the name of each changing call that did not throw. */
-export function recording(log: string[]): (hcaFunction: HcaFunction) => HcaFunction {
-  return hcaFunction =>
-    new Proxy(hcaFunction, {
-      get(target, name) {
-        const member: unknown = Reflect.get(target, name, target);
-        if (typeof member !== 'function') return member;
-        return (...args: unknown[]): unknown => {
-          const result: unknown = Reflect.apply(member, target, args);
-          if (changing.includes(String(name))) log.push(String(name));
-          return result;
-        };
-      },
-    });
+/** `log` gets the name of each call that changes objects and did not throw. */
+export function recording(log: string[], names: readonly string[] = changing): Wrap {
+  return intercepting((name, call) => {
+    const result = call();
+    if (names.includes(name)) log.push(name);
+    return result;
+  });
 }
