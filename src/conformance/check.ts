@@ -7,7 +7,7 @@ import type { Implementation } from './implementation.js';
 import { judge } from './judge.js';
 import type { JudgeOptions } from './judge.js';
 import { MonitorBook } from './monitors/book.js';
-import type { LawBroken } from './observer.js';
+import type { LawBroken } from './laws.js';
 import type { Program } from './program.js';
 import type { CheckReport, Finding, Progress, SuiteName, SuiteReport } from './report.js';
 import { TraceRecorder, chart } from './trace.js';

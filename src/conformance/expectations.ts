@@ -1,7 +1,7 @@
 /** What a program expects, held against what came: completions, attributes, how often a request is meant. */
 import { wcOpcodes, wcStatuses } from '../abi/index.js';
 import type { QpSnapshot, WorkCompletion } from '../verbs/index.js';
-import { LawBroken } from './observer.js';
+import { LawBroken, laws } from './laws.js';
 import type { ActionOf, ExpectedAttributes } from './program.js';
 
 export type WantedCompletion = NonNullable<ActionOf<'pollCq'>['expectWc']>[number];
@@ -24,7 +24,7 @@ export function* numbered(entries: readonly WantedCompletion[]): Iterable<Wanted
 }
 
 export function unexpected(index: number, seen: string, expected: string): LawBroken {
-  return new LawBroken('expected outcome', [], `action ${index}: ${seen}, expected ${expected}`);
+  return new LawBroken(laws.expected, `action ${index}: ${seen}, expected ${expected}`);
 }
 
 export function expectAttributes(index: number, snapshot: QpSnapshot, expected: ExpectedAttributes): void {

@@ -3,6 +3,7 @@ export * from './check.js';
 export * from './describe.js';
 export * from './implementation.js';
 export * from './judge.js';
+export * from './laws.js';
 export * from './limits.js';
 export * from './observer.js';
 export * from './program.js';

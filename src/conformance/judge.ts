@@ -6,16 +6,15 @@ import type { Implementation } from './implementation.js';
 import { ExactlyOnce } from './invariants/exactly-once.js';
 import { MemoryUntouched } from './invariants/memory.js';
 import { UseCounts } from './invariants/use-counts.js';
-import { smallLimits } from './limits.js';
+import { limitsOf } from './limits.js';
 import type { Limits } from './limits.js';
 import { attach } from './monitors/attach.js';
 import { MonitorBook } from './monitors/book.js';
 import { VerbsMonitors } from './monitors/verbs-monitors.js';
-import { firstDifference } from './observation.js';
-import { LawBroken } from './observer.js';
+import { LawBroken, laws } from './laws.js';
 import type { RunObserver } from './observer.js';
 import type { Program } from './program.js';
-import { Run } from './run.js';
+import { Run } from './run/run.js';
 import type { TraceRecorder } from './trace.js';
 import { bareMetalWorld, paravirtualWorld } from './world.js';
 import type { World } from './world.js';
@@ -40,7 +39,7 @@ export interface Judgement {
 /** Throws only for a fault of the kit; whatever the implementation does is in the judgement. */
 export async function judge(program: Program, options: JudgeOptions): Promise<Judgement> {
   const book = options.book ?? new MonitorBook();
-  const limits = options.limits ?? smallLimits;
+  const limits = options.limits ?? limitsOf(program);
   const { profile, implementation, recorder } = options;
   book.begin();
   let run: Run | undefined;
@@ -88,13 +87,13 @@ function judges(program: Program, world: World, options: JudgeOptions, monitors:
 
 /** The central theorem: a settled program is observed exactly as on bare metal. */
 function compare(run: Run, world: World, bare: Run, bareWorld: World): LawBroken | undefined {
-  const difference = firstDifference(run.observation, bare.observation) ?? compareMemory(world, bareWorld);
+  const difference = run.observation.difference(bare.observation) ?? compareMemory(world, bareWorld);
   if (difference === undefined) return undefined;
-  return new LawBroken('para-virtualisation is invisible', ['OVR-01'], difference);
+  return new LawBroken(laws.invisible, difference);
 }
 
 function asLaw(error: unknown): LawBroken {
   if (error instanceof LawBroken) return error;
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  return new LawBroken('an implementation never crashes', ['HOST-01'], text);
+  return new LawBroken(laws.neverCrashes, text);
 }

@@ -49,3 +49,8 @@ export const wideLimits: Limits = {
   port: { gidTableLength: 16, maxMsgSizeBytes: 16 * 1024 * 1024, activeMtu: 5 },
   device: { maxQps: MAX_QP, maxCqs: MAX_CQ, queueSizeMax: 1024 },
 };
+
+/** What the machines of a program offer where nothing else is asked for. */
+export function limitsOf(program: { readonly wide?: true | undefined }): Limits {
+  return program.wide === true ? wideLimits : smallLimits;
+}

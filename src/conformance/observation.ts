@@ -1,71 +1,111 @@
 /**
  * What a program can see of a run, in a form that two runs can be compared by: the outcome of each action, the completions
  * of each queue in order, the events of each completion queue. Numbers that an implementation is free to choose (keys, queue
- * pair numbers) and the order of completions across queue pairs are left out.
+ * pair numbers) and the order of completions across queue pairs are left out. Nothing is put into words before two
+ * observations differ.
  */
-import { WcFlag, WcOpcode, WcStatus, wcStatuses } from '../abi/index.js';
+import { WcFlag, WcOpcode, WcStatus, wcOpcodes, wcStatuses } from '../abi/index.js';
 import type { WorkCompletion } from '../verbs/index.js';
 import type { CqRecord, WrRecord } from './records.js';
 
-export class Observation {
-  /** Index of the action that runs; completions and events are noted under it. */
-  action = 0;
-  /** Per action, in order: what came of it. */
-  readonly outcomes: string[] = [];
-  /** Per completion queue, queue pair and direction: completions in order. */
-  readonly streams = new Map<string, string[]>();
+/** What is noted of a completion: wrId, status, and on success opcode, length, flags and immediate data. */
+const WORDS = 6;
 
-  note(action: number, text: string): void {
-    this.outcomes.push(`${action}: ${text}`);
+interface Stream {
+  readonly name: string;
+  readonly entries: number[];
+}
+
+export class Observation {
+  /** Index of the action that runs; events are noted under it. */
+  action = 0;
+  /** Three entries a note: action, what, and how it came out. */
+  readonly #notes: (number | string)[] = [];
+  readonly #streams = new Map<number, Stream>();
+  /** Two entries an event: the completion queue's number, and the action during which it came. */
+  readonly #events: number[] = [];
+
+  note(action: number, what: string, outcome: number | string): void {
+    this.#notes.push(action, what, outcome);
   }
 
   event(cq: CqRecord): void {
-    this.#stream(`events of ${cq.vm}.${cq.name}`).push(`during action ${this.action}`);
+    this.#events.push(cq.id, this.action);
   }
 
   completion(cq: CqRecord, completion: WorkCompletion, request: WrRecord | undefined): void {
-    const key =
-      request === undefined
-        ? `${cq.vm}.${cq.name}: completions of nobody`
-        : `${cq.vm}.${cq.name}: ${request.qp.name} ${request.send ? 'sends' : 'receives'}`;
-    this.#stream(key).push(completionText(completion));
+    const { wrId, status, opcode, byteLen, immData, wcFlags } = completion;
+    const entries = this.#stream(cq, request);
+    if (status !== WcStatus.SUCCESS) {
+      entries.push(wrId, status, 0, 0, 0, 0);
+      return;
+    }
+    const receive = opcode === WcOpcode.RECV || opcode === WcOpcode.RECV_RDMA_WITH_IMM;
+    const counted = receive || opcode === WcOpcode.RDMA_READ;
+    const flags = receive ? wcFlags : 0;
+    const imm = (flags & WcFlag.WITH_IMM) === 0 ? 0 : immData;
+    entries.push(wrId, status, opcode, counted ? byteLen : 0, flags, imm);
   }
 
-  #stream(key: string): string[] {
-    let stream = this.streams.get(key);
+  #stream(cq: CqRecord, request: WrRecord | undefined): number[] {
+    const queue = request === undefined ? 0 : 1 + request.qp.id * 2 + (request.send ? 1 : 0);
+    const key = cq.id * 0x10000 + queue;
+    let stream = this.#streams.get(key);
     if (stream === undefined) {
-      stream = [];
-      this.streams.set(key, stream);
+      const of =
+        request === undefined ? 'nobody' : `${request.qp.name} ${request.send ? 'sends' : 'receives'}`;
+      stream = { name: `${cq.name} of machine ${cq.vm}, ${of}`, entries: [] };
+      this.#streams.set(key, stream);
     }
-    return stream;
+    return stream.entries;
+  }
+
+  /** The first thing in which `bare` differs from this, in words; undefined when they agree. */
+  difference(bare: Observation): string | undefined {
+    const place = firstMismatch(this.#notes, bare.#notes);
+    if (place >= 0) return this.#noteDifference(bare, place);
+    for (const key of new Set([...this.#streams.keys(), ...bare.#streams.keys()])) {
+      const a = this.#streams.get(key);
+      const b = bare.#streams.get(key);
+      const at = firstMismatch(a?.entries ?? [], b?.entries ?? []);
+      if (at < 0) continue;
+      const number = Math.floor(at / WORDS);
+      const name = a?.name ?? b?.name ?? '';
+      return `completion ${number} of ${name}: ${wordsOf(a, number)}; on bare metal ${wordsOf(b, number)}`;
+    }
+    const event = firstMismatch(this.#events, bare.#events);
+    if (event < 0) return undefined;
+    return `event ${event >> 1}: ${eventWords(this.#events, event)}; on bare metal ${eventWords(bare.#events, event)}`;
+  }
+
+  #noteDifference(bare: Observation, place: number): string {
+    const start = place - (place % 3);
+    return `${noteWords(this.#notes, start)}; on bare metal ${noteWords(bare.#notes, start)}`;
   }
 }
 
-function completionText(completion: WorkCompletion): string {
-  const { wrId, status, opcode, byteLen, immData, wcFlags } = completion;
-  if (status !== WcStatus.SUCCESS) return `wr ${wrId} ${wcStatuses.nameOf(status) ?? status}`;
-  const receive = opcode === WcOpcode.RECV || opcode === WcOpcode.RECV_RDMA_WITH_IMM;
-  const counted = receive || opcode === WcOpcode.RDMA_READ;
-  const imm = (wcFlags & WcFlag.WITH_IMM) === 0 ? '' : ` imm ${immData}`;
-  return `wr ${wrId} ok ${opcode}${counted ? ` ${byteLen} bytes` : ''}${receive ? ` flags ${wcFlags}` : ''}${imm}`;
+function firstMismatch<T>(a: readonly T[], b: readonly T[]): number {
+  const length = Math.max(a.length, b.length);
+  for (let i = 0; i < length; i++) if (a[i] !== b[i]) return i;
+  return -1;
 }
 
-/** The first thing in which two observations differ, in words; undefined when they agree. */
-export function firstDifference(ours: Observation, bare: Observation): string | undefined {
-  const outcomes = Math.max(ours.outcomes.length, bare.outcomes.length);
-  for (let i = 0; i < outcomes; i++) {
-    if (ours.outcomes[i] !== bare.outcomes[i]) {
-      return `outcome of action ${ours.outcomes[i] ?? 'missing'}; on bare metal ${bare.outcomes[i] ?? 'missing'}`;
-    }
-  }
-  for (const key of new Set([...ours.streams.keys(), ...bare.streams.keys()])) {
-    const a = ours.streams.get(key) ?? [];
-    const b = bare.streams.get(key) ?? [];
-    const length = Math.max(a.length, b.length);
-    for (let i = 0; i < length; i++) {
-      if (a[i] !== b[i])
-        return `${key}, number ${i}: ${a[i] ?? 'missing'}; on bare metal ${b[i] ?? 'missing'}`;
-    }
-  }
-  return undefined;
+function noteWords(notes: readonly (number | string)[], start: number): string {
+  if (start >= notes.length) return 'nothing';
+  return `action ${notes[start]} ${notes[start + 1]} came to ${notes[start + 2]}`;
+}
+
+function eventWords(events: readonly number[], at: number): string {
+  const start = at - (at % 2);
+  if (start >= events.length) return 'none';
+  return `of completion queue ${events[start]} during action ${events[start + 1]}`;
+}
+
+function wordsOf(stream: Stream | undefined, number: number): string {
+  const words = stream?.entries.slice(number * WORDS, (number + 1) * WORDS) ?? [];
+  if (words.length === 0) return 'missing';
+  const [wrId, status, opcode, byteLen, flags, imm] = words;
+  const name = wcStatuses.nameOf(status) ?? `status ${status}`;
+  if (status !== WcStatus.SUCCESS) return `request ${wrId} ${name}`;
+  return `request ${wrId} ${name} ${wcOpcodes.nameOf(opcode) ?? opcode} ${byteLen} bytes flags ${flags} imm ${imm}`;
 }

@@ -27,23 +27,9 @@ export class RunObserver {
   /** A completion was polled; `request` is what it is for, undefined when nothing was posted under its number. */
   completed(_cq: CqRecord, _completion: WorkCompletion, _request: WrRecord | undefined): void {}
 
-  armStarted(_cq: CqRecord, _solicitedOnly: boolean): void {}
   armed(_cq: CqRecord, _solicitedOnly: boolean): void {}
   event(_cq: CqRecord): void {}
 
   /** Nothing moves any more and every completion has been polled. */
   ended(): void {}
-}
-
-/** A broken law: what was seen against what was expected, with the requirements that say so. */
-export class LawBroken extends Error {
-  readonly law: string;
-  readonly requirements: readonly string[];
-
-  constructor(law: string, requirements: readonly string[], message: string) {
-    super(message);
-    this.name = 'LawBroken';
-    this.law = law;
-    this.requirements = requirements;
-  }
 }

@@ -6,6 +6,10 @@ export function patternByte(fill: number, i: number): number {
   return (fill + i * 7 + (i >>> 8)) & 0xff;
 }
 
+export function patternBytes(fill: number, length: number): Uint8Array {
+  return Uint8Array.from({ length }, (_, i) => patternByte(fill, i));
+}
+
 /** GID number `gid` of machine `vm`: a link-local address of its own. */
 export function gidOf(vm: number, gid: number): Gid {
   return `fe80000000000000${vm.toString(16).padStart(8, '0')}${(gid + 1).toString(16).padStart(8, '0')}`;

@@ -26,16 +26,11 @@ export interface CqRecord extends BaseRecord {
   readonly kind: 'cq';
   readonly handle: CompletionQueue;
   readonly cqe: number;
-  users: number;
-  /** Armed by an accepted request and not fired since. */
-  armed: 'no' | 'solicited' | 'next';
   events: number;
   /** A program sleeps until the next event, of any kind or solicited. */
   sleeper: 'no' | 'solicited' | 'next';
   /** A completion may have been lost to an overrun. */
   overran: boolean;
-  /** Completions polled. */
-  polled: number;
 }
 
 export interface MrRecord extends BaseRecord {

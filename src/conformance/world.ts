@@ -14,12 +14,16 @@ import type { Verbs } from '../verbs/index.js';
 import type { ControlObserver, RingObserver, VirtioDevice } from '../virtio/index.js';
 import { bundledDevice, bundledDriver } from './bundled.js';
 import type { Implementation } from './implementation.js';
-import { smallLimits, wideLimits } from './limits.js';
+import { limitsOf } from './limits.js';
 import type { Limits } from './limits.js';
-import { LawBroken } from './observer.js';
+import { LawBroken, laws } from './laws.js';
 import { initialArena } from './patterns.js';
 import type { Program } from './program.js';
 import { ARENA_BASE, SimulatedGuest } from './simulated-guest.js';
+
+/** Memory that a machine has besides its arena: for the driver's rings and requests. */
+const DRIVER_BYTES = 1024 * 1024;
+const WIDE_DRIVER_BYTES = 16 * DRIVER_BYTES;
 
 export interface Machine {
   readonly vm: number;
@@ -129,11 +133,6 @@ function choicesOf(program: Program): Choices {
   return { pick: count => (next < list.length ? list[next++] % count : rest.pick(count)) };
 }
 
-/** What a program's machines offer where nothing else is asked for. */
-function limitsOf(program: Program): Limits {
-  return program.wide === true ? wideLimits : smallLimits;
-}
-
 /** Bare metal: the program's verbs are the HCA's. */
 export function bareMetalWorld(program: Program, options: WorldOptions): World {
   const limits = options.limits ?? limitsOf(program);
@@ -208,7 +207,7 @@ export async function paravirtualWorld(program: Program, options: WorldOptions):
 function guestOf(world: World, program: Program, vm: number): SimulatedGuest {
   const guest = new SimulatedGuest({
     scheduler: world.scheduler,
-    memoryBytes: program.arenaBytes + 1024 * 1024,
+    memoryBytes: program.arenaBytes + (program.wide === true ? WIDE_DRIVER_BYTES : DRIVER_BYTES),
     arenaBytes: program.arenaBytes,
     scatterSeed: program.seed + vm,
   });
@@ -229,8 +228,7 @@ async function pumpUntilSettled<T>(world: World, promise: Promise<T>): Promise<T
   }
   if (!settled) {
     throw new LawBroken(
-      'a driver starts',
-      ['FEAT-01'],
+      laws.starts,
       'the driver never resolved its start although nothing is left to happen',
     );
   }

@@ -11,7 +11,7 @@ const RUNS = 300;
 
 describe.each(['roce', 'rdma'] as const)('profile %s', profile => {
   it.each(['settled', 'racing'] as const)(
-    '[OVR-01] para-virtualisation is invisible: %s programs',
+    '[OVR-10, OVR-11] para-virtualisation is invisible: %s programs',
     async mode => {
       await fc.assert(
         fc.asyncProperty(programArbitrary({ mode, actionsMax: 120 }), async program => {

@@ -5,11 +5,9 @@
  */
 import { QpState, QpType, WcOpcode, WcStatus, WrOpcode, wcStatuses } from '../../abi/index.js';
 import type { WorkCompletion } from '../../verbs/index.js';
-import { LawBroken, RunObserver } from '../observer.js';
+import { LawBroken, laws } from '../laws.js';
+import { RunObserver } from '../observer.js';
 import type { CqRecord, ObjectRecord, QpRecord, WrRecord } from '../records.js';
-
-const LAW = 'every work request completes exactly once';
-const ORDER = 'completions of a queue come in posting order';
 
 const completionOpcode: Record<number, number> = {
   [WrOpcode.SEND]: WcOpcode.SEND,
@@ -41,8 +39,7 @@ export class ExactlyOnce extends RunObserver {
   override completed(cq: CqRecord, completion: WorkCompletion, request: WrRecord | undefined): void {
     if (request === undefined) {
       throw new LawBroken(
-        LAW,
-        ['CQ-01'],
+        laws.completesOnce,
         `completion of request ${completion.wrId} on ${cq.name} of machine ${cq.vm}, which was never posted`,
       );
     }
@@ -55,7 +52,7 @@ export class ExactlyOnce extends RunObserver {
       return;
     }
     if (request.state !== 'posted')
-      throw new LawBroken(LAW, ['CQ-01'], `${what} completed again (${request.state} before)`);
+      throw new LawBroken(laws.completesOnce, `${what} completed again (${request.state} before)`);
     this.#passEarlier(cq, request, what);
     this.#afterError(completion, request, what);
     request.state = 'completed';
@@ -65,21 +62,21 @@ export class ExactlyOnce extends RunObserver {
     const { qp } = request;
     const wanted = request.send ? qp.sendCq : qp.recvCq;
     if (cq !== wanted)
-      throw new LawBroken(LAW, ['CQ-01'], `${what} completed on ${cq.name} instead of ${wanted.name}`);
+      throw new LawBroken(laws.completesInPlace, `${what} completed on ${cq.name} instead of ${wanted.name}`);
     if (completion.qpNum !== qp.handle.qpNum) {
       throw new LawBroken(
-        LAW,
-        ['CQ-01'],
+        laws.completesInPlace,
         `${what} completed with queue pair number ${completion.qpNum} instead of ${qp.handle.qpNum}`,
       );
     }
     if (completion.status !== WcStatus.SUCCESS) return;
     if (request.send && !request.signaled)
-      throw new LawBroken(LAW, ['CQ-01'], `${what} is unsignaled and completed with success`);
+      throw new LawBroken(laws.completesOnce, `${what} is unsignaled and completed with success`);
     const right = request.send
       ? completion.opcode === completionOpcode[request.opcode]
       : completion.opcode === WcOpcode.RECV || completion.opcode === WcOpcode.RECV_RDMA_WITH_IMM;
-    if (!right) throw new LawBroken(LAW, ['CQ-01'], `${what} completed with opcode ${completion.opcode}`);
+    if (!right)
+      throw new LawBroken(laws.completesInPlace, `${what} completed with opcode ${completion.opcode}`);
   }
 
   /** All requests before this one are done by now: unsignaled sends by implication, others must have completed. */
@@ -95,8 +92,7 @@ export class ExactlyOnce extends RunObserver {
         this.#settleCount(cq, 1);
       } else
         throw new LawBroken(
-          ORDER,
-          ['ORD-01'],
+          laws.completesInOrder,
           `${what} completed before request ${earlier.wrId} of the same queue`,
         );
     }
@@ -115,19 +111,14 @@ export class ExactlyOnce extends RunObserver {
     if (completion.status !== WcStatus.SUCCESS) {
       if (failed && qp.type === QpType.RC && completion.status !== WcStatus.WR_FLUSH_ERR) {
         throw new LawBroken(
-          'the rest of a failed queue is flushed',
-          ['QP-01'],
+          laws.flushesTheRest,
           `${what} came behind an error with ${wcStatuses.nameOf(completion.status)} instead of WR_FLUSH_ERR`,
         );
       }
       if (send) qp.sendFailed = true;
       else qp.recvFailed = true;
     } else if (failed && qp.type === QpType.RC) {
-      throw new LawBroken(
-        'the rest of a failed queue is flushed',
-        ['QP-01'],
-        `${what} succeeded behind an error`,
-      );
+      throw new LawBroken(laws.flushesTheRest, `${what} succeeded behind an error`);
     }
   }
 
@@ -151,8 +142,7 @@ export class ExactlyOnce extends RunObserver {
       if (request.send && !request.signaled) continue;
       if (flushed.has(request.send) || (request.send && !mayWaitForEver(qp))) {
         throw new LawBroken(
-          LAW,
-          ['CQ-01'],
+          laws.completesOnce,
           `request ${request.wrId} of ${qp.name}, machine ${qp.vm}, never completed although nothing is left to happen`,
         );
       }

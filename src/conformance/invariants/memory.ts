@@ -3,7 +3,8 @@
  * that a peer with the right key was given to write, or by the machine itself.
  */
 import { AccessFlag, WrOpcode } from '../../abi/index.js';
-import { LawBroken, RunObserver } from '../observer.js';
+import { LawBroken, laws } from '../laws.js';
+import { RunObserver } from '../observer.js';
 import type { RequestSpec } from '../observer.js';
 import { initialArena } from '../patterns.js';
 import type { Action, Program, SendRequestSpec } from '../program.js';
@@ -63,8 +64,7 @@ export class MemoryUntouched extends RunObserver {
       for (let i = 0; i < arenaBytes; i++) {
         if (before[i] === after[i] || allowed[i] === 1) continue;
         throw new LawBroken(
-          'no byte outside a posted buffer or registered range changes',
-          ['ISO-01'],
+          laws.keepsMemory,
           `byte ${i} of machine ${vm} changed from ${before[i]} to ${after[i]} and no request covers it`,
         );
       }

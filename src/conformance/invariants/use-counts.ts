@@ -2,10 +2,9 @@
  * Law: a protection domain with objects in it and a completion queue with queue pairs on it cannot be destroyed; one that
  * is free can; nothing can be destroyed twice.
  */
-import { LawBroken, RunObserver } from '../observer.js';
+import { LawBroken, laws } from '../laws.js';
+import { RunObserver } from '../observer.js';
 import type { ObjectRecord, PdRecord } from '../records.js';
-
-const LAW = 'what is in use is not destroyed';
 
 export class UseCounts extends RunObserver {
   /** Number of users at the time the destroy was called that had no destroy of their own under way. */
@@ -19,8 +18,7 @@ export class UseCounts extends RunObserver {
       set.add(object);
       if (!parent.alive) {
         throw new LawBroken(
-          LAW,
-          ['RST-01'],
+          laws.keepsUsed,
           `${object.kind} ${object.name} of machine ${object.vm} was created in ${parent.kind} ${parent.name}, which is destroyed`,
         );
       }
@@ -36,14 +34,13 @@ export class UseCounts extends RunObserver {
 
   override destroyed(object: ObjectRecord): void {
     const where = `${object.kind} ${object.name} of machine ${object.vm}`;
-    if (!object.alive) throw new LawBroken(LAW, ['RST-01'], `${where} was destroyed twice`);
+    if (!object.alive) throw new LawBroken(laws.keepsUsed, `${where} was destroyed twice`);
     const children = this.#children.get(object);
     if (children === undefined || (this.#held.get(object) ?? 0) === 0) return;
     for (const child of children) {
       if (child.alive && !child.destroying) {
         throw new LawBroken(
-          LAW,
-          ['RST-01'],
+          laws.keepsUsed,
           `${where} was destroyed while ${child.kind} ${child.name} uses it`,
         );
       }

@@ -4,7 +4,7 @@
  */
 import { Monitor, compile, machines } from '../../statemachines/index.js';
 import type { CompiledMachine, Violation } from '../../statemachines/index.js';
-import { LawBroken } from '../observer.js';
+import { LawBroken } from '../laws.js';
 import type { CoverageTable } from '../report.js';
 
 const compiled: ReadonlyMap<string, CompiledMachine> = new Map(
@@ -97,8 +97,7 @@ function asLaw(violation: Violation): LawBroken {
   const where = states.length === 0 ? 'which does not exist' : `in state ${states.join(' or ')}`;
   const could = expected.length === 0 ? '' : `; it allows ${expected.join(', ')}`;
   return new LawBroken(
-    `machine ${machine}`,
-    requirements,
+    { name: `machine ${machine}`, requirements },
     `${machine} number ${key}, ${where}, met ${event}${could}`,
   );
 }

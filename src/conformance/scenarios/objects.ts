@@ -253,10 +253,10 @@ const gids: readonly Scenario[] = [
     },
   ),
   scenario('gid/delete-empty', 'Deleting an empty entry is refused.', one, ({ guests: [guest] }) => {
-    guest.do({ op: 'delGid', index: 0, expect: 'EINVAL' });
+    guest.do({ op: 'delGid', index: 0, expect: 'refused' });
     guest.do({ op: 'addGid', index: 0, gid: 0 });
     guest.do({ op: 'delGid', index: 0 });
-    guest.do({ op: 'delGid', index: 0, expect: 'EINVAL' });
+    guest.do({ op: 'delGid', index: 0, expect: 'refused' });
   }),
   scenario(
     'gid/taken',

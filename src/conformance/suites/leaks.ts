@@ -6,15 +6,13 @@ import { AccessFlag, QpState, QpType, SendFlag, WcStatus, WrOpcode } from '../..
 import { emptyCompletion } from '../../verbs/index.js';
 import type { CompletionQueue, QueuePair, Verbs } from '../../verbs/index.js';
 import type { JudgeOptions } from '../judge.js';
-import { LawBroken } from '../observer.js';
+import { LawBroken, laws } from '../laws.js';
 import { gidOf } from '../patterns.js';
 import { PROGRAM_VERSION } from '../program.js';
 import type { Program } from '../program.js';
 import { paravirtualWorld } from '../world.js';
 import type { Machine, World } from '../world.js';
 
-const LAW = 'nothing leaks';
-const REQUIREMENTS = ['RST-01'];
 const STEPS_MAX = 1_000_000;
 
 /** A world of one machine with nothing in it yet. */
@@ -60,8 +58,7 @@ export async function checkLeaks(
       if (round === 10) settled = held;
       if (settled !== undefined && held > settled) {
         throw new LawBroken(
-          LAW,
-          REQUIREMENTS,
+          laws.leaksNothing,
           `the driver holds ${held} bytes of DMA memory after ${round + 1} rounds, ${settled} after 11`,
         );
       }
@@ -72,7 +69,7 @@ export async function checkLeaks(
     const broken =
       error instanceof LawBroken
         ? error
-        : new LawBroken(LAW, REQUIREMENTS, `round ${round}: ${String(error)}`);
+        : new LawBroken(laws.leaksNothing, `round ${round}: ${String(error)}`);
     return { broken, rounds: round, calls };
   }
 }
@@ -102,10 +99,10 @@ class Life {
     for (let idle = 0; open; idle++) {
       this.#world.runUntilQuiet(
         STEPS_MAX,
-        steps => new LawBroken('work is bounded', ['HOST-01'], `busy after ${steps} steps`),
+        steps => new LawBroken(laws.worksBounded, `busy after ${steps} steps`),
       );
       await undefined;
-      if (idle > 64) throw new LawBroken(LAW, REQUIREMENTS, 'a control verb never settled');
+      if (idle > 64) throw new LawBroken(laws.leaksNothing, 'a control verb never settled');
     }
     return promise;
   }
@@ -137,7 +134,7 @@ class Life {
     });
     this.#world.runUntilQuiet(
       STEPS_MAX,
-      steps => new LawBroken('work is bounded', ['HOST-01'], `busy after ${steps} steps`),
+      steps => new LawBroken(laws.worksBounded, `busy after ${steps} steps`),
     );
     this.#expectBoth(cq);
     // Every other round is destroyed under load: receives are outstanding.
@@ -160,6 +157,6 @@ class Life {
     const count = this.#verbs.pollCq(cq, this.#completions, 4);
     const good = this.#completions.slice(0, count).filter(each => each.status === WcStatus.SUCCESS).length;
     if (good !== 2)
-      throw new LawBroken(LAW, REQUIREMENTS, `${good} of 2 completions of a datagram to oneself came`);
+      throw new LawBroken(laws.leaksNothing, `${good} of 2 completions of a datagram to oneself came`);
   }
 }

@@ -1,0 +1,152 @@
+/** Actions on queue pairs: create, modify, query. */
+import { QpState, QpType, qpStates } from '../../abi/index.js';
+import type { AhAttributes, ProtectionDomain, QpAttributes } from '../../verbs/index.js';
+import { qpAttrMaskOf } from '../attributes.js';
+import { expectAttributes, unexpected } from '../expectations.js';
+import { gidOf } from '../patterns.js';
+import type { ActionOf, AttributesSpec } from '../program.js';
+import type { QpRecord } from '../records.js';
+import type { Machine } from '../world.js';
+import { baseRecord, create } from './objects.js';
+import type { Stage } from './stage.js';
+
+const defaultCap = { sendWr: 16, recvWr: 16, sendSge: 2, recvSge: 2, inline: 64 };
+
+/** A number that no queue pair has. */
+const NOBODY = 0xffffff;
+
+export function createQp(stage: Stage, index: number, action: ActionOf<'createQp'>, machine: Machine): void {
+  const pd = stage.names.find(action.vm, action.pd, 'pd');
+  const sendCq = stage.names.find(action.vm, action.sendCq, 'cq');
+  const recvCq = stage.names.find(action.vm, action.recvCq, 'cq');
+  if (pd === undefined || sendCq === undefined || recvCq === undefined) return stage.skip(index, action);
+  const { sendWr, recvWr, sendSge, recvSge, inline } = action.cap ?? defaultCap;
+  const init = {
+    type: QpType[action.type],
+    sqSigAll: action.sigAll ?? false,
+    sendCq: sendCq.handle,
+    recvCq: recvCq.handle,
+    cap: {
+      maxSendWr: sendWr,
+      maxRecvWr: recvWr,
+      maxSendSge: sendSge,
+      maxRecvSge: recvSge,
+      maxInlineData: inline,
+    },
+  };
+  const call = () => machine.verbs.createQp(pd.handle as ProtectionDomain, init);
+  create(stage, index, action, call, qp => ({
+    ...baseRecord(stage, 'qp', action.vm, action.as, qp),
+    type: init.type,
+    pd,
+    sendCq,
+    recvCq,
+    sigAll: init.sqSigAll,
+    state: QpState.RESET,
+    attributes: {},
+    sends: [],
+    recvs: [],
+    sendsDone: 0,
+    recvsDone: 0,
+    sendFailed: false,
+    recvFailed: false,
+  }));
+}
+
+export function modifyQp(stage: Stage, index: number, action: ActionOf<'modifyQp'>, machine: Machine): void {
+  const qp = stage.names.find(action.vm, action.qp, 'qp');
+  if (qp === undefined) return stage.skip(index, action);
+  const attributes = attributesOf(stage, action.set, qp);
+  const mask = qpAttrMaskOf(attributes);
+  const to = attributes.qpState ?? qp.state;
+  for (const observer of stage.observers) observer.modifyStarted(qp, to, mask);
+  stage.control(
+    index,
+    action,
+    () => machine.verbs.modifyQp(qp.handle, attributes),
+    () => {
+      const from = qp.state;
+      if (attributes.qpState !== undefined) qp.state = attributes.qpState;
+      qp.attributes = to === QpState.RESET ? {} : { ...qp.attributes, ...attributes };
+      for (const observer of stage.observers) observer.modified(qp, from, to, mask);
+      if (attributes.qpState === QpState.RESET) discardRequests(qp);
+    },
+    errno => {
+      for (const observer of stage.observers) observer.modifyRefused(qp, to, mask, errno);
+    },
+  );
+}
+
+export function queryQp(stage: Stage, index: number, action: ActionOf<'queryQp'>, machine: Machine): void {
+  const qp = stage.names.find(action.vm, action.qp, 'qp');
+  if (qp === undefined) return stage.skip(index, action);
+  stage.control(
+    index,
+    action,
+    () => machine.verbs.queryQp(qp.handle),
+    snapshot => {
+      const { ahAttr: _address, cap: _cap, destQpNum: _number, ...comparable } = snapshot;
+      for (const [name, value] of Object.entries(comparable))
+        stage.observation.note(index, name, Number(value));
+      for (const observer of stage.observers) observer.queried(qp, snapshot.qpState);
+      const { expectState, expectSet } = action;
+      if (expectState !== undefined && QpState[expectState] !== snapshot.qpState) {
+        const state = qpStates.nameOf(snapshot.qpState) ?? `state ${snapshot.qpState}`;
+        throw unexpected(index, `${action.qp} is in ${state}`, expectState);
+      }
+      if (expectSet !== undefined) expectAttributes(index, snapshot, expectSet);
+    },
+  );
+}
+
+/** All requests that are left give no completion any more, but one that is in the completion queue already. */
+export function discardRequests(qp: QpRecord): void {
+  for (const list of [qp.sends, qp.recvs]) {
+    for (const request of list) if (request.state === 'posted') request.state = 'discarded';
+    list.length = 0;
+  }
+  qp.sendsDone = 0;
+  qp.recvsDone = 0;
+  qp.sendFailed = false;
+  qp.recvFailed = false;
+}
+
+/** The number of a peer's queue pair. */
+export function qpNumberOf(stage: Stage, dest: { vm: number; qp: string } | number): number {
+  if (typeof dest === 'number') return dest;
+  return stage.names.find(dest.vm, dest.qp, 'qp')?.handle.qpNum ?? NOBODY;
+}
+
+export function route(to: { vm: number; gid: number; sgidIndex?: number | undefined }): AhAttributes {
+  return {
+    dgid: gidOf(to.vm, to.gid),
+    sgidIndex: to.sgidIndex ?? 0,
+    flowLabel: 0,
+    hopLimit: 64,
+    trafficClass: 0,
+  };
+}
+
+function attributesOf(stage: Stage, set: AttributesSpec, qp: QpRecord): QpAttributes {
+  const all: QpAttributes = {
+    qpState: set.state && QpState[set.state],
+    curQpState: set.curState && QpState[set.curState],
+    qpAccessFlags: set.access,
+    qkey: set.qkey,
+    ahAttr: set.to && route(set.to),
+    pathMtu: set.pathMtu,
+    timeout: set.timeout,
+    retryCnt: set.retryCnt,
+    rnrRetry: set.rnrRetry,
+    rqPsn: set.rqPsn,
+    maxRdAtomic: set.maxRdAtomic,
+    minRnrTimer: set.minRnrTimer,
+    sqPsn: set.sqPsn,
+    maxDestRdAtomic: set.maxDestRdAtomic,
+    cap: set.cap && qp.handle.cap,
+    destQpNum: set.dest === undefined ? undefined : qpNumberOf(stage, set.dest),
+    rateLimit: set.rateLimit,
+  };
+  // Presence is what puts an attribute in the mask, so what is undefined must be absent.
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+}
