@@ -12,6 +12,24 @@ import type { Stage } from './stage.js';
 
 const defaultCap = { sendWr: 16, recvWr: 16, sendSge: 2, recvSge: 2, inline: 64 };
 
+/** What a query must answer alike; numbers and capacities are the implementation's. */
+const compared = [
+  'qpState',
+  'sqDraining',
+  'pathMtu',
+  'maxRdAtomic',
+  'maxDestRdAtomic',
+  'minRnrTimer',
+  'timeout',
+  'retryCnt',
+  'rnrRetry',
+  'qkey',
+  'rqPsn',
+  'sqPsn',
+  'qpAccessFlags',
+  'rateLimit',
+] as const;
+
 /** A number that no queue pair has. */
 const NOBODY = 0xffffff;
 
@@ -85,9 +103,7 @@ export function queryQp(stage: Stage, index: number, action: ActionOf<'queryQp'>
     action,
     () => machine.verbs.queryQp(qp.handle),
     snapshot => {
-      const { ahAttr: _address, cap: _cap, destQpNum: _number, ...comparable } = snapshot;
-      for (const [name, value] of Object.entries(comparable))
-        stage.observation.note(index, name, Number(value));
+      for (const name of compared) stage.observation.note(index, name, Number(snapshot[name]));
       for (const observer of stage.observers) observer.queried(qp, snapshot.qpState);
       const { expectState, expectSet } = action;
       if (expectState !== undefined && QpState[expectState] !== snapshot.qpState) {

@@ -262,12 +262,24 @@ const remoteRights: readonly Scenario[] = [
   ),
   scenario(
     'negative/right/write-imm',
-    'A write with immediate data to a region without remote write fails, and uses no receive before the queue is flushed.',
-    { requirements: ['ERR-14', 'QP-53'] },
+    'A write with immediate data in one packet has its receive when its key turns out to be wrong: that fails too.',
+    { requirements: ['ERR-15', 'QP-53', 'DATA-82'] },
+    script => {
+      const [near, far] = script.pair('RC', {}, regionNoWrite);
+      far.recv({ times: 2 });
+      near.write({ imm: 3 });
+      near.sends('REM_ACCESS_ERR');
+      far.receives('LOC_ACCESS_ERR', 'WR_FLUSH_ERR');
+    },
+  ),
+  scenario(
+    'negative/right/write-imm-long',
+    'A write with immediate data in many packets fails at the first, before it has a receive.',
+    { requirements: ['ERR-15', 'QP-53'] },
     script => {
       const [near, far] = script.pair('RC', {}, regionNoWrite);
       far.recv();
-      near.write({ imm: 3 });
+      near.write({ bytes: 3000, imm: 3 });
       near.sends('REM_ACCESS_ERR');
       far.receives('WR_FLUSH_ERR');
     },
