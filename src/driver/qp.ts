@@ -78,8 +78,7 @@ export async function createQp(
       session.free(sendMemory);
       session.free(recvMemory);
       for (const used of [pd, sendCq, recvCq]) used.users--;
-      // Pair 0 is never used.
-      return qps.refused(verb, session.maxQps - 1);
+      return qps.refused(verb, mostFor(context, type));
     },
     accept: result => {
       const { qpn } = createQpAck.decode(result, 0);
@@ -104,6 +103,16 @@ function workQueue(
 ): WorkQueue {
   // Between two polled completions lie at most those that fill the completion queue and those with the device.
   return { queue, memory, stride, slots, next: 0, oldest: 0, log: new WorkLog(slots + cq.cqe) };
+}
+
+/**
+ * Queue pairs of any type that there are when no number for this type is left: number 0 is never used, and 1 is the GSI
+ * queue pair's alone.
+ */
+function mostFor({ session, qps }: DriverContext, type: number): number {
+  const gsi = qps.get(GSI_NUMBER) === undefined ? 0 : 1;
+  if (type === QpType.GSI) return gsi === 1 ? 0 : Number.POSITIVE_INFINITY;
+  return session.maxQps - (GSI_NUMBER + 1) + gsi;
 }
 
 function numberFault({ session, qps }: DriverContext, qpn: number, type: QpType): string | undefined {

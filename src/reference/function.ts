@@ -145,7 +145,7 @@ export class ReferenceFunction implements HcaFunction, PacketReceiver {
     const recvCq = this.#cq('createQp', init.recvCq);
     this.#checkCap(init.cap);
     const number = this.#chooseQpNum(init.type, qpNum);
-    checkRoom('createQp', this.#qps.size, this.attributes.maxQp);
+    if (number !== GSI_QPN) this.#checkQpRoom();
     const qp = new QueuePair(this.#context, number, domain, { ...init, sendCq, recvCq }, owner);
     this.#qps.set(number, qp);
     domain.users++;
@@ -258,6 +258,12 @@ export class ReferenceFunction implements HcaFunction, PacketReceiver {
     for (const [name, value, most] of ranges)
       if (!(Number.isInteger(value) && value >= 0 && value <= most))
         refuse('EINVAL', 'createQp', `${name} is ${value}, must be 0 to ${most}`);
+  }
+
+  /** `maxQp` counts the numbers that are set aside too: 0, which nobody has, and 1, which is the GSI queue pair's. */
+  #checkQpRoom(): void {
+    const others = this.#qps.size - (this.#qps.has(GSI_QPN) ? 1 : 0);
+    checkRoom('createQp', others, this.attributes.maxQp - FIRST_QPN);
   }
 
   #chooseQpNum(type: QpType, asked: number | undefined): number {
