@@ -152,7 +152,7 @@ describe('a queue pair that is not ready', () => {
 });
 
 describe('capacity', () => {
-  it('[HOST-03] requests beyond it stay in the ring until there is room', () => {
+  it('[HOST-03] [ISO-19] requests beyond it stay in the ring until there is room', () => {
     const log: string[] = [];
     const world = new World();
     const watch = { wrap: recording(log, ['postSend', 'postRecv']) };

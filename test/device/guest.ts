@@ -257,6 +257,11 @@ export class Guest {
     return bytes;
   }
 
+  /** All bytes of guest memory. */
+  everything(): Buffer {
+    return Buffer.concat(this.memory.regions.map(({ address, length }) => this.peek(address, length)));
+  }
+
   // --- chains ---
 
   /** Makes one chain available. `cuts` are the places at which the readable string is cut into descriptors. */
@@ -572,6 +577,17 @@ export function recvRequest(wrId: number, sges: readonly SgeValue[] = [], numSge
   rqReq.encode(view, 0, { wr_id: wrId, num_sge: numSge });
   sges.forEach((element, i) => sge.encode(view, rqReq.size + sge.size * i, { ...element }));
   return bytes;
+}
+
+/** Makes a head available that does not exist. */
+export function breakRing(guest: Guest, index: number): void {
+  const addresses = defined(guest.addresses.get(index));
+  const { availIdx, size } = guest.queue(index).state();
+  const slot = addresses.driver + 4 + 2 * (availIdx % size);
+  guest.memory.write(slot, Uint8Array.of(0xff, 0xff), 0, 2);
+  const next = availIdx + 1;
+  guest.memory.write(addresses.driver + 2, Uint8Array.of(next & 0xff, next >>> 8), 0, 2);
+  guest.device.notified(index);
 }
 
 /** The stretches into which cuts at these places divide 0 .. length. */

@@ -14,7 +14,7 @@ import {
 } from '../../src/abi/index.js';
 import { RdmaDevice } from '../../src/device/index.js';
 import { DeviceStatus, FeatureBit, GuestMemory, hasFeature } from '../../src/virtio/index.js';
-import { Guest, World, defined, limits, recvRequest, sendRequest } from './guest.js';
+import { Guest, World, breakRing, limits, recvRequest, sendRequest } from './guest.js';
 import { lonelySide, pairOfGuests, side } from './pairs.js';
 import { recording } from './recording.js';
 
@@ -73,16 +73,14 @@ describe('the reset of the device', () => {
     a.guest.world.scheduler.step();
     a.guest.arm(a.cqn, 2);
     const events = a.guest.interrupts.size;
-    const memory = a.guest.memory.regions.map(({ address, length }) => a.guest.peek(address, length));
+    const memory = a.guest.everything();
     log.length = 0;
     a.guest.device.writeStatus(0);
     expect(a.guest.device.readStatus()).toBe(0);
     expect(log).toEqual(['reset']);
     a.guest.world.settle();
     expect(a.guest.interrupts.size).toBe(events);
-    expect(a.guest.memory.regions.map(({ address, length }) => a.guest.peek(address, length))).toEqual(
-      memory,
-    );
+    expect(a.guest.everything().equals(memory)).toBe(true);
   });
 
   it('[RST-34] [ISO-15] the peer gets no answer any more', () => {
@@ -116,17 +114,6 @@ describe('the reset of the device', () => {
     }
   });
 });
-
-/** Makes a head available that does not exist. */
-function breakRing(guest: Guest, index: number): void {
-  const addresses = defined(guest.addresses.get(index));
-  const { availIdx, size } = guest.queue(index).state();
-  const slot = addresses.driver + 4 + 2 * (availIdx % size);
-  guest.memory.write(slot, Uint8Array.of(0xff, 0xff), 0, 2);
-  const next = availIdx + 1;
-  guest.memory.write(addresses.driver + 2, Uint8Array.of(next & 0xff, next >>> 8), 0, 2);
-  guest.device.notified(index);
-}
 
 describe('a broken ring', () => {
   for (const [what, pick] of [
