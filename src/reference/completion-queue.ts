@@ -11,7 +11,8 @@ import type { HcaCq, HcaCqOwner } from './hca.js';
 
 /** A queue pair as its completion queues see it. */
 export interface CqUser {
-  enterError(): void;
+  /** Goes to ERR. False when it is there already, or in RESET. */
+  enterError(): boolean;
 }
 
 export class CompletionQueue implements HcaCq {
@@ -54,8 +55,7 @@ export class CompletionQueue implements HcaCq {
     wcFlags: number,
     solicited: boolean,
   ): void {
-    if (this.#overrun) return;
-    if (this.#count + this.#owner.unconsumed(this) >= this.cqe) return this.#enterOverrun();
+    if (this.#overrun || this.#count + this.#owner.unconsumed(this) >= this.cqe) return this.#lose();
     const entry = this.#newest();
     entry.wrId = wrId;
     entry.status = status;
@@ -95,10 +95,15 @@ export class CompletionQueue implements HcaCq {
     return this.#ring[at];
   }
 
-  #enterOverrun(): void {
+  /**
+   * A completion is lost: nothing is added any more. A queue pair that was in RESET when the queue overran comes to grief
+   * with its first completion.
+   */
+  #lose(): void {
+    let news = !this.#overrun;
     this.#overrun = true;
-    this.#owner.overran(this);
-    for (const user of this.users) user.enterError();
+    for (const user of this.users) if (user.enterError()) news = true;
+    if (news) this.#owner.overran(this);
   }
 }
 

@@ -113,7 +113,8 @@ function enterState(qp: QueuePair, state: QpState): void {
     case QpState.RESET:
       return qp.enterReset();
     case QpState.ERR:
-      return qp.enterError();
+      qp.enterError();
+      return;
     case QpState.SQD:
       if (qp.state !== QpState.SQD) qp.draining = qp.requester.started > qp.sendQueue.head;
       qp.state = state;

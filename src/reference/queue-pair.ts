@@ -187,8 +187,7 @@ export class QueuePair implements HcaQp, CqUser {
     this.sendQueue.head++;
     if (this.draining && this.sendQueue.head >= this.requester.started) this.draining = false;
     this.#owner.sendRetired(this, cookie);
-    if (status !== WcStatus.SUCCESS)
-      this.sendCq.add(wrId, status, NO_OPCODE, this.qpNum, 0, 0, 0, 0, true);
+    if (status !== WcStatus.SUCCESS) this.sendCq.add(wrId, status, NO_OPCODE, this.qpNum, 0, 0, 0, 0, true);
     else if (signaled) {
       const read = opcode === WrOpcode.RDMA_READ;
       this.sendCq.add(wrId, status, sendOpcode(slot.opcode), this.qpNum, read ? length : 0, 0, 0, 0, false);
@@ -238,13 +237,14 @@ export class QueuePair implements HcaQp, CqUser {
   }
 
   /** Everything that is queued, and everything posted from here on, completes WR_FLUSH_ERR in later steps. */
-  enterError(): void {
-    if (this.state === QpState.ERR || this.state === QpState.RESET) return;
+  enterError(): boolean {
+    if (this.state === QpState.ERR || this.state === QpState.RESET) return false;
     this.state = QpState.ERR;
     this.draining = false;
     this.requester.stop();
     this.responder.stop();
     this.kick();
+    return true;
   }
 
   /** Retires all requests without completions and forgets everything, numbers and attributes too. */
