@@ -155,7 +155,7 @@ describe('no lost wake-up', () => {
         for (let i = 0; i < 12; i++) {
           submit();
           world.scheduler.post(answerOne);
-          if (seed % 3 === 0) await undefined;
+          if (seed % 3 === 0) await Promise.resolve();
         }
         await world.turn();
         expect(settled, `seed ${seed}`).toBe(12);

@@ -375,7 +375,7 @@ describe('events', () => {
       const answerer = {
         run: () => {
           armed = true;
-          for (const command of [...device.pending]) device.answerSoundly(command);
+          device.answerAll();
         },
       };
       const stray = { run: () => device.interrupt(device.cq(0)) };
@@ -397,7 +397,7 @@ describe('events', () => {
         else if (device.pending.length > 0) world.scheduler.post(answerer);
         if (seed % 4 !== 0) world.scheduler.step();
         else await world.turn();
-        await undefined;
+        await Promise.resolve();
       }
       await world.turn();
       expect(program.found, `seed ${seed}`).toBe(1);

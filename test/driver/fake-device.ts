@@ -12,7 +12,13 @@ import type { Choices } from '../../src/fabric/index.js';
 import { connectInProcess } from '../../src/transports/in-process.js';
 import type { InProcessTransport } from '../../src/transports/in-process.js';
 import { FeatureBit, VirtioDeviceModel, featureSet } from '../../src/virtio/index.js';
-import type { DescriptorChain, DeviceQueue, GuestMemory, RingFeatures } from '../../src/virtio/index.js';
+import type {
+  DescriptorChain,
+  DeviceQueue,
+  GuestMemory,
+  QueueAddresses,
+  RingFeatures,
+} from '../../src/virtio/index.js';
 
 export const MAX_QPS = 6;
 export const MAX_CQS = 4;
@@ -70,15 +76,16 @@ export class FakeDevice extends VirtioDeviceModel {
   readonly #qps = new Set<number>();
   /** Requests taken off each send or receive queue, by queue index. */
   readonly taken = new Map<number, DescriptorChain[]>();
+  readonly #usedRings = new Map<number, { readonly size: number; readonly address: number }>();
 
   constructor(memory: GuestMemory, options: FakeOptions) {
     const profile = profiles[options.profile ?? 'roce'];
     const maxQps = options.maxQps ?? MAX_QPS;
     const maxCqs = options.maxCqs ?? MAX_CQS;
     const map = profile.queues(Math.max(1, maxQps), Math.max(1, maxCqs));
-    const bits = [...profile.features.map(feature => feature.bit)].filter(
-      bit => bit !== options.missingFeature,
-    );
+    const bits: number[] = profile.features
+      .map(feature => feature.bit)
+      .filter(bit => bit !== options.missingFeature);
     if (options.ringFeatures?.indirect) bits.push(FeatureBit.INDIRECT_DESC);
     if (options.ringFeatures?.eventIdx) bits.push(FeatureBit.EVENT_IDX);
     super({
@@ -92,6 +99,23 @@ export class FakeDevice extends VirtioDeviceModel {
     this.profile = profile;
     this.maxQps = maxQps;
     this.maxCqs = maxCqs;
+  }
+
+  override enableQueue(index: number, size: number, addresses: QueueAddresses): void {
+    super.enableQueue(index, size, addresses);
+    this.#usedRings.set(index, { size, address: addresses.device });
+  }
+
+  /** Writes a used element that no honest device half would write, and raises the index. */
+  forgeUsed(index: number, id: number, length: number): void {
+    const ring = this.#usedRings.get(index);
+    if (ring === undefined) throw new Error(`fake device: queue ${index} is not enabled`);
+    const window = this.memory.window(ring.address, 4 + 8 * ring.size);
+    if (window === undefined) throw new Error(`fake device: queue ${index} is not in memory`);
+    const idx = window.get16(2);
+    window.set32(4 + 8 * (idx % ring.size), id);
+    window.set32(8 + 8 * (idx % ring.size), length);
+    window.store16(2, (idx + 1) & 0xffff);
   }
 
   protected override onDriverOk(): void {}
@@ -155,6 +179,10 @@ export class FakeDevice extends VirtioDeviceModel {
     const sound = this.#carryOut(command);
     const result = this.forge === undefined ? sound : this.forge(command, sound);
     this.answer(command, Ack.OK, result);
+  }
+
+  answerAll(): void {
+    while (this.pending.length > 0) this.answerSoundly(this.pending[0]);
   }
 
   /** Answers anything at all, and interrupts if that is wanted. `written` defaults to the bytes written. */
@@ -378,7 +406,7 @@ export class FakeWorld {
     promise.then(done, done);
     for (let idle = 0; idle < 32 && !settled; idle++) {
       while (this.scheduler.step()) idle = 0;
-      await undefined;
+      await Promise.resolve();
     }
     if (!settled) throw new Error('the promise never settled, and nothing is left to happen');
     return promise;
@@ -387,7 +415,7 @@ export class FakeWorld {
   /** Runs what is deferred and lets promises move. */
   async turn(): Promise<void> {
     while (this.scheduler.step());
-    for (let i = 0; i < 16; i++) await undefined;
+    for (let i = 0; i < 16; i++) await Promise.resolve();
   }
 
   async start(): Promise<this> {

@@ -109,7 +109,7 @@ export class Pair {
     promise.then(done, done);
     for (let idle = 0; idle < 32 && !settled; idle++) {
       this.run();
-      await undefined;
+      await Promise.resolve();
     }
     if (!settled) throw new Error('the promise never settled, and nothing is left to happen');
     return promise;

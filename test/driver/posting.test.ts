@@ -14,7 +14,6 @@ import {
 } from '../../src/abi/index.js';
 import type { RecvWorkRequest, SendWorkRequest } from '../../src/verbs/index.js';
 import { startedWorld } from './fake-device.js';
-import type { FakeWorld } from './fake-device.js';
 import { completions, createObjects, errnoOf, oneElement, sendRequest, smallCap, walkTo } from './setup.js';
 
 const states = [QpState.RESET, QpState.INIT, QpState.RTR, QpState.RTS] as const;
@@ -247,14 +246,10 @@ describe('the state that the driver has learnt', () => {
       const reset = world.driver.modifyQp(qp, { qpState: QpState.RESET });
       expect(await errnoOf(() => world.driver.postRecv(qp, { wrId: 9, sges: [] }))).toBe('EINVAL');
       world.device.hold = false;
-      answerAll(world);
+      world.device.answerAll();
       await world.settle(reset);
       await walkTo(world, qp, QpState.RTS);
     }
     expect(world.driver.failure).toBeUndefined();
   });
 });
-
-function answerAll(world: FakeWorld): void {
-  for (const command of [...world.device.pending]) world.device.answerSoundly(command);
-}

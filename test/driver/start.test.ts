@@ -135,7 +135,7 @@ describe('giving up and stopping', () => {
     world.device.hold = true;
     void errnoOf(world.driver.createPd());
     world.device.interrupt(world.device.cq(0));
-    for (const command of [...world.device.pending]) world.device.answerSoundly(command);
+    world.device.answerAll();
     await world.driver.stop();
     await world.turn();
     expect(await errnoOf(world.driver.destroyCq(sendCq))).toBe('ENODEV');
