@@ -122,7 +122,7 @@ describe.each([
 describe('memory that changes under the feet of the device', () => {
   /** A chain of three descriptors, the last in a table; the driver spoils each field as soon as it was read. */
   function spoiledAfterRead(): TestRing {
-    let spoil = true;
+    const spoil = true;
     const ring = testRing({
       size: 8,
       views: buffer => ({

@@ -117,6 +117,16 @@ describe('feature negotiation', () => {
     expect(r.negotiate(VERSION_1)).toBe(ACKNOWLEDGE | DRIVER | FEATURES_OK);
   });
 
+  it('puts no feature in force before FEATURES_OK', () => {
+    const { device } = rig();
+    device.setDriverFeatures(featureSet(VERSION_1, EVENT_IDX));
+    expect(device.features).toBe(0n);
+    device.writeStatus(ACKNOWLEDGE | DRIVER | FEATURES_OK);
+    expect(device.features).toBe(featureSet(VERSION_1, EVENT_IDX));
+    device.writeStatus(0);
+    expect(device.features).toBe(0n);
+  });
+
   it('[FEAT-13] is over once FEATURES_OK is set', () => {
     const r = rig();
     r.negotiate(VERSION_1);

@@ -16,6 +16,7 @@ import {
 import type {
   DeviceModelInit,
   DeviceQueue,
+  FeatureSet,
   IndirectArea,
   QueueAddresses,
   QueueConfig,
@@ -236,6 +237,9 @@ export class DiaryDevice extends VirtioDeviceModel {
 
   queueNow(index: number): DeviceQueue | undefined {
     return this.queue(index);
+  }
+  get features(): FeatureSet {
+    return this.negotiatedFeatures;
   }
   sendInterrupt(index: number): void {
     this.interruptQueue(index);
