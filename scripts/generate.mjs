@@ -1,6 +1,6 @@
 /**
- * Writes every generated document: docs/abi.md, docs/machines/, the marked blocks of spec/*.md, spec/checks.json and
- * spec/coverage.md. Run after a build. With `--check` it writes nothing and exits 1 when a file is stale, naming it.
+ * Writes every generated document: docs/abi.md, docs/machines/, the marked blocks of spec/*.md, spec/checks.json,
+ * spec/coverage.md and the scenarios of examples/programs/. Run after a build. With `--check` it writes nothing and exits 1 when a file is stale, naming it.
  */
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
@@ -13,10 +13,11 @@ const { fillBlocks, renderChecks, renderCoverage, renderQpTable } = await load(
 );
 const { collectChecks } = await load('conformance/requirements.js');
 const { renderMachineDocs } = await load('explorer/index.js');
+const { renderScenarioFiles } = await load('conformance/scenarios/index.js');
 
 const generated = documents();
 const stale = generated.filter(({ path, text }) => readIfThere(path) !== text).map(({ path }) => path);
-const leftOver = filesUnder('docs/machines', '.md').filter(
+const leftOver = [...filesUnder('docs/machines', '.md'), ...filesUnder('examples/programs', '.json')].filter(
   path => !generated.some(file => file.path === path),
 );
 
@@ -51,6 +52,7 @@ function documents() {
     { path: 'spec/checks.json', text: renderChecks(checks) },
     { path: 'spec/coverage.md', text: renderCoverage(chapters, checks) },
     ...(renderMachineDocs?.() ?? []).map(({ path, text }) => ({ path: `docs/machines/${path}`, text })),
+    ...(renderScenarioFiles?.() ?? []).map(({ path, text }) => ({ path: `examples/programs/${path}`, text })),
   ];
 }
 

@@ -261,7 +261,7 @@ const content: readonly Scenario[] = [
         const wr = near.send({ inline });
         near.sent();
         far.received(inline);
-        far.guest.holds(IN, inline, wr);
+        if (inline > 0) far.guest.holds(IN, inline, wr);
       }
     },
   ),
