@@ -115,7 +115,7 @@ export class CompletionQueueBinding extends QueueWorker implements HcaCqOwner {
     for (let left = limit; this.#held > 0; left--) {
       if (left === 0) return true;
       if (buffers === 0) {
-        if (this.checkBroken(queue) || !queue.enableNotifications()) return false;
+        if (this.checkBroken(queue) || !this.rest(queue)) return false;
         buffers = this.#countBuffers(queue);
       }
       if (queue.take(chain) !== 'chain') {

@@ -41,7 +41,7 @@ export class ControlQueue extends QueueWorker {
       if (this.context.stopped) return;
       queue.putUsed(chain.head, written);
       this.notifyIfWanted(queue);
-    } else if (this.checkBroken(queue) || !queue.enableNotifications()) return;
+    } else if (this.checkBroken(queue) || !this.rest(queue)) return;
     this.wake();
   }
 

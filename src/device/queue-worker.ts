@@ -2,7 +2,7 @@
  * The device's work on one virtqueue, as a task that does a bounded amount a step and then posts itself again or goes to
  * sleep. One object per bound queue; a queue without one is ignored.
  */
-import type { Task } from '../fabric/scheduler.js';
+import type { Task, Timer } from '../fabric/scheduler.js';
 import type { DescriptorChain, DeviceQueue } from '../virtio/index.js';
 import type { DeviceContext } from './context.js';
 
@@ -20,6 +20,7 @@ export abstract class QueueWorker implements Task {
   protected readonly context: DeviceContext;
   #live: LiveQueue | undefined;
   #posted = false;
+  #pollTimer: Timer | undefined;
   #closed = false;
 
   constructor(context: DeviceContext, index: number) {
@@ -47,6 +48,7 @@ export abstract class QueueWorker implements Task {
 
   /** The object is gone: a step that is still waiting does nothing. */
   close(): void {
+    if (this.#pollTimer?.armed === true) this.context.scheduler.cancel(this.#pollTimer);
     this.#closed = true;
     this.#live = undefined;
   }
@@ -61,6 +63,19 @@ export abstract class QueueWorker implements Task {
       queue.putUsed(chain.head, 0);
     }
     this.checkBroken(queue);
+  }
+
+  /**
+   * Nothing is left to take: sleeps until the next notification, or looks again after a while if the device polls. Returns
+   * true when something came meanwhile.
+   */
+  protected rest(queue: DeviceQueue): boolean {
+    const { pollIntervalNs, scheduler } = this.context;
+    if (pollIntervalNs === undefined) return queue.enableNotifications();
+    if (this.#pollTimer?.armed !== true) {
+      this.#pollTimer = scheduler.schedule(pollIntervalNs, { run: () => this.wake() }, 'endless');
+    }
+    return false;
   }
 
   /** Does a bounded amount of work. */

@@ -30,6 +30,11 @@ export interface RdmaDeviceOptions {
   readonly ringFeatures: RingFeatures;
   /** Number of the virtual machine, 0 .. 2^24-1, from which its MAC address is made; 0 when absent. */
   readonly vm?: number;
+  /**
+   * Nanoseconds of virtual time between two looks at an empty queue. A device with it never asks for notifications, so no
+   * post leaves the guest; without it the device sleeps until it is notified.
+   */
+  readonly pollIntervalNs?: number | undefined;
   readonly ringObserver?: RingObserver | undefined;
   readonly controlObserver?: ControlObserver | undefined;
 }
@@ -62,6 +67,7 @@ export class RdmaDevice extends VirtioDeviceModel {
       scheduler: options.scheduler,
       limits,
       queueMap,
+      pollIntervalNs: options.pollIntervalNs,
       get stopped() {
         return isStopped();
       },

@@ -119,7 +119,7 @@ export abstract class RequestQueue extends QueueWorker {
   protected override step({ queue, chain }: LiveQueue): void {
     if (!this.#stateAllows()) {
       // The next MODIFY_QP wakes this task; so does a notification, in case the state changes by itself.
-      queue.enableNotifications();
+      this.rest(queue);
       return;
     }
     queue.disableNotifications();
@@ -127,7 +127,7 @@ export abstract class RequestQueue extends QueueWorker {
       // A request that leaves makes room and wakes this task.
       if (this.#posted >= this.#capacity) return;
       if (queue.take(chain) === 'chain') this.#hand(chain);
-      else if (this.checkBroken(queue) || !queue.enableNotifications()) return;
+      else if (this.checkBroken(queue) || !this.rest(queue)) return;
     }
     this.wake();
   }
