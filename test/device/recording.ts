@@ -43,3 +43,11 @@ export function recording(log: string[], names: readonly string[] = changing): W
     return result;
   });
 }
+
+/** `log` gets the name of each call that changes objects, also of those that throw. */
+export function asking(log: string[]): Wrap {
+  return intercepting((name, call) => {
+    if (changing.includes(name)) log.push(name);
+    return call();
+  });
+}
