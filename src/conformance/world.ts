@@ -11,7 +11,7 @@ import type { HcaFunction, ReferenceFunction } from '../reference/index.js';
 import { connectInProcess } from '../transports/in-process.js';
 import type { InProcessTransport } from '../transports/in-process.js';
 import type { Verbs } from '../verbs/index.js';
-import type { ControlObserver, RingObserver, VirtioDevice } from '../virtio/index.js';
+import type { ControlObserver, RingObserver, VirtioDevice, VirtioTransport } from '../virtio/index.js';
 import { bundledDevice, bundledDriver } from './bundled.js';
 import type { Implementation } from './implementation.js';
 import { limitsOf } from './limits.js';
@@ -20,10 +20,6 @@ import { LawBroken, laws } from './laws.js';
 import { initialArena } from './patterns.js';
 import type { Program } from './program.js';
 import { ARENA_BASE, SimulatedGuest } from './simulated-guest.js';
-
-/** Memory that a machine has besides its arena: for the driver's rings and requests. */
-const DRIVER_BYTES = 1024 * 1024;
-const WIDE_DRIVER_BYTES = 16 * DRIVER_BYTES;
 
 export interface Machine {
   readonly vm: number;
@@ -47,6 +43,8 @@ export interface WorldObservers {
   driverControl?(vm: number): ControlObserver;
   /** Puts a watcher between a device and its HCA function. */
   function?(vm: number, inner: HcaFunction): HcaFunction;
+  /** Puts a watcher between a driver and its transport. */
+  transport?(vm: number, inner: VirtioTransport, device: VirtioDevice): VirtioTransport;
   /** An available-buffer notification went out. */
   notified?(vm: number, queue: number): void;
 }
@@ -56,6 +54,14 @@ export interface WorldOptions {
   readonly limits?: Limits;
   readonly implementation?: Implementation;
   readonly observers?: WorldObservers;
+  /** Gives HCAs and devices schedulers of their own, on which their work takes time; without it work takes none. */
+  readonly processors?: Processors;
+}
+
+/** The scheduler on which each party works; all of them share the world's clock. */
+export interface Processors {
+  hca(host: number, world: World): Scheduler;
+  device(vm: number, world: World): Scheduler;
 }
 
 export class World {
@@ -65,7 +71,12 @@ export class World {
   readonly machines: Machine[] = [];
   #failure: unknown;
 
-  constructor(program: Program, limits: Limits, wire: WireObserver | undefined) {
+  constructor(
+    program: Program,
+    limits: Limits,
+    wire: WireObserver | undefined,
+    processors: Processors | undefined,
+  ) {
     this.scheduler = new Scheduler(choicesOf(program));
     const { drop, duplicate, reorder } = program.faults;
     this.fabric = new Fabric(this.scheduler, {
@@ -78,7 +89,7 @@ export class World {
     const hostCount = Math.max(...program.hosts) + 1;
     this.hcas = Array.from(
       { length: hostCount },
-      () => new ReferenceHca(this.scheduler, this.fabric, limits),
+      (_, host) => new ReferenceHca(processors?.hca(host, this) ?? this.scheduler, this.fabric, limits),
     );
   }
 
@@ -136,13 +147,14 @@ function choicesOf(program: Program): Choices {
 /** Bare metal: the program's verbs are the HCA's. */
 export function bareMetalWorld(program: Program, options: WorldOptions): World {
   const limits = options.limits ?? limitsOf(program);
-  const world = new World(program, limits, options.observers?.wire);
+  const world = new World(program, limits, options.observers?.wire, options.processors);
   for (const [vm, host] of program.hosts.entries()) {
-    const guest = guestOf(world, program, vm);
+    const guest = guestOf(world, program, vm, limits);
     const hcaFunction = world.hcas[host].openFunction();
+    const watched = options.observers?.function?.(vm, hcaFunction) ?? hcaFunction;
     world.machines.push({
       vm,
-      verbs: new NativeVerbs(hcaFunction, guest.flatMemory()),
+      verbs: new NativeVerbs(watched, guest.flatMemory()),
       guest,
       function: hcaFunction,
       dmaAddress: at => ARENA_BASE + at,
@@ -158,20 +170,22 @@ export async function paravirtualWorld(program: Program, options: WorldOptions):
   const limits = options.limits ?? limitsOf(program);
   const { observers } = options;
   const profile = profiles[options.profile];
-  const world = new World(program, limits, observers?.wire);
+  const world = new World(program, limits, observers?.wire, options.processors);
   const ringFeatures = { indirect: program.indirect, eventIdx: program.eventIdx };
+  options.implementation?.network?.(world.fabric);
   const createDevice = options.implementation?.device ?? bundledDevice;
   const createDriver = options.implementation?.driver ?? bundledDriver;
   for (const [vm, host] of program.hosts.entries()) {
-    const guest = guestOf(world, program, vm);
+    const guest = guestOf(world, program, vm, limits);
     const hcaFunction = world.hcas[host].openFunction();
+    const adapter = options.implementation?.adapter?.(hcaFunction, vm) ?? hcaFunction;
     const ring = observers?.ring?.(vm);
     const control = observers?.control?.(vm);
     const device = createDevice({
       profile,
       memory: guest.memory,
-      function: observers?.function?.(vm, hcaFunction) ?? hcaFunction,
-      scheduler: world.scheduler,
+      function: observers?.function?.(vm, adapter) ?? adapter,
+      scheduler: options.processors?.device(vm, world) ?? world.scheduler,
       limits: limits.device,
       ringFeatures,
       vm,
@@ -182,7 +196,7 @@ export async function paravirtualWorld(program: Program, options: WorldOptions):
     const starting = Promise.resolve(
       createDriver({
         profile,
-        transport,
+        transport: observers?.transport?.(vm, transport, device) ?? transport,
         os: guest,
         memory: guest.memory,
         ringFeatures,
@@ -204,10 +218,18 @@ export async function paravirtualWorld(program: Program, options: WorldOptions):
   return world;
 }
 
-function guestOf(world: World, program: Program, vm: number): SimulatedGuest {
+/** Memory for rings at their full size, completion buffers and commands, with room to spare; whole pages. */
+function dmaBytes({ attributes, device }: Limits): number {
+  const queues = 4 + device.maxCqs + 2 * device.maxQps;
+  const rings = queues * (26 * device.queueSizeMax + 64);
+  const completions = device.maxCqs * attributes.maxCqe * 48;
+  return Math.ceil((rings + completions + 128 * 1024) / 4096) * 4096;
+}
+
+function guestOf(world: World, program: Program, vm: number, limits: Limits): SimulatedGuest {
   const guest = new SimulatedGuest({
     scheduler: world.scheduler,
-    memoryBytes: program.arenaBytes + (program.wide === true ? WIDE_DRIVER_BYTES : DRIVER_BYTES),
+    memoryBytes: program.arenaBytes + dmaBytes(limits),
     arenaBytes: program.arenaBytes,
     scatterSeed: program.seed + vm,
   });

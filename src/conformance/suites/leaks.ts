@@ -12,8 +12,7 @@ import { PROGRAM_VERSION } from '../program.js';
 import type { Program } from '../program.js';
 import { paravirtualWorld } from '../world.js';
 import type { Machine, World } from '../world.js';
-
-const STEPS_MAX = 1_000_000;
+import { rest, settle } from './pump.js';
 
 /** A world of one machine with nothing in it yet. */
 export const emptyProgram: Program = {
@@ -88,23 +87,10 @@ class Life {
     this.#verbs = machine.verbs;
   }
 
-  /** Steps the world until the promise settles. */
-  async settle<T>(promise: Promise<T>): Promise<T> {
+  /** Calls one verb and waits for it. */
+  settle<T>(promise: Promise<T>): Promise<T> {
     this.calls++;
-    let open = true;
-    const close = (): void => {
-      open = false;
-    };
-    promise.then(close, close);
-    for (let idle = 0; open; idle++) {
-      this.#world.runUntilQuiet(
-        STEPS_MAX,
-        steps => new LawBroken(laws.worksBounded, `busy after ${steps} steps`),
-      );
-      await undefined;
-      if (idle > 64) throw new LawBroken(laws.leaksNothing, 'a control verb never settled');
-    }
-    return promise;
+    return settle(this.#world, promise);
   }
 
   async round(round: number): Promise<void> {
@@ -132,10 +118,7 @@ class Life {
       remoteQpn: qp.qpNum,
       remoteQkey: 5,
     });
-    this.#world.runUntilQuiet(
-      STEPS_MAX,
-      steps => new LawBroken(laws.worksBounded, `busy after ${steps} steps`),
-    );
+    rest(this.#world);
     this.#expectBoth(cq);
     // Every other round is destroyed under load: receives are outstanding.
     if (round % 2 === 1) verbs.postRecv(qp, { wrId: 3, sges: [{ addr, length: 128, lkey: mr.lkey }] });
