@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import type { CheckReport } from '../../src/conformance/report.js';
 import { fixture, program, temporaryDirectory, type Result } from './support.js';
 
@@ -13,6 +13,7 @@ const examples = fileURLToPath(new URL('../../examples/tiny-driver/', import.met
 /** Runs vrdma; SIGINT is sent when standard error matches. */
 async function vrdma(argv: readonly string[], interruptAfter?: RegExp): Promise<Result> {
   const child = spawn(process.execPath, [executable, ...argv], { stdio: ['ignore', 'pipe', 'pipe'] });
+  onTestFinished(() => void child.kill('SIGKILL'));
   const printed = { out: '', err: '' };
   child.stdout.on('data', chunk => (printed.out += String(chunk)));
   child.stderr.on('data', chunk => {

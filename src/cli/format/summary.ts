@@ -1,10 +1,10 @@
 /** How a check begins and ends: a heading, a table of suites, what was reached and what was not, the verdict. */
 import { match } from 'ts-pattern';
-import type { CheckReport, CoverageTable } from '../../conformance/report.js';
+import type { CheckReport } from '../../conformance/report.js';
 import { count, duration, plural, table, wrap, type Colours } from './text.js';
 
 /** Names of things that were never reached, at most, in each table. */
-const NEVER_SHOWN = 8;
+const NEVER_SHOWN = 3;
 
 export interface Setup {
   readonly profile: string;
@@ -36,7 +36,7 @@ export function summaryText(report: CheckReport, context: SummaryContext): strin
   const { colours: c } = context;
   return [
     ...suiteLines(report, c),
-    ...coverageLines(report.coverage, context),
+    ...coverageLines(report, context),
     verdictLine(report, c),
     ...(report.reason === undefined ? [] : reasonLines(report.reason, context.width)),
     `${c.dim('the same again:')} ${context.againCommand}`,
@@ -47,7 +47,7 @@ export function summaryText(report: CheckReport, context: SummaryContext): strin
 function suiteLines({ suites }: CheckReport, c: Colours): string[] {
   if (suites.length === 0) return [];
   const rows = suites.map(suite => [
-    suite.suite,
+    suite.suite + (suite.programs === 0 ? ' (not run)' : ''),
     count(suite.programs),
     count(suite.actions),
     suite.elapsedMs > 0 ? count((suite.actions * 1000) / suite.elapsedMs) : '-',
@@ -61,21 +61,23 @@ function suiteLines({ suites }: CheckReport, c: Colours): string[] {
   return [c.dim(head), ...lines, ''];
 }
 
-function coverageLines(tables: readonly CoverageTable[], { width, colours: c }: SummaryContext): string[] {
-  if (tables.length === 0) return [];
-  const nameWidth = Math.max('reached'.length, ...tables.map(({ name }) => name.length));
-  const lines = tables.flatMap(({ name, counts }) => {
+/** A run that found something stopped early; what it did not reach says nothing then. */
+function coverageLines({ coverage, verdict }: CheckReport, { width, colours: c }: SummaryContext): string[] {
+  if (coverage.length === 0) return [];
+  const nameWidth = Math.max('reached'.length, ...coverage.map(({ name }) => name.length));
+  const lines = coverage.flatMap(({ name, counts }) => {
     const names = Object.keys(counts);
     const never = names.filter(key => counts[key] === 0);
     const line = `${name.padEnd(nameWidth)}  ${names.length - never.length} of ${names.length}`;
-    return [line, ...neverLines(never, width).map(text => c.dim(text))];
+    return [line, ...(verdict === 'pass' ? neverLines(never, width).map(text => c.dim(text)) : [])];
   });
   return [c.dim('reached'), ...lines, ''];
 }
 
 function neverLines(never: readonly string[], width: number): string[] {
   if (never.length === 0) return [];
-  const more = never.length > NEVER_SHOWN ? `, and ${never.length - NEVER_SHOWN} more` : '';
+  const more =
+    never.length > NEVER_SHOWN ? `, and ${never.length - NEVER_SHOWN} more (--json lists them)` : '';
   return wrap(`never: ${never.slice(0, NEVER_SHOWN).join(', ')}${more}`, width, '    ');
 }
 
