@@ -346,7 +346,7 @@ describe('arming', () => {
     }
   });
 
-  it('[RST-14] ends with the queue', () => {
+  it('[RST-14] [CTRL-37] ends with the queue', () => {
     const s = flushing({ cqe: 4 });
     s.guest.arm(s.cqn, NEXT_COMPLETION);
     s.guest.request(Command.DESTROY_QP, destroyQpCommand, { qpn: s.qpn });
@@ -365,7 +365,7 @@ describe('arming', () => {
 });
 
 describe('the end of a completion queue', () => {
-  it('[RST-12] [RST-13] [CQ-07] returns every buffer with length 0 and drops what was held', () => {
+  it('[RST-12] [RST-13] [CQ-07] [CTRL-37] returns every buffer with length 0 and drops what was held', () => {
     const s = flushing({ cqe: 6, buffers: 2 });
     flush(s, 1, 2, 3);
     expect(ids(s)).toEqual([1, 2]);

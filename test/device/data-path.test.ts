@@ -55,7 +55,7 @@ describe('a connected pair', () => {
     expect([...b.guest.peek(b.buffer, 64)]).toEqual([...inline]);
   });
 
-  it('[ORD-14] [VQ-38] [CQ-02] returns the chains of all requests in order with length 0, completed or not', () => {
+  it('[DATA-28] [ORD-14] [VQ-38] [CQ-02] returns the chains of all requests in order with length 0, completed or not', () => {
     const { a, b } = pairOfGuests(new World());
     for (let i = 0; i < 4; i++) {
       b.guest.postRecv(b.qpn, recvRequest(i));
@@ -152,7 +152,7 @@ describe('a queue pair that is not ready', () => {
 });
 
 describe('capacity', () => {
-  it('[HOST-03] [ISO-19] requests beyond it stay in the ring until there is room', () => {
+  it('[DATA-29] [DATA-30] [ISO-19] requests beyond it stay in the ring until there is room', () => {
     const log: string[] = [];
     const world = new World();
     const watch = { wrap: recording(log, ['postSend', 'postRecv']) };
@@ -165,7 +165,7 @@ describe('capacity', () => {
     expect(log.length).toBe(9);
   });
 
-  it('[HOST-03] a queue without capacity reads nothing', () => {
+  it('[DATA-29] a queue without capacity reads nothing', () => {
     const s = side(new World(), { cap: { ...smallCap, max_recv_wr: 0 } });
     s.guest.connectRc(s.qpn, s.gid, s.qpn);
     s.guest.postRecv(s.qpn, recvRequest(1));
@@ -176,18 +176,22 @@ describe('capacity', () => {
 });
 
 describe('a send that cannot be understood', () => {
-  const malformed: readonly (readonly [string, SendFields])[] = [
-    ['an unknown opcode', { opcode: 5 }],
-    ['an unknown flag', { flags: SendFlag.SIGNALED | 16 }],
-    ['more elements than the chain holds', { numSge: 1 }],
-    ['more elements than its capacity', { sges: [0, 1, 2].map(() => ({ addr: 0, length: 0, lkey: 0 })) }],
-    ['an absurd count of elements', { numSge: 0xffff_ffff }],
-    ['more inline data than its capacity', { inline: new Uint8Array(65) }],
-    ['more inline data than there is', { inline: new Uint8Array(0), numSge: 0xffff }],
-    ['inline data with a read', { opcode: WrOpcode.RDMA_READ, inline: new Uint8Array(1) }],
+  const malformed: readonly (readonly [id: string, what: string, fields: SendFields])[] = [
+    ['DATA-13', 'an unknown opcode', { opcode: 5 }],
+    ['DATA-16', 'an unknown flag', { flags: SendFlag.SIGNALED | 16 }],
+    ['DATA-12', 'more elements than the chain holds', { numSge: 1 }],
+    [
+      'DATA-14',
+      'more elements than its capacity',
+      { sges: [0, 1, 2].map(() => ({ addr: 0, length: 0, lkey: 0 })) },
+    ],
+    ['DATA-14', 'an absurd count of elements', { numSge: 0xffff_ffff }],
+    ['DATA-15', 'more inline data than its capacity', { inline: new Uint8Array(65) }],
+    ['DATA-15', 'more inline data than there is', { inline: new Uint8Array(0), numSge: 0xffff }],
+    ['DATA-17', 'inline data with a read', { opcode: WrOpcode.RDMA_READ, inline: new Uint8Array(1) }],
   ];
-  for (const [what, fields] of malformed) {
-    it(`[HOST-04] ${what}: it completes LOC_QP_OP_ERR at its turn, behind those before it`, () => {
+  for (const [id, what, fields] of malformed) {
+    it(`[${id}] [DATA-20] [HOST-04] ${what}: it completes LOC_QP_OP_ERR at its turn, behind those before it`, () => {
       const { a, b } = pairOfGuests(new World());
       b.guest.postRecv(b.qpn, recvRequest(0));
       a.guest.postSend(a.qpn, sendRequest({ wrId: 1 }));
@@ -205,7 +209,7 @@ describe('a send that cannot be understood', () => {
     });
   }
 
-  it('[HOST-04] one that ends anywhere in its fixed part; bytes of the wr_id that are missing count as zero', () => {
+  it('[DATA-12] [HOST-04] one that ends anywhere in its fixed part; bytes of the wr_id that are missing count as zero', () => {
     for (const length of [1, 8, 9, 575]) {
       const s = lonelySide(new World());
       s.guest.postSend(s.qpn, sendRequest({ wrId: 0x0102 }).subarray(0, length));
@@ -214,7 +218,7 @@ describe('a send that cannot be understood', () => {
     }
   });
 
-  it('[HOST-04] on UC it stops the send queue only, and RDMA_READ is one of them', () => {
+  it('[DATA-13] [HOST-04] on UC it stops the send queue only, and RDMA_READ is one of them', () => {
     const s = side(new World(), { type: QpType.UC });
     const { ACCESS_FLAGS, AV, PATH_MTU, DEST_QPN, RQ_PSN, SQ_PSN } = QpAttrMask;
     const { qpn, guest } = s;
@@ -234,7 +238,7 @@ describe('a send that cannot be understood', () => {
     expect(guest.queryQp(qpn)?.qp_state).toBe(QpState.SQE);
   });
 
-  it('[RST-19] [HOST-04] a datagram without an address handle that exists', () => {
+  it('[RST-19] [DATA-18] [HOST-04] a datagram without an address handle that exists', () => {
     const { a, b, qkey } = datagramPair(new World());
     const ah = defined(a.guest.createAh(a.pdn, b.gid));
     a.guest.request(Command.DESTROY_AH, destroyAhCommand, { pdn: a.pdn, ah });
@@ -243,7 +247,7 @@ describe('a send that cannot be understood', () => {
     expect(statuses(a)).toEqual([[1, LOC_QP_OP_ERR]]);
   });
 
-  it('[HOST-04] a write as a datagram', () => {
+  it('[DATA-13] [HOST-04] a write as a datagram', () => {
     const { a, b, qkey } = datagramPair(new World());
     const ah = defined(a.guest.createAh(a.pdn, b.gid));
     const ud = { remote_qpn: b.qpn, remote_qkey: qkey, ah };
@@ -276,7 +280,7 @@ describe('a receive that cannot be understood', () => {
     ],
     ['has an absurd count of elements', recvRequest(2, [], 0xffff_ffff)],
   ] as const) {
-    it(`[HOST-04] because it ${what}: it fails when its message comes`, () => {
+    it(`[DATA-24] [DATA-25] [HOST-04] because it ${what}: it fails when its message comes`, () => {
       const { a, b } = pairOfGuests(new World());
       b.guest.postRecv(b.qpn, recvRequest(1));
       b.guest.postRecv(b.qpn, request);

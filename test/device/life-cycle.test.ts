@@ -91,7 +91,7 @@ describe('the reset of the device', () => {
     expect(b.guest.poll(b.cqn)).toMatchObject([{ wr_id: 3, status: WcStatus.RETRY_EXC_ERR }]);
   });
 
-  it('[RST-36] [HOST-08] [CTRL-109] a new start finds an empty device that takes the same GIDs', () => {
+  it('[RST-36] [FEAT-31] [CTRL-109] a new start finds an empty device that takes the same GIDs', () => {
     const world = new World();
     const a = side(world);
     a.guest.device.writeStatus(0);
@@ -102,7 +102,7 @@ describe('the reset of the device', () => {
     for (let i = 0; i < limits.attributes.maxPd; i++) expect(a.guest.createPd()).toBe(i + 1);
   });
 
-  it('[RST-36] [HOST-08] also after DEVICE_NEEDS_RESET and after FAILED', () => {
+  it('[RST-36] [FEAT-31] also after DEVICE_NEEDS_RESET and after FAILED', () => {
     for (const fail of [false, true]) {
       const s = lonelySide(new World());
       if (fail) s.guest.device.writeStatus(s.guest.device.readStatus() | DeviceStatus.FAILED);

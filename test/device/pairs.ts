@@ -1,7 +1,7 @@
 /** Ready-made set-ups: guests with a protection domain, a region, a completion queue and connected queue pairs. */
 import { QpType } from '../../src/abi/index.js';
-import { Guest, World, defined, gidOf, smallCap } from './guest.js';
-import type { GuestOptions } from './guest.js';
+import { Guest, defined, gidOf, smallCap } from './guest.js';
+import type { GuestOptions, World } from './guest.js';
 
 export interface Side {
   readonly guest: Guest;
