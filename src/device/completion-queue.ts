@@ -47,7 +47,10 @@ export class CompletionQueueBinding extends QueueWorker implements HcaCqOwner {
     this.#solicited = new Uint8Array(init.cqe);
     this.hcaCq = context.hca.createCq(init.cqe, this);
     const queue = this.live()?.queue;
-    if (queue !== undefined) this.#countBuffers(queue);
+    if (queue === undefined) return;
+    // The driver may fill the queue from here on without telling.
+    queue.disableNotifications();
+    this.#countBuffers(queue);
   }
 
   completionAdded(_cq: HcaCq, completion: Readonly<WorkCompletion>, solicited: boolean): void {

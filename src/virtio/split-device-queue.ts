@@ -26,8 +26,8 @@ export interface SplitDeviceQueueState {
   /** Used index as last published. */
   readonly usedIdx: number;
   readonly inFlight: number;
-  /** Used index at the last decision about an interrupt; undefined before the first. */
-  readonly signalledUsed: number | undefined;
+  /** Used index at the last decision about an interrupt; 0 before the first, since a queue starts there. */
+  readonly signalledUsed: number;
   readonly broken: string | undefined;
 }
 
@@ -51,7 +51,6 @@ export class SplitDeviceQueue implements DeviceQueue {
   #notificationsEnabled = true;
   /** Elements returned since the last decision about an interrupt. The first decision has nothing to compare with. */
   #unsignalled = 0;
-  #signalledValid = false;
   #broken: string | undefined;
 
   /** Starts at index 0. Throws RangeError when `splitQueueFault` finds fault with `config`; ask it first. */
@@ -144,14 +143,13 @@ export class SplitDeviceQueue implements DeviceQueue {
     // The store of the used index is seen before this look at the driver's wish (B5).
     const wanted = this.#eventIdx ? this.#usedEventPassed() : !this.#interruptsDisabled();
     this.#unsignalled = 0;
-    this.#signalledValid = true;
     this.#observer?.interrupt(this.index, this.#usedIdx, wanted);
     return wanted;
   }
 
   #usedEventPassed(): boolean {
     const event = this.#avail.load16(usedEventOffset(this.size));
-    if (!this.#signalledValid || this.#unsignalled > 0xffff) return true;
+    if (this.#unsignalled > 0xffff) return true;
     return needsEvent(event, this.#usedIdx, (this.#usedIdx - this.#unsignalled) & 0xffff);
   }
 
@@ -189,7 +187,7 @@ export class SplitDeviceQueue implements DeviceQueue {
       nextAvail: this.#nextAvail,
       usedIdx: this.#usedIdx,
       inFlight: this.#inFlight,
-      signalledUsed: this.#signalledValid ? (this.#usedIdx - this.#unsignalled) & 0xffff : undefined,
+      signalledUsed: (this.#usedIdx - this.#unsignalled) & 0xffff,
       broken: this.#broken,
     };
   }

@@ -400,12 +400,12 @@ describe('returning chains', () => {
     expect(r.device.interruptWanted()).toBe(true);
   });
 
-  it('[VQ-67] [VQ-68] goes by the event word with EVENT_IDX, after a first decision that is always yes', () => {
+  it('[VQ-67] [VQ-68] goes by the event word with EVENT_IDX, from the first decision on', () => {
     const r = taken(8);
     r.raw.availFlags(1);
     r.raw.usedEvent(500);
     r.device.putUsed(0, 0);
-    expect(r.device.interruptWanted()).toBe(true);
+    expect(r.device.interruptWanted()).toBe(false);
     r.device.putUsed(1, 0);
     expect(r.device.interruptWanted()).toBe(false);
     r.raw.usedEvent(3);

@@ -46,7 +46,7 @@ const DEPTHS = [1, 16, 128] as const;
 const MESSAGE_BYTES = [64, 4096] as const;
 const ROUNDS = 40;
 const REGION_BYTES = 3 * 4096 + 100;
-const REGION_OFFSET = 4000;
+const REGION_OFFSET = 3000;
 
 export async function checkBounds(options: BoundsOptions): Promise<BoundsReport> {
   const counts = new Counts();
