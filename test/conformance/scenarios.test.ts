@@ -55,11 +55,10 @@ const spoils: Readonly<Record<string, Spoil>> = {
   },
   attributes: action => {
     if (action.op !== 'queryQp' || action.expectSet === undefined) return undefined;
-    const wrong = Object.entries(action.expectSet).map(([name, value]) => [
-      name,
-      typeof value === 'boolean' ? !value : value + 1,
-    ]);
-    return { ...action, expectSet: Object.fromEntries(wrong) };
+    const { draining, ...numbers } = action.expectSet;
+    const wrong: Record<string, number> = {};
+    for (const [name, value] of Object.entries(numbers)) wrong[name] = value + 1;
+    return { ...action, expectSet: { ...(draining === undefined ? {} : { draining: !draining }), ...wrong } };
   },
   memory: action => {
     if (action.op !== 'expectMemory') return undefined;

@@ -190,10 +190,10 @@ export class Endpoint {
     return { opcode: 'RDMA_READ', ...this.#content(spec, IN), remote: this.#remote(spec, OUT) };
   }
 
-  #content({ bytes = 1024, at, mr, remote: _, ...rest }: SendSpec, usual: number) {
-    const sges =
-      bytes === 0 || rest.inline !== undefined ? [] : [{ at: at ?? usual, length: bytes, mr: mr ?? this.mr }];
-    return { sges, ...rest };
+  #content(spec: SendSpec, usual: number) {
+    const { bytes = 1024, at = usual, mr = this.mr, inline, signaled, solicited, fence, imm, times } = spec;
+    const whole = bytes === 0 || inline !== undefined ? [] : [{ at, length: bytes, mr }];
+    return { sges: spec.sges ?? whole, ...given({ inline, signaled, solicited, fence, imm, times }) };
   }
 
   #remote(spec: SendSpec, at: number): NonNullable<SendRequestSpec['remote']> {
@@ -270,7 +270,7 @@ export class Endpoint {
   }
 
   sendOutcome(status: Status): WantedCompletion {
-    if (status === 'SUCCESS') while (this.#sends[0]?.signaled === false) this.#sends.shift();
+    if (status === 'SUCCESS') while (this.#sends.length > 0 && !this.#sends[0].signaled) this.#sends.shift();
     const send = taken(this.#sends, 'send');
     if (status !== 'SUCCESS') return { status, wr: send.wr };
     const { wr, bytes } = send;
@@ -306,6 +306,11 @@ export class Endpoint {
     const from = { vm: this.peer.guest.vm, qp: this.peer.qp };
     return { ...common, byteLen: bytes + GRH_BYTES, flags: GRH_FLAG | immFlag, from, wr };
   }
+}
+
+/** The members that have a value. */
+function given<T extends object>(members: T): Partial<T> {
+  return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as Partial<T>;
 }
 
 function taken(list: Posted[], what: string): Posted {

@@ -1,15 +1,19 @@
 /** The fixed scenarios: verbs programs with known outcomes, for the check's `scenarios` suite, the tests and `examples/programs/`. */
 import type { Program } from '../program.js';
+import { badPlaceScenarios } from './bad-places.js';
 import { completionScenarios } from './completions.js';
 import { dataPathScenarios } from './data-path.js';
 import { datagramScenarios } from './datagrams.js';
 import { memoryScenarios } from './memory.js';
-import { negativeScenarios } from './negative.js';
 import { notificationScenarios } from './notification.js';
 import { objectScenarios } from './objects.js';
 import { perftestScenarios } from './perftest.js';
 import { pingpongScenarios } from './pingpong.js';
-import { queuePairScenarios } from './queue-pairs.js';
+import { modifyScenarios } from './modify.js';
+import { queueStateScenarios } from './queue-states.js';
+import { refusedPostScenarios } from './refused-posts.js';
+import { rightScenarios } from './rights.js';
+import { unreadyPeerScenarios } from './unready-peers.js';
 import type { Scenario } from './scenario.js';
 
 export type { Scenario } from './scenario.js';
@@ -19,12 +23,16 @@ export const scenarios: readonly Scenario[] = [
   ...perftestScenarios,
   ...objectScenarios,
   ...memoryScenarios,
-  ...queuePairScenarios,
+  ...modifyScenarios,
+  ...queueStateScenarios,
   ...dataPathScenarios,
   ...datagramScenarios,
   ...completionScenarios,
   ...notificationScenarios,
-  ...negativeScenarios,
+  ...badPlaceScenarios,
+  ...rightScenarios,
+  ...unreadyPeerScenarios,
+  ...refusedPostScenarios,
 ];
 
 export function scenarioById(id: string): Scenario | undefined {

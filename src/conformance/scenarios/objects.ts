@@ -359,7 +359,7 @@ const queuePairs: readonly Scenario[] = [
     { ...one, requirements: ['QP-03', 'QP-05', 'RST-22', 'RST-23', 'RST-24'] },
     script => {
       const [near, far] = script.pair('RC');
-      const init = { pd: near.pd, sendCq: near.sendCq };
+      const init = { pd: near.pd, sendCq: near.sendCq, cap: { sendWr: 2, recvWr: 2 } };
       const others = several(device.maxQps - 4, () => near.guest.qp('UC', init));
       near.guest.qp('UC', init, 'ENOMEM');
       far.recv();
