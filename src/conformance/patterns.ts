@@ -7,7 +7,9 @@ export function patternByte(fill: number, i: number): number {
 }
 
 export function patternBytes(fill: number, length: number): Uint8Array {
-  return Uint8Array.from({ length }, (_, i) => patternByte(fill, i));
+  const bytes = new Uint8Array(length);
+  for (let i = 0; i < length; i++) bytes[i] = patternByte(fill, i);
+  return bytes;
 }
 
 /** GID number `gid` of machine `vm`: a link-local address of its own. */
@@ -15,8 +17,17 @@ export function gidOf(vm: number, gid: number): Gid {
   return `fe80000000000000${vm.toString(16).padStart(8, '0')}${(gid + 1).toString(16).padStart(8, '0')}`;
 }
 
-/** What a machine's arena holds before a program runs: bytes that differ between machines and places. */
+/** Arenas up to this size are made once for each machine and kept. */
+const KEPT_BYTES = 65_536;
+const kept: Uint8Array[] = [];
+
+/** What a machine's arena holds before a program runs: bytes that differ between machines and places. Not to be written. */
 export function initialArena(vm: number, bytes: number): Uint8Array {
+  if (bytes > KEPT_BYTES) return makeArena(vm, bytes);
+  return (kept[vm] ??= makeArena(vm, KEPT_BYTES)).subarray(0, bytes);
+}
+
+function makeArena(vm: number, bytes: number): Uint8Array {
   const arena = new Uint8Array(bytes);
   let x = (vm + 1) * 0x9e3779b9;
   for (let i = 0; i < bytes; i++) {

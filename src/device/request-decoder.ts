@@ -36,8 +36,8 @@ export class RequestDecoder {
   readonly #elements: Mutable<Sge>[] = [];
   /** The first n elements as a list, by n; so that a list of any length is there without making one. */
   readonly #lists: Sge[][] = [[]];
-  /** Views of the inline data by length. */
-  readonly #inline: Uint8Array[] = [];
+  /** Views of the inline data by length, each made when it is first needed. */
+  readonly #inline = new Map<number, Uint8Array>();
 
   /** @param maxSge most elements of any request. */
   constructor(maxSge: number, ids: RequestIds) {
@@ -47,9 +47,6 @@ export class RequestDecoder {
     for (let n = 1; n <= maxSge; n++) {
       this.#elements.push({ addr: 0, length: 0, lkey: 0 });
       this.#lists.push(this.#elements.slice());
-    }
-    for (let n = 0; n <= INLINE_DATA_MAX; n++) {
-      this.#inline.push(this.#bytes.subarray(sqReq.offsets.inline_data, sqReq.offsets.inline_data + n));
     }
     this.send = this.#send;
     this.recv = this.#recv;
@@ -109,10 +106,20 @@ export class RequestDecoder {
   #takeInline(opcode: WrOpcode, maxInline: number): boolean {
     const length = this.#view.getUint16(sqReq.offsets.num_sge, true);
     if (opcode === WrOpcode.RDMA_READ || length > maxInline || length > INLINE_DATA_MAX) return false;
-    this.#send.inlineData = this.#inline[length];
+    this.#send.inlineData = this.#inlineView(length);
     this.#send.sges = this.#lists[0];
     this.payloadBytes = length;
     return true;
+  }
+
+  #inlineView(length: number): Uint8Array {
+    let view = this.#inline.get(length);
+    if (view === undefined) {
+      const start = sqReq.offsets.inline_data;
+      view = this.#bytes.subarray(start, start + length);
+      this.#inline.set(length, view);
+    }
+    return view;
   }
 
   #takeElements(at: number, count: number): Sge[] {

@@ -69,24 +69,29 @@ const KNOWN_ACCESS = AccessFlag.LOCAL_WRITE | AccessFlag.REMOTE_READ | AccessFla
 function faultOfValues(qp: QueuePair, attributes: QpAttributes): string | undefined {
   const { context } = qp;
   const { attributes: limits, port } = context;
-  const ranges: readonly (readonly [string, number | undefined, number, number])[] = [
-    ['path_mtu', attributes.pathMtu, 1, port.activeMtu],
-    ['max_rd_atomic', attributes.maxRdAtomic, 0, limits.maxQpInitRdAtom],
-    ['max_dest_rd_atomic', attributes.maxDestRdAtomic, 0, limits.maxQpRdAtom],
-    ['min_rnr_timer', attributes.minRnrTimer, 0, 31],
-    ['timeout', attributes.timeout, 0, 31],
-    ['retry_cnt', attributes.retryCnt, 0, 7],
-    ['rnr_retry', attributes.rnrRetry, 0, 7],
-    ['qkey', attributes.qkey, 0, 0xffff_ffff],
-  ];
-  for (const [name, value, least, most] of ranges) {
-    if (value === undefined) continue;
-    if (!(Number.isInteger(value) && value >= least && value <= most))
-      return `${name} is ${value}, must be ${least} to ${most}`;
-  }
+  const fault =
+    faultOfRange('path_mtu', attributes.pathMtu, 1, port.activeMtu) ??
+    faultOfRange('max_rd_atomic', attributes.maxRdAtomic, 0, limits.maxQpInitRdAtom) ??
+    faultOfRange('max_dest_rd_atomic', attributes.maxDestRdAtomic, 0, limits.maxQpRdAtom) ??
+    faultOfRange('min_rnr_timer', attributes.minRnrTimer, 0, 31) ??
+    faultOfRange('timeout', attributes.timeout, 0, 31) ??
+    faultOfRange('retry_cnt', attributes.retryCnt, 0, 7) ??
+    faultOfRange('rnr_retry', attributes.rnrRetry, 0, 7) ??
+    faultOfRange('qkey', attributes.qkey, 0, 0xffff_ffff);
+  if (fault !== undefined) return fault;
   const flags = attributes.qpAccessFlags;
   if (flags !== undefined && (flags & ~KNOWN_ACCESS) !== 0) return 'unknown bits in qp_access_flags';
   return attributes.ahAttr === undefined ? undefined : faultOfAddress(attributes.ahAttr, context.gids);
+}
+
+function faultOfRange(
+  name: string,
+  value: number | undefined,
+  least: number,
+  most: number,
+): string | undefined {
+  if (value === undefined || (Number.isInteger(value) && value >= least && value <= most)) return undefined;
+  return `${name} is ${value}, must be ${least} to ${most}`;
 }
 
 function setValues(qp: QueuePair, attributes: QpAttributes): void {
@@ -134,13 +139,22 @@ function enterState(qp: QueuePair, state: QpState): void {
 export function queryQueuePair(qp: QueuePair): QpSnapshot {
   const { values } = qp;
   return {
-    ...values,
     qpState: qp.state,
     sqDraining: qp.draining,
+    pathMtu: values.pathMtu,
+    maxRdAtomic: values.maxRdAtomic,
+    maxDestRdAtomic: values.maxDestRdAtomic,
+    minRnrTimer: values.minRnrTimer,
+    timeout: values.timeout,
+    retryCnt: values.retryCnt,
+    rnrRetry: values.rnrRetry,
+    qkey: values.qkey,
     rqPsn: qp.responder.expectedPsn,
     sqPsn: qp.requester.newPsn,
+    destQpNum: values.destQpNum,
+    qpAccessFlags: values.qpAccessFlags,
     rateLimit: 0,
     cap: qp.cap,
-    ahAttr: values.ahAttr === undefined ? undefined : { ...values.ahAttr },
+    ahAttr: values.ahAttr,
   };
 }

@@ -116,11 +116,22 @@ export class GuestMemory {
 
   /** Points an existing window at another place; allocates nothing. False, and the window as it was, when it does not lie in one region. */
   aim(window: MemoryWindow, address: number, length: number): boolean {
-    const region = this.#find(address);
-    if (region === undefined || !(length >= 0) || address - region.address + length > region.length)
-      return false;
+    const region = this.#whole(address, length);
+    if (region === undefined) return false;
     window.point(region, address - region.address);
     return true;
+  }
+
+  /** Whether `window` and `aim` would find the place. */
+  inOneRegion(address: number, length: number): boolean {
+    return this.#whole(address, length) !== undefined;
+  }
+
+  /** The region that holds all of [address, address+length). */
+  #whole(address: number, length: number): Region | undefined {
+    const region = this.#find(address);
+    if (region === undefined || !(length >= 0)) return undefined;
+    return address - region.address + length <= region.length ? region : undefined;
   }
 
   #find(address: number): Region | undefined {

@@ -63,21 +63,12 @@ export class SplitDriverQueue implements DriverQueue {
   readonly #used: MemoryWindow;
   readonly #tables: MemoryWindow | undefined;
 
-  /** Private copy of the links between descriptors: free ones, and those of each chain. */
-  readonly #next: Int32Array;
+  /** Made with the first chain: most queues of a device are set up and never used. */
+  #records: ChainRecords | undefined;
   #freeHead = 0;
   #freeCount: number;
-  /** By head of an outstanding chain; others have 0 descriptors. */
-  readonly #descriptorsUsed: Uint16Array;
-  readonly #token: Float64Array;
-  readonly #writable: Float64Array;
-  readonly #published: Uint8Array;
-  /** Heads of the chains committed and not yet published. */
-  readonly #pendingHeads: Uint16Array;
 
-  /** Parts of the chain being built. */
-  readonly #partAddress: Float64Array;
-  readonly #partLength: Float64Array;
+  /** Of the chain being built. */
   #parts = 0;
   #readableParts = 0;
   #readableBytes = 0;
@@ -114,15 +105,7 @@ export class SplitDriverQueue implements DriverQueue {
       const bytes = indirectAreaBytes(size, indirectArea.entriesPerTable);
       this.#tables = clearedWindow(memory, indirectArea.address, bytes);
     }
-    this.#next = new Int32Array(size).map((_, i) => (i === size - 1 ? NONE : i + 1));
     this.#freeCount = size;
-    this.#descriptorsUsed = new Uint16Array(size);
-    this.#token = new Float64Array(size);
-    this.#writable = new Float64Array(size);
-    this.#published = new Uint8Array(size);
-    this.#pendingHeads = new Uint16Array(size);
-    this.#partAddress = new Float64Array(size);
-    this.#partLength = new Float64Array(size);
   }
 
   get outstanding(): number {
@@ -161,8 +144,9 @@ export class SplitDriverQueue implements DriverQueue {
     const at = this.#parts++;
     // A chain with more parts than the queue has entries finds no room in `commit`; only the count matters then.
     if (at >= this.size) return;
-    this.#partAddress[at] = address;
-    this.#partLength[at] = length;
+    const { partAddress, partLength } = this.#chains();
+    partAddress[at] = address;
+    partLength[at] = length;
   }
 
   /** Throws Error when the chain has no part at all; no device could answer it. */
@@ -185,13 +169,14 @@ export class SplitDriverQueue implements DriverQueue {
     if (table) this.#writeTable(head, this.#indirect);
     else this.#writeChain(head);
     this.#freeCount -= needed;
-    this.#descriptorsUsed[head] = needed;
-    this.#token[head] = token;
-    this.#writable[head] = this.#writableBytes;
-    this.#published[head] = 0;
+    const chains = this.#chains();
+    chains.descriptors[head] = needed;
+    chains.token[head] = token;
+    chains.writable[head] = this.#writableBytes;
+    chains.published[head] = 0;
     const slot = (this.#availIdx + this.#pending) & this.#mask;
     this.#avail.set16(Avail.RING + Avail.ENTRY * slot, head);
-    this.#pendingHeads[this.#pending++] = head;
+    chains.pending[this.#pending++] = head;
     this.#outstanding++;
     this.#observer?.available(this.index, head, this.#readableBytes, this.#writableBytes);
     this.begin();
@@ -201,9 +186,10 @@ export class SplitDriverQueue implements DriverQueue {
   /** Writes the parts into free descriptors from `head` on and takes them off the free list. */
   #writeChain(head: number): void {
     const last = this.#parts - 1;
+    const links = this.#chains().next;
     let at = head;
     for (let part = 0; ; part++) {
-      const next = this.#next[at];
+      const next = links[at];
       this.#writeDescriptor(
         this.#descriptors,
         Descriptor.SIZE * at,
@@ -234,13 +220,14 @@ export class SplitDriverQueue implements DriverQueue {
     this.#descriptors.set32(at + Descriptor.LEN, count * Descriptor.SIZE);
     this.#descriptors.set16(at + Descriptor.FLAGS, DescriptorFlag.INDIRECT);
     this.#descriptors.set16(at + Descriptor.NEXT, 0);
-    this.#freeHead = this.#next[head];
+    this.#freeHead = this.#chains().next[head];
   }
 
   #writeDescriptor(window: MemoryWindow, at: number, part: number, next: number, more: boolean): void {
     const writable = part >= this.#readableParts ? DescriptorFlag.WRITE : 0;
-    window.set64(at + Descriptor.ADDR, this.#partAddress[part]);
-    window.set32(at + Descriptor.LEN, this.#partLength[part]);
+    const { partAddress, partLength } = this.#chains();
+    window.set64(at + Descriptor.ADDR, partAddress[part]);
+    window.set32(at + Descriptor.LEN, partLength[part]);
     window.set16(at + Descriptor.FLAGS, writable | (more ? DescriptorFlag.NEXT : 0));
     window.set16(at + Descriptor.NEXT, next);
   }
@@ -249,7 +236,8 @@ export class SplitDriverQueue implements DriverQueue {
     if (this.#pending === 0 || this.#broken !== undefined) return false;
     const old = this.#availIdx;
     const now = (old + this.#pending) & 0xffff;
-    for (let i = 0; i < this.#pending; i++) this.#published[this.#pendingHeads[i]] = 1;
+    const { published, pending } = this.#chains();
+    for (let i = 0; i < this.#pending; i++) published[pending[i]] = 1;
     this.#availIdx = now;
     this.#pending = 0;
     // The store publishes what was written before it (B1) and is seen before the load below is done (B2).
@@ -267,16 +255,17 @@ export class SplitDriverQueue implements DriverQueue {
     const at = Used.RING + Used.ENTRY * (this.#lastUsed & this.#mask);
     const head = this.#used.get32(at + Used.ID);
     const written = this.#used.get32(at + Used.LEN);
+    const { token, writable } = this.#chains();
     if (!this.#isOutstanding(head)) return this.#fail(`used id ${head} is not outstanding`);
-    if (written > this.#writable[head]) {
+    if (written > writable[head]) {
       return this.#fail(
-        `used length ${written} of chain ${head}, which has ${this.#writable[head]} writable bytes`,
+        `used length ${written} of chain ${head}, which has ${writable[head]} writable bytes`,
       );
     }
     this.#lastUsed = (this.#lastUsed + 1) & 0xffff;
     this.#free(head);
     this.#outstanding--;
-    element.token = this.#token[head];
+    element.token = token[head];
     element.written = written;
     this.#observer?.consumed(this.index, head, written);
     return true;
@@ -331,21 +320,54 @@ export class SplitDriverQueue implements DriverQueue {
 
   /** True for the head of a chain that was published and has not come back. */
   #isOutstanding(head: number): boolean {
-    return head < this.size && this.#descriptorsUsed[head] !== 0 && this.#published[head] === 1;
+    const { descriptors, published } = this.#chains();
+    return head < this.size && descriptors[head] !== 0 && published[head] === 1;
   }
 
   #free(head: number): void {
+    const { descriptors, next } = this.#chains();
     let last = head;
-    for (let left = this.#descriptorsUsed[head]; left > 1; left--) last = this.#next[last];
-    this.#next[last] = this.#freeHead;
+    for (let left = descriptors[head]; left > 1; left--) last = next[last];
+    next[last] = this.#freeHead;
     this.#freeHead = head;
-    this.#freeCount += this.#descriptorsUsed[head];
-    this.#descriptorsUsed[head] = 0;
+    this.#freeCount += descriptors[head];
+    descriptors[head] = 0;
+  }
+
+  #chains(): ChainRecords {
+    return (this.#records ??= new ChainRecords(this.size));
   }
 
   #fail(why: string): false {
     this.#broken = why;
     return false;
+  }
+}
+
+/** What the driver half keeps of its chains, out of the device's reach; most by the head of the chain. */
+class ChainRecords {
+  /** Links between descriptors: the free ones, and those of each chain. */
+  readonly next: Int32Array;
+  /** Descriptors of an outstanding chain; 0 for any other. */
+  readonly descriptors: Uint16Array;
+  readonly token: Float64Array;
+  readonly writable: Float64Array;
+  readonly published: Uint8Array;
+  /** Heads of the chains committed and not yet published. */
+  readonly pending: Uint16Array;
+  /** Parts of the chain being built. */
+  readonly partAddress: Float64Array;
+  readonly partLength: Float64Array;
+
+  constructor(size: number) {
+    this.next = Int32Array.from({ length: size }, (_, i) => (i === size - 1 ? NONE : i + 1));
+    this.descriptors = new Uint16Array(size);
+    this.token = new Float64Array(size);
+    this.writable = new Float64Array(size);
+    this.published = new Uint8Array(size);
+    this.pending = new Uint16Array(size);
+    this.partAddress = new Float64Array(size);
+    this.partLength = new Float64Array(size);
   }
 }
 

@@ -78,7 +78,7 @@ function areaFault(
   alignment: number,
 ): string | undefined {
   if (!(address % alignment === 0)) return `${name} at ${address} is not a multiple of ${alignment}`;
-  if (memory.window(address, length) === undefined) {
+  if (!memory.inOneRegion(address, length)) {
     return `${name} at ${address}, ${length} bytes, is not in one region of guest memory`;
   }
   return undefined;

@@ -30,6 +30,8 @@ const compared = [
   'rateLimit',
 ] as const;
 
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
 /** A number that no queue pair has. */
 const NOBODY = 0xffffff;
 
@@ -143,26 +145,25 @@ export function route(to: { vm: number; gid: number; sgidIndex?: number | undefi
   };
 }
 
+/** Presence is what puts an attribute in the mask, so what the program leaves out stays absent. */
 function attributesOf(stage: Stage, set: AttributesSpec, qp: QpRecord): QpAttributes {
-  const all: QpAttributes = {
-    qpState: set.state && QpState[set.state],
-    curQpState: set.curState && QpState[set.curState],
-    qpAccessFlags: set.access,
-    qkey: set.qkey,
-    ahAttr: set.to && route(set.to),
-    pathMtu: set.pathMtu,
-    timeout: set.timeout,
-    retryCnt: set.retryCnt,
-    rnrRetry: set.rnrRetry,
-    rqPsn: set.rqPsn,
-    maxRdAtomic: set.maxRdAtomic,
-    minRnrTimer: set.minRnrTimer,
-    sqPsn: set.sqPsn,
-    maxDestRdAtomic: set.maxDestRdAtomic,
-    cap: set.cap && qp.handle.cap,
-    destQpNum: set.dest === undefined ? undefined : qpNumberOf(stage, set.dest),
-    rateLimit: set.rateLimit,
-  };
-  // Presence is what puts an attribute in the mask, so what is undefined must be absent.
-  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+  const all: Mutable<QpAttributes> = {};
+  if (set.state !== undefined) all.qpState = QpState[set.state];
+  if (set.curState !== undefined) all.curQpState = QpState[set.curState];
+  if (set.access !== undefined) all.qpAccessFlags = set.access;
+  if (set.qkey !== undefined) all.qkey = set.qkey;
+  if (set.to !== undefined) all.ahAttr = route(set.to);
+  if (set.pathMtu !== undefined) all.pathMtu = set.pathMtu;
+  if (set.timeout !== undefined) all.timeout = set.timeout;
+  if (set.retryCnt !== undefined) all.retryCnt = set.retryCnt;
+  if (set.rnrRetry !== undefined) all.rnrRetry = set.rnrRetry;
+  if (set.rqPsn !== undefined) all.rqPsn = set.rqPsn;
+  if (set.maxRdAtomic !== undefined) all.maxRdAtomic = set.maxRdAtomic;
+  if (set.minRnrTimer !== undefined) all.minRnrTimer = set.minRnrTimer;
+  if (set.sqPsn !== undefined) all.sqPsn = set.sqPsn;
+  if (set.maxDestRdAtomic !== undefined) all.maxDestRdAtomic = set.maxDestRdAtomic;
+  if (set.cap !== undefined) all.cap = qp.handle.cap;
+  if (set.dest !== undefined) all.destQpNum = qpNumberOf(stage, set.dest);
+  if (set.rateLimit !== undefined) all.rateLimit = set.rateLimit;
+  return all;
 }
