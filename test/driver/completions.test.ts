@@ -200,6 +200,42 @@ describe('the record of what was posted', () => {
     }
     expect(driver.failure).toBeUndefined();
   });
+
+  it('[HOST-23] does not take the completion of one half for that of the other', async () => {
+    const world = await startedWorld();
+    const { qp, sendCq } = await createObjects(world, { oneCq: true });
+    const { device, driver } = world;
+    for (const wrId of [1, 2, 3]) driver.postSend(qp, sendRequest(wrId));
+    driver.postRecv(qp, { wrId: 3, sges: oneElement });
+    // The receive is flushed first; between the two halves there is no order.
+    for (const wr_id of [3, 1, 2, 3]) device.complete(0, { wr_id, qp_num: 2, status: WcStatus.WR_FLUSH_ERR });
+    expect(driver.pollCq(sendCq, completions(8), 8)).toBe(4);
+    expect(driver.failure).toBeUndefined();
+  });
+
+  it.each([WcStatus.SUCCESS, WcStatus.LOC_PROT_ERR])(
+    '[HOST-23] convicts nobody of a completion that lay unpolled for longer than the record reaches: status %i',
+    async status => {
+      const world = await startedWorld();
+      const { qp, sendCq } = await createObjects(world, { type: QpType.UC });
+      doneSends(world, qp, [1000]);
+      world.device.complete(0, { wr_id: 1000, qp_num: 2, status });
+      await world.settle(world.driver.modifyQp(qp, { qpState: QpState.RTS }));
+      const unsignaled = Array.from({ length: 60 }, (_, i) => i);
+      for (const wrId of unsignaled) {
+        world.driver.postSend(qp, sendRequest(wrId, { sendFlags: 0 }));
+        world.device.takeRequests(world.device.sq(2));
+        world.device.returnRequests(world.device.sq(2), 1);
+      }
+      expect(world.driver.pollCq(sendCq, completions(1), 1)).toBe(1);
+      // From a completion that the record does hold on, it is whole again.
+      doneSends(world, qp, [2000]);
+      world.device.complete(0, { wr_id: 2000, qp_num: 2 });
+      expect(world.driver.pollCq(sendCq, completions(1), 1)).toBe(1);
+      world.device.complete(0, { wr_id: 1000, qp_num: 2 });
+      expect(() => world.driver.pollCq(sendCq, completions(1), 1)).toThrow(/EIO/);
+    },
+  );
 });
 
 describe('queue pairs that are gone', () => {
