@@ -79,9 +79,9 @@ const times = (count: number, act: () => unknown) => {
   for (let i = 0; i < count; i++) act();
 };
 /** Pages in the list of a command that says there are `npages`. */
-const shortList = (s: Side, listed: number, npages: number, bytes: number) => {
+const shortList = (s: Side, listed: number, npages: number, bytes: number, length = 5000) => {
   const data = new Uint8Array(regUserMrCommand.size + bytes);
-  regUserMrCommand.encode(viewOf(data), 0, { ...regUserMrCommand.zero(), ...region(s), npages });
+  regUserMrCommand.encode(viewOf(data), 0, { ...regUserMrCommand.zero(), ...region(s), npages, length });
   for (let i = 0; i < listed; i++) writeLe64(viewOf(data), regUserMrCommand.size + 8 * i, s.buffer);
   return s.guest.call(Command.REG_USER_MR, data, 12);
 };
@@ -217,6 +217,11 @@ const refusals: readonly Refusal[] = [
   },
   { id: 'CTRL-62', what: 'REG_USER_MR whose list is a page short', run: s => shortList(s, 1, 2, 8) },
   { id: 'CTRL-62', what: 'REG_USER_MR whose list is a byte short', run: s => shortList(s, 1, 2, 15) },
+  {
+    id: 'CTRL-62',
+    what: 'REG_USER_MR whose long list is a page short',
+    run: s => shortList(s, 64, 65, 64 * 8, limits.attributes.maxMrSizeBytes),
+  },
   {
     id: 'CTRL-63',
     what: 'REG_USER_MR with a page that is not aligned',

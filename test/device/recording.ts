@@ -4,15 +4,15 @@ import type { HcaFunction } from '../../src/reference/index.js';
 type Call = () => unknown;
 type Wrap = (hcaFunction: HcaFunction) => HcaFunction;
 
-/** `around` is called in place of each method; `call` is the method with its arguments. */
-export function intercepting(around: (name: string, call: Call) => unknown): Wrap {
+/** `around` is called in place of each method; `call` is the method with these arguments. */
+export function intercepting(around: (name: string, call: Call, args: readonly unknown[]) => unknown): Wrap {
   return hcaFunction =>
     new Proxy(hcaFunction, {
       get(target, name) {
         const member: unknown = Reflect.get(target, name, target);
         if (typeof member !== 'function') return member;
         return (...args: unknown[]): unknown =>
-          around(String(name), () => Reflect.apply(member, target, args));
+          around(String(name), () => Reflect.apply(member, target, args), args);
       },
     });
 }
