@@ -115,5 +115,6 @@ function inconclusive(asked: Asked, reason: string): CheckReport {
     suites: [],
     findings: [],
     coverage: [],
+    bounds: undefined,
   };
 }

@@ -1,15 +1,18 @@
 /** The check: batches of generated programs through the judge until the budget is spent, findings shrunk and explained. */
 import fc from 'fast-check';
+import { match } from 'ts-pattern';
 import type { ProfileName } from '../abi/index.js';
 import { Coverage } from './coverage.js';
 import { programArbitrary } from './generate/program-arbitrary.js';
+import { runBounds, runLeaks, runScenarios } from './fixed-suites.js';
 import type { Implementation } from './implementation.js';
 import { judge } from './judge.js';
 import type { JudgeOptions } from './judge.js';
 import { MonitorBook } from './monitors/book.js';
 import type { LawBroken } from './laws.js';
+import type { MachineDefinition } from '../statemachines/index.js';
 import type { Program } from './program.js';
-import type { CheckReport, Finding, Progress, SuiteName, SuiteReport } from './report.js';
+import type { BoundsSummary, CheckReport, Finding, Progress, SuiteName, SuiteReport } from './report.js';
 import { TraceRecorder, chart } from './trace.js';
 
 export interface CheckOptions extends Implementation {
@@ -17,9 +20,15 @@ export interface CheckOptions extends Implementation {
   /** 32 bits; everything follows from it and from the budget. */
   readonly seed: number;
   readonly suites: readonly SuiteName[];
-  /** Programs to run; with `timeMs` too, whichever ends first. One of the two is needed. */
+  /** Programs to generate; with `timeMs` too, whichever ends first. One of the two is needed. */
   readonly runs?: number;
   readonly timeMs?: number;
+  /** End with the first finding, and not with one for each suite. */
+  readonly stopAtFirst?: boolean;
+  /** Most actions of a generated program. */
+  readonly actionsMax?: number;
+  /** Definitions of machines to judge by in place of the usual ones of the same name. */
+  readonly machines?: readonly MachineDefinition[];
   /** Clock of the edge, in milliseconds. */
   nowMs(): number;
   onProgress(progress: Progress): void;
@@ -35,6 +44,8 @@ export interface CheckOptions extends Implementation {
 const BATCH = 25;
 const ACTIONS_MAX = 160;
 const SHRINK_RUNS_MAX = 3000;
+/** Rounds of the leaks suite; a test runs many more. */
+const LEAK_ROUNDS = 500;
 const CHART_EVENTS = 24;
 
 type GeneratedSuite = 'settled' | 'racing';
@@ -63,30 +74,67 @@ interface Tally {
 class CheckRun {
   readonly #options: CheckOptions;
   readonly #coverage = new Coverage();
-  readonly #book = new MonitorBook();
+  readonly #book: MonitorBook;
+  /** Judges programs whose coverage does not count. */
+  readonly #otherBook: MonitorBook;
   readonly #findings: Finding[] = [];
   readonly #tallies = new Map<SuiteName, Tally>();
   readonly #startedMs: number;
+  #bounds: BoundsSummary | undefined;
   #reason: string | undefined;
   #interrupted = false;
 
   constructor(options: CheckOptions) {
     this.#options = options;
     this.#startedMs = options.nowMs();
+    this.#book = new MonitorBook(options.machines);
+    this.#otherBook = new MonitorBook(options.machines);
     for (const suite of options.suites) {
       this.#tallies.set(suite, { programs: 0, actions: 0, elapsedMs: 0, findings: 0 });
     }
   }
 
   async execute(): Promise<CheckReport> {
+    for (const suite of ['scenarios', 'bounds', 'leaks'] as const) {
+      if (this.#tallies.has(suite) && !this.#stopped()) await this.#fixed(suite);
+    }
     const generated = this.#options.suites.filter(suite => suite === 'settled' || suite === 'racing');
     for (let batch = 0; generated.length > 0 && !this.#spent(); batch++) {
       const open = generated.filter(suite => this.#tallyOf(suite).findings === 0);
-      if (open.length === 0) break;
+      if (open.length === 0 || (this.#options.stopAtFirst === true && this.#findings.length > 0)) break;
       await this.#batch(open[batch % open.length], batch);
       this.#progress(open[batch % open.length]);
     }
     return this.#report();
+  }
+
+  /** Runs a suite whose programs are not generated. */
+  async #fixed(suite: 'scenarios' | 'bounds' | 'leaks'): Promise<void> {
+    const tally = this.#tallyOf(suite);
+    const started = this.#options.nowMs();
+    const options = this.#judgeOptions(this.#coverage);
+    const goOn = (programs: number): boolean => {
+      tally.programs = programs;
+      this.#progress(suite);
+      return !this.#stopped() && this.#options.nowMs() - started < this.#fixedBudgetMs();
+    };
+    const outcome = await match(suite)
+      .with('scenarios', () => runScenarios(options, program => this.#explain(suite, program, 0), goOn))
+      .with('bounds', () => runBounds(options))
+      .with('leaks', () => runLeaks(options, LEAK_ROUNDS, goOn))
+      .exhaustive();
+    tally.programs = outcome.programs;
+    tally.actions = outcome.calls;
+    tally.findings = outcome.findings.length;
+    this.#findings.push(...outcome.findings);
+    this.#bounds ??= outcome.bounds;
+    tally.elapsedMs = this.#options.nowMs() - started;
+    this.#progress(suite);
+  }
+
+  /** A fixed suite may take a third of the time, so that the random ones get theirs. */
+  #fixedBudgetMs(): number {
+    return (this.#options.timeMs ?? Number.POSITIVE_INFINITY) / 3;
   }
 
   #tallyOf(suite: SuiteName): Tally {
@@ -101,27 +149,36 @@ class CheckRun {
     return sum;
   }
 
-  /** True when the budget is used up or somebody wants the check to end. */
+  /** Somebody wants the check to end. */
+  #stopped(): boolean {
+    if (!this.#options.shouldStop()) return false;
+    this.#interrupted = true;
+    return true;
+  }
+
+  /** True when the budget of the random suites is used up or somebody wants the check to end. */
   #spent(): boolean {
-    const { runs, timeMs, shouldStop, nowMs } = this.#options;
-    if (shouldStop()) {
-      this.#interrupted = true;
-      return true;
-    }
-    if (runs !== undefined && this.#total('programs') >= runs) return true;
+    const { runs, timeMs, nowMs } = this.#options;
+    if (this.#stopped()) return true;
+    if (runs !== undefined && this.#generated() >= runs) return true;
     return timeMs !== undefined && nowMs() - this.#startedMs >= timeMs;
+  }
+
+  /** Programs generated so far. */
+  #generated(): number {
+    return (this.#tallies.get('settled')?.programs ?? 0) + (this.#tallies.get('racing')?.programs ?? 0);
   }
 
   async #batch(suite: GeneratedSuite, batch: number): Promise<void> {
     const { options, tally } = { options: this.#options, tally: this.#tallyOf(suite) };
     const started = options.nowMs();
     const batchSeed = mix(options.seed, batch);
-    const left = options.runs === undefined ? BATCH : Math.min(BATCH, options.runs - this.#total('programs'));
+    const left = options.runs === undefined ? BATCH : Math.min(BATCH, options.runs - this.#generated());
     let number = 0;
     let first: LawBroken | undefined;
     let shrinkRuns = 0;
     const property = fc.asyncProperty(
-      programArbitrary({ mode: suite, actionsMax: ACTIONS_MAX }),
+      programArbitrary({ mode: suite, actionsMax: options.actionsMax ?? ACTIONS_MAX }),
       async program => {
         if (first !== undefined && ++shrinkRuns > SHRINK_RUNS_MAX) return;
         this.#announce(batchSeed, first === undefined ? number : -1, suite);
@@ -156,10 +213,15 @@ class CheckRun {
   }
 
   #judgeOptions(coverage: Coverage | undefined): JudgeOptions {
-    const { profile, driver, device } = this.#options;
-    const implementation = driver === undefined && device === undefined ? undefined : { driver, device };
+    const { profile, driver, device, reports, adapter, network } = this.#options;
+    const implementation = { driver, device, reports, adapter, network };
     // A counterexample that shrinks must not add to what the programs covered.
-    return { profile, implementation, coverage, book: coverage === undefined ? undefined : this.#book };
+    return {
+      profile,
+      implementation,
+      coverage,
+      book: coverage === undefined ? this.#otherBook : this.#book,
+    };
   }
 
   async #explain(suite: SuiteName, program: Program, shrinks: number): Promise<Finding> {
@@ -171,7 +233,7 @@ class CheckRun {
     const elapsedMs = options.nowMs() - this.#startedMs;
     const byTime = options.timeMs === undefined ? 0 : elapsedMs / options.timeMs;
     const { covered, total } = this.#book.transitionCoverage();
-    const byRuns = options.runs === undefined ? 0 : this.#total('programs') / options.runs;
+    const byRuns = options.runs === undefined ? 0 : this.#generated() / options.runs;
     options.onProgress({
       suite,
       programs: this.#total('programs'),
@@ -201,6 +263,7 @@ class CheckRun {
       suites,
       findings: this.#findings,
       coverage: [this.#book.table(), ...this.#coverage.tables()],
+      bounds: this.#bounds,
     };
   }
 }

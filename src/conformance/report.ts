@@ -1,5 +1,7 @@
 /** What a check reports while it runs and when it ends: plain data that every face (console, JSON, page) reads. */
 import type { Program } from './program.js';
+import type { BoundRow } from './suites/bounds.js';
+import type { ThroughputRow } from './suites/throughput.js';
 
 export type SuiteName = 'settled' | 'racing' | 'scenarios' | 'bounds' | 'leaks';
 
@@ -54,6 +56,12 @@ export interface CoverageTable {
   readonly counts: Readonly<Record<string, number>>;
 }
 
+/** What the bounds suite counted. */
+export interface BoundsSummary {
+  readonly rows: readonly BoundRow[];
+  readonly throughput: readonly ThroughputRow[];
+}
+
 export interface CheckReport {
   readonly version: 1;
   readonly verdict: 'pass' | 'fail' | 'inconclusive';
@@ -69,4 +77,6 @@ export interface CheckReport {
   readonly findings: readonly Finding[];
   /** machine transitions, commands x results, statuses x transports, pairs of actions, "sometimes" witnesses */
   readonly coverage: readonly CoverageTable[];
+  /** Undefined when the bounds suite did not run. */
+  readonly bounds: BoundsSummary | undefined;
 }

@@ -2,7 +2,7 @@
  * The worlds that a program runs in: hosts with an HCA each, joined by a fabric, and machines on them. On bare metal a
  * machine calls its HCA function directly; para-virtualised it has guest memory, a driver, virtqueues and a device between.
  */
-import { profiles } from '../abi/index.js';
+import { profiles, rqReq, sge, sqReq } from '../abi/index.js';
 import type { ProfileName } from '../abi/index.js';
 import { Fabric, Scheduler, SeededChoices, firstChoice } from '../fabric/index.js';
 import type { Choices, WireObserver } from '../fabric/index.js';
@@ -218,12 +218,14 @@ export async function paravirtualWorld(program: Program, options: WorldOptions):
   return world;
 }
 
-/** Memory for rings at their full size, completion buffers and commands, with room to spare; whole pages. */
+/** Memory for rings at their full size, completion buffers, requests and commands, with room to spare; whole pages. */
 function dmaBytes({ attributes, device }: Limits): number {
   const queues = 4 + device.maxCqs + 2 * device.maxQps;
   const rings = queues * (26 * device.queueSizeMax + 64);
   const completions = device.maxCqs * attributes.maxCqe * 48;
-  return Math.ceil((rings + completions + 128 * 1024) / 4096) * 4096;
+  const requestBytes = sqReq.size + rqReq.size + (attributes.maxSendSge + attributes.maxRecvSge) * sge.size;
+  const requests = device.maxQps * attributes.maxQpWr * requestBytes;
+  return Math.ceil((rings + completions + requests + 128 * 1024) / 4096) * 4096;
 }
 
 function guestOf(world: World, program: Program, vm: number, limits: Limits): SimulatedGuest {

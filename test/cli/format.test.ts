@@ -340,6 +340,7 @@ it.each(['pass', 'fail'] as const)(
         suites: [],
         findings: [],
         coverage: [{ name: 'pairs of actions', counts }],
+        bounds: undefined,
       },
       { width: 70, colours: plain, againCommand: 'vrdma check --seed 7' },
     );

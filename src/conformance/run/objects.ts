@@ -1,74 +1,13 @@
-/** Actions on protection domains, completion queues, memory regions, address handles and GIDs; how any object comes and goes. */
+/** Actions on protection domains, completion queues, memory regions, address handles and GIDs. */
 import type { CompletionQueue, MemoryRegion, ProtectionDomain } from '../../verbs/index.js';
 import { gidOf } from '../patterns.js';
-import type { Action, ActionOf } from '../program.js';
-import type { CqRecord, ObjectKind, ObjectRecord } from '../records.js';
+import type { ActionOf } from '../program.js';
+import type { CqRecord } from '../records.js';
 import type { Machine } from '../world.js';
 import { eventArrived } from './completions.js';
-import { ABSENT, PENDING } from './names.js';
-import { discardRequests, route } from './queue-pairs.js';
+import { baseRecord, create } from './lifecycle.js';
+import { route } from './route.js';
 import type { Stage } from './stage.js';
-
-/** What every record begins with. */
-export function baseRecord<K extends ObjectKind, H>(
-  stage: Stage,
-  kind: K,
-  vm: number,
-  name: string,
-  handle: H,
-) {
-  return { kind, vm, name, id: stage.counts[kind]++, handle, alive: true, destroying: false } as const;
-}
-
-/** Runs a creating verb under a name; the name is pending until it settles. */
-export function create<T>(
-  stage: Stage,
-  index: number,
-  action: Action & { as: string },
-  call: () => Promise<T>,
-  record: (value: T) => ObjectRecord,
-): void {
-  stage.names.set(action.vm, action.as, PENDING);
-  stage.control(
-    index,
-    action,
-    call,
-    value => {
-      const made = record(value);
-      stage.names.set(action.vm, action.as, { state: 'ready', record: made });
-      for (const observer of stage.observers) observer.created(made);
-    },
-    () => stage.names.set(action.vm, action.as, ABSENT),
-  );
-}
-
-/** Runs a destroying verb; `record` is undefined when the name never became an object. */
-export function destroy<R extends ObjectRecord>(
-  stage: Stage,
-  index: number,
-  action: Action,
-  record: R | undefined,
-  call: (record: R) => Promise<void>,
-): void {
-  if (record === undefined) return stage.skip(index, action);
-  const first = record.alive && !record.destroying;
-  if (first) record.destroying = true;
-  for (const observer of stage.observers) observer.destroyStarted(record);
-  stage.control(
-    index,
-    action,
-    () => call(record),
-    () => {
-      for (const observer of stage.observers) observer.destroyed(record);
-      record.alive = false;
-      if (record.kind === 'qp') discardRequests(record);
-    },
-    errno => {
-      if (first) record.destroying = false;
-      for (const observer of stage.observers) observer.destroyRefused(record, errno);
-    },
-  );
-}
 
 export function createPd(stage: Stage, index: number, action: ActionOf<'createPd'>, machine: Machine): void {
   create(

@@ -1,13 +1,13 @@
 /** Actions on queue pairs: create, modify, query. */
 import { QpState, QpType, qpStates } from '../../abi/index.js';
-import type { AhAttributes, ProtectionDomain, QpAttributes } from '../../verbs/index.js';
+import type { ProtectionDomain, QpAttributes } from '../../verbs/index.js';
 import { qpAttrMaskOf } from '../attributes.js';
 import { expectAttributes, unexpected } from '../expectations.js';
-import { gidOf } from '../patterns.js';
 import type { ActionOf, AttributesSpec } from '../program.js';
 import type { QpRecord } from '../records.js';
 import type { Machine } from '../world.js';
-import { baseRecord, create } from './objects.js';
+import { baseRecord, create, discardRequests } from './lifecycle.js';
+import { route } from './route.js';
 import type { Stage } from './stage.js';
 
 const defaultCap = { sendWr: 16, recvWr: 16, sendSge: 2, recvSge: 2, inline: 64 };
@@ -117,35 +117,12 @@ export function queryQp(stage: Stage, index: number, action: ActionOf<'queryQp'>
   );
 }
 
-/** All requests that are left give no completion any more, but one that is in the completion queue already. */
-export function discardRequests(qp: QpRecord): void {
-  for (const list of [qp.sends, qp.recvs]) {
-    for (const request of list) if (request.state === 'posted') request.state = 'discarded';
-    list.length = 0;
-  }
-  qp.sendsDone = 0;
-  qp.recvsDone = 0;
-  qp.sendFailed = false;
-  qp.recvFailed = false;
-}
-
 /** The number of a peer's queue pair. */
 export function qpNumberOf(stage: Stage, dest: { vm: number; qp: string } | number): number {
   if (typeof dest === 'number') return dest;
   return stage.names.find(dest.vm, dest.qp, 'qp')?.handle.qpNum ?? NOBODY;
 }
 
-export function route(to: { vm: number; gid: number; sgidIndex?: number | undefined }): AhAttributes {
-  return {
-    dgid: gidOf(to.vm, to.gid),
-    sgidIndex: to.sgidIndex ?? 0,
-    flowLabel: 0,
-    hopLimit: 64,
-    trafficClass: 0,
-  };
-}
-
-/** Presence is what puts an attribute in the mask, so what the program leaves out stays absent. */
 function attributesOf(stage: Stage, set: AttributesSpec, qp: QpRecord): QpAttributes {
   const all: Mutable<QpAttributes> = {};
   if (set.state !== undefined) all.qpState = QpState[set.state];

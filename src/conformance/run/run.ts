@@ -10,7 +10,8 @@ import type { Action, Program } from '../program.js';
 import type { World } from '../world.js';
 import { armCq, drain, pollCq, wakeSleepers } from './completions.js';
 import { expectMemory, writeMemory } from './memory.js';
-import { addGid, createAh, createCq, createMr, createPd, destroy } from './objects.js';
+import { destroy } from './lifecycle.js';
+import { addGid, createAh, createCq, createMr, createPd } from './objects.js';
 import { postRecv, postSend } from './posting.js';
 import { createQp, modifyQp, queryQp } from './queue-pairs.js';
 import { Stage } from './stage.js';
@@ -40,10 +41,18 @@ export class Run {
   async execute(): Promise<void> {
     const stage = this.#stage;
     if (stage.program.mode === 'settled') await this.#executeSettled();
-    else await this.#executeRacing();
+    else {
+      await this.#executeRacing(stage.program.actions);
+      await this.#settle();
+    }
     for (const cq of stage.cqs) if (cq.alive) drain(stage, cq);
     await this.#settle();
     for (const observer of stage.observers) observer.ended();
+  }
+
+  /** Issues the first `count` actions while earlier ones are under way, and leaves everything where it is then. */
+  async executePart(count: number): Promise<void> {
+    await this.#executeRacing(this.#stage.program.actions.slice(0, count));
   }
 
   async #executeSettled(): Promise<void> {
@@ -57,9 +66,8 @@ export class Run {
     }
   }
 
-  async #executeRacing(): Promise<void> {
+  async #executeRacing(actions: readonly Action[]): Promise<void> {
     const stage = this.#stage;
-    const { actions } = stage.program;
     const { scheduler } = stage.world;
     let next = 0;
     let steps = 0;
@@ -75,7 +83,6 @@ export class Run {
       } else await this.#waitForAnswer();
       if (stage.pending > 0) await undefined;
     }
-    await this.#settle();
   }
 
   /** Runs until nothing moves: every answer is there and only retries without end are left, which bring nothing new. */
