@@ -21,7 +21,7 @@ export type PacketVerdict =
   /** The key does not allow it. */
   | 'no access';
 
-/** Longest message of the transport (IBTA 9.7.2... C9-86), bytes. */
+/** Longest message of the transport (IBTA 9.7), bytes. */
 const MESSAGE_BYTES_MAX = 2 ** 31;
 
 export class InboundMessage {
@@ -51,7 +51,7 @@ export class InboundMessage {
     this.#kind = 'none';
   }
 
-  /** Whether an operation may follow what has arrived (IBTA 9.7.4.1.2). */
+  /** Whether an operation may follow what has arrived. */
   inSequence(operation: number): boolean {
     if (this.#kind === 'none') return (isSend(operation) || isWrite(operation)) && startsMessage(operation);
     const sameKind = this.#kind === 'send' ? isSend(operation) : isWrite(operation);

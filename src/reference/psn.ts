@@ -1,4 +1,4 @@
-/** Packet sequence numbers: 24 bits, compared in a circle of which each half is "before" or "after" (IBTA 9.7.2). */
+/** Packet sequence numbers: 24 bits, compared in a circle of which each half is "before" or "after" [DATA-74]. */
 
 const PSN_MASK = 0xff_ffff;
 

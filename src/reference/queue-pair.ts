@@ -6,11 +6,14 @@ import { AccessFlag, QpState, QpType, SendFlag, WcFlag, WcOpcode, WcStatus, WrOp
 import { pathMtuBytes } from '../abi/index.js';
 import { transportOf } from '../fabric/index.js';
 import type { Packet, Task } from '../fabric/index.js';
-import type { AhAttributes, QpCap, QpInit } from '../verbs/index.js';
+import type { QpCap, QpInit } from '../verbs/index.js';
 import type { CompletionQueue, CqUser } from './completion-queue.js';
 import type { HcaQp, HcaQpOwner } from './hca.js';
 import type { FunctionContext } from './function-context.js';
 import { PacketSender } from './packet-sender.js';
+import type { Requester, Responder } from './qp-halves.js';
+import { initialValues } from './qp-values.js';
+import type { QpValues } from './qp-values.js';
 import type { ProtectionDomain } from './protection-domain.js';
 import { RcResponder } from './responder.js';
 import { RcRequester } from './requester.js';
@@ -19,63 +22,6 @@ import { UcResponder } from './responder-uc.js';
 import { UdResponder } from './responder-ud.js';
 import { RecvQueue, SendQueue } from './work-queue.js';
 import type { SendSlot } from './work-queue.js';
-
-/** The half that executes the send queue. */
-export interface Requester {
-  /** PSN of the next new packet. */
-  readonly newPsn: number;
-  /** Position behind the last request that has started. */
-  readonly started: number;
-  setPsn(psn: number): void;
-  /** Sends a few packets. True when there is more to do at once. */
-  work(): boolean;
-  /** An acknowledge or read response. */
-  receive(packet: Packet): void;
-  /** retry_cnt or rnr_retry was set. */
-  retriesChanged(): void;
-  /** Forgets everything in progress; the queue's requests stay. */
-  stop(): void;
-}
-
-/** The half that answers requests and fills receives. */
-export interface Responder {
-  expectedPsn: number;
-  receive(packet: Packet): void;
-  /** Sends a few response packets. True when there is more to do at once. */
-  work(): boolean;
-  stop(): void;
-}
-
-/** Attributes that `modifyQp` sets; see `QpAttributes`. */
-export interface QpValues {
-  pathMtu: number;
-  maxRdAtomic: number;
-  maxDestRdAtomic: number;
-  minRnrTimer: number;
-  timeout: number;
-  retryCnt: number;
-  rnrRetry: number;
-  qkey: number;
-  destQpNum: number;
-  qpAccessFlags: number;
-  ahAttr: AhAttributes | undefined;
-}
-
-export function initialValues(): QpValues {
-  return {
-    pathMtu: 0,
-    maxRdAtomic: 0,
-    maxDestRdAtomic: 0,
-    minRnrTimer: 0,
-    timeout: 0,
-    retryCnt: 0,
-    rnrRetry: 0,
-    qkey: 0,
-    destQpNum: 0,
-    qpAccessFlags: 0,
-    ahAttr: undefined,
-  };
-}
 
 /** Only the status counts in a completion with an error; the opcode is zero then [CQ-26]. */
 const NO_OPCODE = WcOpcode.SEND;

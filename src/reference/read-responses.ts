@@ -1,5 +1,5 @@
 /**
- * RDMA READ at the responder (IBTA 9.7.5.2.5... 9.4.5): the requests that were accepted, in order, and their response
+ * RDMA READ at the responder [DATA-64, DATA-78]: the requests that were accepted, in order, and their response
  * packets, a few a step. A record stays after its last response, so that a repeated request can be answered again from
  * memory.
  */

@@ -1,5 +1,5 @@
 /**
- * What the RC requester does with what comes back: acknowledges, NAKs, read responses (IBTA 9.7.5, 9.7.6, 9.9.2).
+ * What the RC requester does with what comes back: acknowledges, NAKs, read responses (IBTA 9.7).
  * An answer vouches for all requests before the one it names; a read is vouched for only by its own responses.
  */
 import { WcStatus, WrOpcode } from '../abi/index.js';
@@ -76,7 +76,7 @@ function acknowledgeBefore(requester: RcRequester, psn: number): boolean {
 
 /**
  * Completes the requests whose last packet is not after `psn`, oldest first. A read in between whose responses have not
- * come means that they were lost: it is asked for again (implied NAK, IBTA 9.7.5.1.2).
+ * come means that they were lost: it is asked for again (an implied NAK) [DATA-80].
  */
 function acknowledgeThrough(requester: RcRequester, psn: number): boolean {
   const { qp } = requester;

@@ -7,10 +7,11 @@ import { Timer } from '../fabric/index.js';
 import type { Packet } from '../fabric/index.js';
 import { fillRequestPacket, localFault } from './request-packet.js';
 import { psnAdd } from './psn.js';
-import type { QueuePair, Requester } from './queue-pair.js';
+import type { Requester } from './qp-halves.js';
+import type { QueuePair } from './queue-pair.js';
 import { PACKET_BURST } from './retry.js';
 
-/** With this bit in the request's Q_Key the queue pair's own key is sent instead (IBTA 10.2.5). */
+/** With this bit in the request's Q_Key the queue pair's own key is sent instead [DATA-54]. */
 const CONTROLLED_QKEY_BIT = 0x8000_0000;
 
 export class UnreliableRequester implements Requester {

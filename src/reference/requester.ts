@@ -6,7 +6,8 @@ import { QpState, SendFlag, WcStatus, WrOpcode } from '../abi/index.js';
 import { PacketOperation, Timer } from '../fabric/index.js';
 import type { Packet } from '../fabric/index.js';
 import { psnAdd, psnDistance } from './psn.js';
-import type { QueuePair, Requester } from './queue-pair.js';
+import type { Requester } from './qp-halves.js';
+import type { QueuePair } from './queue-pair.js';
 import { fillRequestPacket, localFault } from './request-packet.js';
 import { receiveResponse } from './requester-responses.js';
 import {
@@ -133,7 +134,8 @@ export class RcRequester implements Requester {
     const { retry, qp } = this;
     if (this.#waitingRnr) return;
     const endless = qp.values.rnrRetry === RNR_RETRY_ENDLESS;
-    if (!endless && retry.rnrLeft === 0) return qp.failSend(WcStatus.RNR_RETRY_EXC_ERR);
+    // Without end, nothing is ever spent.
+    if (retry.rnrLeft === 0) return qp.failSend(WcStatus.RNR_RETRY_EXC_ERR);
     if (!endless) retry.rnrLeft--;
     this.#waitingRnr = true;
     retry.repeating = false;
@@ -189,7 +191,7 @@ export class RcRequester implements Requester {
     return true;
   }
 
-  /** A repeated read asks only for what has not come yet: address advanced, length reduced (IBTA 9.7.5.1.1... C9-77). */
+  /** A repeated read asks only for what has not come yet: address advanced, length reduced [DATA-80]. */
   #sendRead(slot: SendSlot): void {
     const { qp } = this;
     const offset = psnDistance(this.#nextPsn, slot.firstPsn) * qp.mtuBytes;

@@ -1,12 +1,13 @@
 /**
- * The responder of UC (IBTA 9.8.2): nothing is answered. A message that lost a packet, or meets a fault, is dropped as a
+ * The responder of UC [DATA-57, ERR-21]: nothing is answered. A message that lost a packet, or meets a fault, is dropped as a
  * whole; its receive stays for the next message.
  */
 import { operationOf } from '../fabric/index.js';
 import type { Packet } from '../fabric/index.js';
 import { InboundMessage } from './inbound-message.js';
 import { psnAdd } from './psn.js';
-import type { QueuePair, Responder } from './queue-pair.js';
+import type { Responder } from './qp-halves.js';
+import type { QueuePair } from './queue-pair.js';
 import { endsMessage, startsMessage } from './segmentation.js';
 
 export class UcResponder implements Responder {

@@ -1,5 +1,5 @@
 /**
- * The responder of UD and GSI (IBTA 9.8.3): one packet is one message. The first 40 bytes of the receive hold the global
+ * The responder of UD and GSI [DATA-48]: one packet is one message. The first 40 bytes of the receive hold the global
  * route header, the message follows. A datagram that does not fit, or comes when no receive is posted, is dropped and the
  * receive stays.
  */
@@ -7,7 +7,8 @@ import { WcOpcode, WcStatus } from '../abi/index.js';
 import { operationOf, PacketOperation } from '../fabric/index.js';
 import type { Packet } from '../fabric/index.js';
 import { GRH_BYTES, writeGlobalRoute } from './global-route.js';
-import type { QueuePair, Responder } from './queue-pair.js';
+import type { Responder } from './qp-halves.js';
+import type { QueuePair } from './queue-pair.js';
 
 export class UdResponder implements Responder {
   /** Datagrams are not in sequence; kept because every queue pair has the attribute. */

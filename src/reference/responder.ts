@@ -1,5 +1,5 @@
 /**
- * The responder of RC (IBTA 9.7.4, 9.7.5.2): takes request packets in the order of their sequence numbers, executes each
+ * The responder of RC (IBTA 9.7): takes request packets in the order of their sequence numbers, executes each
  * once, and answers. The checks come in a fixed order: sequence number, operation, rights of the queue pair, receive,
  * length, key; the first that fails decides.
  */
@@ -8,7 +8,8 @@ import { operationOf, PacketOperation, Timer } from '../fabric/index.js';
 import type { Packet } from '../fabric/index.js';
 import { InboundMessage } from './inbound-message.js';
 import { psnAdd, psnDistance } from './psn.js';
-import type { QueuePair, Responder } from './queue-pair.js';
+import type { Responder } from './qp-halves.js';
+import type { QueuePair } from './queue-pair.js';
 import { ReadResponses } from './read-responses.js';
 import { PACKET_BURST } from './retry.js';
 import { endsMessage, hasImmediate, isWrite } from './segmentation.js';
@@ -134,14 +135,14 @@ export class RcResponder implements Responder {
     this.#qp.kick();
   }
 
-  /** A packet before this one is missing: asks for it once (IBTA 9.7.5.2.8... NAK code 0). */
+  /** A packet before this one is missing: asks for it once [DATA-75]. */
   #reportGap(): void {
     if (this.#nakPending) return;
     this.#nakPending = true;
     this.#reply(Syndrome.NAK_SEQUENCE, this.expectedPsn);
   }
 
-  /** A packet that was executed comes again: it is not executed; its answer may have been lost (IBTA 9.7.5.1.3). */
+  /** A packet that was executed comes again: it is not executed; its answer may have been lost [DATA-77]. */
   #repeatAnswer(packet: Packet): void {
     if (operationOf(packet.opcode) === PacketOperation.READ_REQUEST) {
       this.#reads.replay(packet);

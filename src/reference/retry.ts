@@ -11,7 +11,7 @@ export function ackTimeoutNs(code: number): number {
 /** Indexed by code; asked for with nearly every packet. */
 const ackTimeouts = Array.from({ length: 32 }, (_, code) => 4096 * 2 ** code);
 
-/** Units of 10 us of each receiver-not-ready timer code (IBTA table 45). Code 0 is the longest wait. */
+/** Units of 10 us of each receiver-not-ready timer code [DATA-69]. Code 0 is the longest wait. */
 const rnrTimerUnits = [
   65536, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072,
   4096, 6144, 8192, 12288, 16384, 24576, 32768, 49152,

@@ -1,5 +1,5 @@
 /**
- * How a message becomes packets (IBTA 9.7.4.1.1): one ONLY packet up to the path MTU, else FIRST, MIDDLEs and LAST, where
+ * How a message becomes packets [DATA-73]: one ONLY packet up to the path MTU, else FIRST, MIDDLEs and LAST, where
  * all but the last are exactly one MTU long. The immediate travels in the last or only packet.
  */
 import { WrOpcode } from '../abi/index.js';

@@ -1,4 +1,4 @@
-/** The syndrome byte of an acknowledge (IBTA 9.7.5.2.1): kind in bits 6:5, credit, timer or NAK code in bits 4:0. */
+/** The syndrome byte of an acknowledge (IBTA 9.7): kind in bits 6:5, credit, timer or NAK code in bits 4:0. */
 import { WcStatus } from '../abi/index.js';
 
 export const Syndrome = {

@@ -325,7 +325,8 @@ describe('a fault on RC', () => {
   });
 
   it('the responder finishes the reads that came before the fault', () => {
-    const pair = new Pair();
+    // A slow link: the responses are still waiting for it when the fault arrives.
+    const pair = new Pair({ bandwidthBitsPerSecond: 1e9 });
     const { a, b } = pair;
     const [qa] = pair.rc({ pathMtu: PathMtu.MTU_256 });
     b.memory.fill(0, 50_000, 3);

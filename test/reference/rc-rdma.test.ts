@@ -145,6 +145,19 @@ describe('RDMA READ', () => {
     expect(sameBytes(a.memory.slice(0, 40_000), b.memory.slice(0, 40_000))).toBe(true);
   });
 
+  it('[DATA-79] is answered before the send behind it, however long its answer takes', () => {
+    const pair = new Pair({ bandwidthBitsPerSecond: 1e9 });
+    const { a, b } = pair;
+    const [qa, qb] = pair.rc();
+    const sent = pair.tap();
+    b.recv(qb, 1);
+    a.send(qa, 1, { opcode: RDMA_READ, sges: [a.sge(0, 50_000)], remoteAddr: 0, rkey: b.mr.rkey });
+    a.send(qa, 2);
+    pair.settle();
+    expect(sent.slice(-2)).toEqual(['RC READ_RESPONSE_LAST 48', 'RC ACKNOWLEDGE 49']);
+    expect(a.fn.counters.retransmissions).toBe(0);
+  });
+
   it('[ORD-05] a fence waits for earlier reads, and only for those', () => {
     const order = (flags: number): string[] => {
       const pair = new Pair();

@@ -57,6 +57,16 @@ describe('a peer that does not answer', () => {
     expect(pair.scheduler.endlessWaiting).toBe(0);
   });
 
+  it('is sent no more than a window of 256 packets', () => {
+    const pair = new Pair();
+    const { a, b } = pair;
+    const [qa, qb] = pair.rc({ timeout: 0, pathMtu: PathMtu.MTU_256 });
+    b.fn.destroyQp(qb);
+    a.send(qa, 1, { sges: [a.sge(0, 100_000)] });
+    pair.settle();
+    expect(a.fn.counters.packetsSent).toBe(256);
+  });
+
   it.each(['RESET', 'INIT', 'ERR'] as const)('[QP-20] may be a queue pair in %s', state => {
     const pair = new Pair();
     const { a, b } = pair;
