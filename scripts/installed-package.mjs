@@ -33,7 +33,7 @@ try {
   importEverything(manifest);
   const version = run(join(installed, manifest.bin.vrdma), '--version').trim();
   if (version !== manifest.version) throw new Error(`vrdma --version says ${version}`);
-  run(join(installed, manifest.bin.vrdma), 'spec');
+  run(join(installed, manifest.bin.vrdma), 'spec', 'CTRL-01');
   run(join(installed, manifest.bin.vrdma), 'check', '--quiet', '--seed', '1', '--runs', '20');
   console.log(`installed package: ${Object.keys(manifest.exports).length} exports and the command work`);
 } finally {
