@@ -207,9 +207,13 @@ describe('the reset of one queue', () => {
     for (let i = 0; i < 3; i++) s.guest.postRecv(s.qpn, recvRequest(i));
     s.guest.world.settle();
     s.guest.enable(index);
-    s.guest.addBuffers(s.cqn, 3);
+    s.guest.addBuffers(s.cqn, 1);
     s.guest.world.settle();
-    expect(s.guest.poll(s.cqn).map(({ wr_id }) => wr_id)).toEqual([0, 1, 2]);
+    for (let i = 3; i < 6; i++) s.guest.postRecv(s.qpn, recvRequest(i));
+    s.guest.world.settle();
+    s.guest.addBuffers(s.cqn, 5);
+    s.guest.world.settle();
+    expect(s.guest.poll(s.cqn).map(({ wr_id }) => wr_id)).toEqual([0, 1, 2, 3, 4, 5]);
   });
 
   it('[VQ-77] objects are destroyed as usual meanwhile', () => {
