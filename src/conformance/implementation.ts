@@ -4,7 +4,7 @@
  */
 import type { Profile } from '../abi/index.js';
 import type { GuestOs } from '../driver/index.js';
-import type { Scheduler } from '../fabric/index.js';
+import type { Fabric, Scheduler } from '../fabric/index.js';
 import type { HcaFunction } from '../reference/index.js';
 import type { Verbs } from '../verbs/index.js';
 import type {
@@ -63,6 +63,12 @@ export type DeviceFactory = (context: DeviceContext) => VirtioDevice;
 
 /** Who is judged: the bundled driver or device where none is named. */
 export interface Implementation {
-  readonly driver?: DriverFactory;
-  readonly device?: DeviceFactory;
+  readonly driver?: DriverFactory | undefined;
+  readonly device?: DeviceFactory | undefined;
+  /** Driver and device both tell their ring and control observers all they do, so that the machines of the rings judge them. */
+  readonly reports?: boolean | undefined;
+  /** Another adapter in place of the reference HCA's function, or something around it. Bare metal keeps the reference one. */
+  readonly adapter?: ((reference: HcaFunction, vm: number) => HcaFunction) | undefined;
+  /** Gets the network of each para-virtual world, to watch it or to meddle with the packets that it lends. */
+  readonly network?: ((fabric: Fabric) => void) | undefined;
 }

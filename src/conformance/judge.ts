@@ -1,14 +1,20 @@
 /** Judges one program: runs it, holds it against bare metal if it is settled, and says which law broke first, if any. */
 import type { ProfileName } from '../abi/index.js';
 import { compareMemory } from './compare-memory.js';
+import { profiles } from '../abi/index.js';
 import type { Coverage } from './coverage.js';
 import type { Implementation } from './implementation.js';
+import { DataArrives } from './invariants/data.js';
+import { EventsAreArmed } from './invariants/events.js';
 import { ExactlyOnce } from './invariants/exactly-once.js';
 import { MemoryUntouched } from './invariants/memory.js';
+import { expectCleanReset } from './invariants/reset.js';
+import { NothingWaits } from './invariants/rest.js';
 import { UseCounts } from './invariants/use-counts.js';
 import { limitsOf } from './limits.js';
 import type { Limits } from './limits.js';
-import { attach } from './monitors/attach.js';
+import { attach, attachBare } from './monitors/attach.js';
+import type { Attached } from './monitors/attach.js';
 import { MonitorBook } from './monitors/book.js';
 import { VerbsMonitors } from './monitors/verbs-monitors.js';
 import { LawBroken, laws } from './laws.js';
@@ -39,48 +45,104 @@ export interface Judgement {
 /** Throws only for a fault of the kit; whatever the implementation does is in the judgement. */
 export async function judge(program: Program, options: JudgeOptions): Promise<Judgement> {
   const book = options.book ?? new MonitorBook();
-  const limits = options.limits ?? limitsOf(program);
-  const { profile, implementation, recorder } = options;
-  book.begin();
+  const judging: Judging = { ...options, book, limits: options.limits ?? limitsOf(program) };
+  const judgement = await judgeMain(program, judging);
+  if (judgement.broken !== undefined || !resetsInFlight(program)) return judgement;
+  return { ...judgement, broken: await judgeReset(program, judging) };
+}
+
+interface Judging extends JudgeOptions {
+  readonly book: MonitorBook;
+  readonly limits: Limits;
+}
+
+async function judgeMain(program: Program, judging: Judging): Promise<Judgement> {
+  const { book, limits, profile } = judging;
   let run: Run | undefined;
   let world: World | undefined;
+  book.begin();
   try {
-    const foreign = implementation?.driver !== undefined || implementation?.device !== undefined;
-    const observers = attach({ profile, limits, book, rings: !foreign, recorder });
-    world = await paravirtualWorld(program, { profile, limits, implementation, observers });
+    const attached = attachTo(judging, judging.recorder);
+    world = await worldOf(program, judging, attached);
     const paravirtual = world;
-    recorder?.useClock(() => paravirtual.scheduler.nowNs);
-    run = new Run(
-      program,
-      world,
-      judges(program, world, options, new VerbsMonitors(program, book, limits.port.gidTableLength)),
-    );
+    judging.recorder?.useClock(() => paravirtual.scheduler.nowNs);
+    run = new Run(program, world, judges(program, world, judging, attached));
     await run.execute();
-    const broken = book.finish();
-    if (broken !== undefined) throw broken;
+    throwBroken(book.finish());
+    expectCleanReset(world, vm => attached.transports[vm]?.enabled ?? [], 'at the end');
+    throwBroken(book.broken);
   } catch (error) {
     // A machine that was violated tells more than what came of it.
     return { broken: book.broken ?? asLaw(error), calls: run?.calls ?? 0 };
   }
   if (program.mode === 'racing') return { broken: undefined, calls: run.calls };
-  const bareWorld = bareMetalWorld(program, { profile, limits });
+  book.begin();
+  const bareWorld = bareMetalWorld(program, { profile, limits, observers: attachBare(book) });
   const bare = new Run(program, bareWorld, []);
   await bare.execute();
+  const broken = book.finish();
+  if (broken !== undefined) throw new Error(`the reference adapter broke a law: ${broken.message}`);
   return { broken: compare(run, world, bare, bareWorld), calls: run.calls + bare.calls };
 }
 
-function judges(program: Program, world: World, options: JudgeOptions, monitors: RunObserver): RunObserver[] {
+function attachTo(judging: Judging, recorder: TraceRecorder | undefined): Attached {
+  const { profile, limits, book, implementation } = judging;
+  const foreign = implementation?.driver !== undefined || implementation?.device !== undefined;
+  return attach({ profile, limits, book, rings: implementation?.reports ?? !foreign, recorder });
+}
+
+function worldOf(program: Program, judging: Judging, { observers }: Attached): Promise<World> {
+  const { profile, limits, implementation } = judging;
+  return paravirtualWorld(program, { profile, limits, implementation, observers });
+}
+
+/** One racing program in four is run again and cut short by a reset. */
+function resetsInFlight({ mode, seed }: Program): boolean {
+  return mode === 'racing' && seed % 4 === 0;
+}
+
+/** Runs a part of the program, resets every device in the middle of it, and expects silence. */
+async function judgeReset(program: Program, judging: Judging): Promise<LawBroken | undefined> {
+  const { book } = judging;
+  const count = 1 + ((program.seed >>> 8) % Math.max(1, program.actions.length));
+  book.begin();
+  try {
+    const attached = attachTo(judging, undefined);
+    const world = await worldOf(program, judging, attached);
+    await new Run(program, world, []).executePart(count);
+    expectCleanReset(
+      world,
+      vm => attached.transports[vm]?.enabled ?? [],
+      `when ${count} action(s) were issued`,
+    );
+    throwBroken(book.broken);
+  } catch (error) {
+    return book.broken ?? asLaw(error);
+  }
+  return undefined;
+}
+
+function throwBroken(broken: LawBroken | undefined): void {
+  if (broken !== undefined) throw broken;
+}
+
+function judges(program: Program, world: World, judging: Judging, attached: Attached): RunObserver[] {
+  const { book, limits, profile, coverage, recorder } = judging;
+  const { maxQps, maxCqs } = limits.device;
   const list: RunObserver[] = [
     new ExactlyOnce(),
     new UseCounts(),
-    monitors,
+    new VerbsMonitors(program, book, limits.port.gidTableLength),
+    new EventsAreArmed(),
     new MemoryUntouched(program, world),
+    new DataArrives(program, world),
+    new NothingWaits(attached.rings, profiles[profile].queues(maxQps, maxCqs)),
   ];
   // The recorder comes first, so that a trace holds the event that breaks a law.
-  if (options.recorder !== undefined) list.unshift(options.recorder);
-  if (options.coverage !== undefined) {
-    options.coverage.begin();
-    list.unshift(options.coverage);
+  if (recorder !== undefined) list.unshift(recorder);
+  if (coverage !== undefined) {
+    coverage.begin();
+    list.unshift(coverage);
   }
   return list;
 }

@@ -9,6 +9,7 @@ import type { HcaFunction } from '../../reference/index.js';
 import type { MonitorBook } from './book.js';
 import { InstanceNumbers, WatchedFunction } from './hca-monitors.js';
 import { CommandMonitors, RingMonitors } from './ring-monitors.js';
+import { TransportMonitors } from './transport-monitors.js';
 
 export interface AttachOptions {
   readonly profile: ProfileName;
@@ -19,31 +20,54 @@ export interface AttachOptions {
   readonly recorder: TraceRecorder | undefined;
 }
 
+/** Watchers of a world, and those of its transports by machine. */
+export interface Attached {
+  readonly observers: WorldObservers;
+  readonly transports: readonly TransportMonitors[];
+  /** Rings by machine; none when they are not reported. */
+  readonly rings: ReadonlyMap<number, RingMonitors>;
+}
+
 /** Watchers for a para-virtual world. */
-export function attach(options: AttachOptions): WorldObservers {
+export function attach(options: AttachOptions): Attached {
   const { book, recorder } = options;
   const numbers = new InstanceNumbers();
   const watch = (_vm: number, inner: HcaFunction): HcaFunction => new WatchedFunction(inner, book, numbers);
-  if (!options.rings) return { ...recorder?.worldObservers, function: watch };
   const { maxQps, maxCqs, queueSizeMax } = options.limits.device;
   const map = profiles[options.profile].queues(maxQps, maxCqs);
   const firstCq = map.cq(0);
+  const isCompletionQueue = (queue: number): boolean => queue >= firstCq && queue < firstCq + maxCqs;
+  const transports: TransportMonitors[] = [];
   const rings = new Map<number, RingMonitors>();
+  const transportOf = (vm: number): TransportMonitors => {
+    let found = transports[vm];
+    if (found === undefined) {
+      const { rings: commandsTold } = options;
+      found = new TransportMonitors(book, { vm, queueCount: map.count, isCompletionQueue, commandsTold });
+      transports[vm] = found;
+    }
+    return found;
+  };
+  const transport: WorldObservers['transport'] = (vm, inner, device) => transportOf(vm).watch(inner, device);
+  if (!options.rings)
+    return { observers: { ...recorder?.worldObservers, function: watch, transport }, transports, rings };
   const commands = new Map<number, CommandMonitors>();
   const commandsOf = (vm: number): CommandMonitors => {
     let found = commands.get(vm);
     if (found === undefined) commands.set(vm, (found = new CommandMonitors(book, vm)));
     return found;
   };
-  return {
+  const observers: WorldObservers = {
     wire: recorder?.worldObservers.wire,
     function: watch,
+    transport,
     ring: vm => {
       const monitors = new RingMonitors(book, {
         vm,
         queueCount: map.count,
         queueSizeMax,
-        isCompletionQueue: queue => queue >= firstCq && queue < firstCq + maxCqs,
+        isCompletionQueue,
+        transport: transportOf(vm),
       });
       rings.set(vm, monitors);
       const recording = recorder?.worldObservers.ring?.(vm);
@@ -51,11 +75,28 @@ export function attach(options: AttachOptions): WorldObservers {
     },
     control: vm => {
       const recording = recorder?.worldObservers.control?.(vm);
-      const { device } = commandsOf(vm);
-      return recording === undefined ? device : bothControls(recording, device);
+      const judging = tellingArms(commandsOf(vm).device, transportOf(vm));
+      return recording === undefined ? judging : bothControls(recording, judging);
     },
     driverControl: vm => commandsOf(vm).driver,
     notified: (vm, queue) => rings.get(vm)?.notified(queue),
+  };
+  return { observers, transports, rings };
+}
+
+/** Watchers for the functions of bare metal: the adapter that others are held against is judged too. */
+export function attachBare(book: MonitorBook): WorldObservers {
+  const numbers = new InstanceNumbers();
+  return { function: (_vm, inner) => new WatchedFunction(inner, book, numbers) };
+}
+
+function tellingArms(inner: ControlObserver, transport: TransportMonitors): ControlObserver {
+  return {
+    command: (id, command) => {
+      transport.commandTaken(command);
+      inner.command(id, command);
+    },
+    answer: (id, command, ack) => inner.answer(id, command, ack),
   };
 }
 

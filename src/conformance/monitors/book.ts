@@ -3,7 +3,7 @@
  * up. A violation becomes a broken law.
  */
 import { Monitor, compile, machines } from '../../statemachines/index.js';
-import type { CompiledMachine, Violation } from '../../statemachines/index.js';
+import type { CompiledMachine, MachineDefinition, Violation } from '../../statemachines/index.js';
 import { LawBroken } from '../laws.js';
 import type { CoverageTable } from '../report.js';
 
@@ -22,11 +22,16 @@ export class MonitorBook {
   readonly #monitors: ReadonlyMap<string, Monitor>;
   #broken: LawBroken | undefined;
 
-  constructor() {
-    const report = (violation: Violation): void => {
-      this.#broken ??= asLaw(violation);
-    };
-    this.#monitors = new Map([...compiled].map(([name, tables]) => [name, new Monitor(tables, report)]));
+  /** `changed`: definitions that stand in for those of the same name, to see whether a change would be noticed. */
+  constructor(changed: readonly MachineDefinition[] = []) {
+    const report = (violation: Violation): void => this.report(asLaw(violation));
+    const tables = new Map([...compiled, ...changed.map(each => [each.name, compile(each)] as const)]);
+    this.#monitors = new Map([...tables].map(([name, machine]) => [name, new Monitor(machine, report)]));
+  }
+
+  /** Notes a law that was found broken; the first one counts. */
+  report(broken: LawBroken): void {
+    this.#broken ??= broken;
   }
 
   get(name: string): Monitor {

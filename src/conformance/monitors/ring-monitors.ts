@@ -7,6 +7,7 @@ import { Ack } from '../../abi/index.js';
 import type { Monitor } from '../../statemachines/index.js';
 import { tablesOf } from './book.js';
 import type { MonitorBook } from './book.js';
+import type { TransportMonitors } from './transport-monitors.js';
 
 const chain = {
   MAKE_AVAILABLE: tablesOf('CHAIN').eventId('MAKE_AVAILABLE'),
@@ -37,6 +38,8 @@ export interface RingMonitorOptions {
   readonly queueSizeMax: number;
   /** Queues on which arming, not the ring, rules the interrupts. */
   isCompletionQueue(queue: number): boolean;
+  /** Told of what moves, so that nothing moves on a queue that is not live. */
+  readonly transport?: Pick<TransportMonitors, 'published' | 'taken' | 'used'>;
 }
 
 /** The rings of one machine, driver half and device half both reporting. */
@@ -49,6 +52,8 @@ export class RingMonitors implements RingObserver {
   /** Per queue: chains put and not published, elements put and not decided about. */
   readonly #unpublished: Uint32Array;
   readonly #undecided: Uint32Array;
+  /** Per queue: chains with the device. */
+  readonly #held: Uint32Array;
 
   constructor(book: MonitorBook, options: RingMonitorOptions) {
     this.#chains = book.get('CHAIN');
@@ -58,10 +63,21 @@ export class RingMonitors implements RingObserver {
     this.#firstQueue = options.vm * options.queueCount;
     this.#unpublished = new Uint32Array(options.queueCount);
     this.#undecided = new Uint32Array(options.queueCount);
+    this.#held = new Uint32Array(options.queueCount);
     for (let queue = 0; queue < options.queueCount; queue++) {
       this.#toDevice.open(this.#firstQueue + queue);
       this.#toDriver.open(this.#firstQueue + queue);
     }
+  }
+
+  /** Chains that were made available and not taken. */
+  unread(queue: number): number {
+    return this.#toDevice.count(this.#firstQueue + queue) + this.#unpublished[queue];
+  }
+
+  /** Chains that were taken and not returned. */
+  held(queue: number): number {
+    return this.#held[queue];
   }
 
   #chain(queue: number, head: number, event: number): void {
@@ -79,6 +95,7 @@ export class RingMonitors implements RingObserver {
     const count = this.#unpublished[queue];
     this.#unpublished[queue] = 0;
     if (count === 0) return;
+    this.#options.transport?.published(queue);
     this.#toDevice.event(
       this.#firstQueue + queue,
       notifies ? notify.WRITE_NOTIFY : notify.WRITE_SILENT,
@@ -92,11 +109,15 @@ export class RingMonitors implements RingObserver {
   }
 
   taken(queue: number, head: number): void {
+    this.#options.transport?.taken(queue);
+    this.#held[queue]++;
     this.#toDevice.event(this.#firstQueue + queue, notify.READ);
     this.#chain(queue, head, chain.TAKE);
   }
 
   used(queue: number, head: number): void {
+    this.#options.transport?.used(queue);
+    this.#held[queue]--;
     this.#undecided[queue]++;
     this.#chain(queue, head, chain.USE);
   }
