@@ -1,7 +1,5 @@
 /** What a check reports while it runs and when it ends: plain data that every face (console, JSON, page) reads. */
 import type { Program } from './program.js';
-import type { BoundRow } from './suites/bounds.js';
-import type { ThroughputRow } from './suites/throughput.js';
 
 export type SuiteName = 'settled' | 'racing' | 'scenarios' | 'bounds' | 'leaks';
 
@@ -54,6 +52,29 @@ export interface SuiteReport {
 export interface CoverageTable {
   readonly name: string;
   readonly counts: Readonly<Record<string, number>>;
+}
+
+/** One bound: what it says, what was counted, whether it holds. */
+export interface BoundRow {
+  readonly requirement: string;
+  /** The bound as a formula, such as `kicks a post <= 1`. */
+  readonly formula: string;
+  readonly measured: number;
+  readonly limit: number;
+  /** `most`: the count must not exceed the limit; `least`: it must reach it. */
+  readonly kind: 'most' | 'least';
+}
+
+/** Messages a second in virtual time, at one depth and length. */
+export interface ThroughputRow {
+  readonly depth: number;
+  readonly messageBytes: number;
+  readonly nativePerSecond: number;
+  readonly paravirtualPerSecond: number;
+  /** Para-virtual over native. */
+  readonly ratio: number;
+  /** Exits from the guest, both machines together, a message. */
+  readonly exitsPerMessage: number;
 }
 
 /** What the bounds suite counted. */

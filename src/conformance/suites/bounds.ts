@@ -11,23 +11,12 @@ import type { Implementation } from '../implementation.js';
 import { LawBroken } from '../laws.js';
 import { smallLimits } from '../limits.js';
 import { gidOf } from '../patterns.js';
+import type { BoundRow, ThroughputRow } from '../report.js';
 import { paravirtualWorld } from '../world.js';
 import type { Machine, World } from '../world.js';
 import { emptyProgram } from './leaks.js';
 import { rest, settle } from './pump.js';
 import { measureThroughput } from './throughput.js';
-import type { ThroughputRow } from './throughput.js';
-
-/** One bound: what it says, what was counted, whether it holds. */
-export interface BoundRow {
-  readonly requirement: string;
-  /** The bound as a formula, such as `kicks a post <= 1`. */
-  readonly formula: string;
-  readonly measured: number;
-  readonly limit: number;
-  /** `most`: the count must not exceed the limit; `least`: it must reach it. */
-  readonly kind: 'most' | 'least';
-}
 
 export interface BoundsReport {
   readonly rows: readonly BoundRow[];

@@ -5,13 +5,12 @@
 import { AccessFlag, QpState, QpType, SendFlag, WcStatus, WrOpcode } from '../../abi/index.js';
 import { emptyCompletion } from '../../verbs/index.js';
 import type { CompletionQueue, QueuePair, Verbs } from '../../verbs/index.js';
-import type { JudgeOptions } from '../judge.js';
 import { LawBroken, laws } from '../laws.js';
 import { gidOf } from '../patterns.js';
 import { PROGRAM_VERSION } from '../program.js';
 import type { Program } from '../program.js';
 import { paravirtualWorld } from '../world.js';
-import type { Machine, World } from '../world.js';
+import type { Machine, World, WorldOptions } from '../world.js';
 import { rest, settle } from './pump.js';
 
 /** A world of one machine with nothing in it yet. */
@@ -38,7 +37,7 @@ export interface LeakResult {
 
 /** Runs up to `rounds` rounds; stops early when `shouldStop` says so. */
 export async function checkLeaks(
-  options: JudgeOptions,
+  options: Pick<WorldOptions, 'profile' | 'implementation'>,
   rounds: number,
   shouldStop: () => boolean,
 ): Promise<LeakResult> {

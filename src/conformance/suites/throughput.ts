@@ -11,6 +11,7 @@ import type { Implementation } from '../implementation.js';
 import { LawBroken, laws } from '../laws.js';
 import { gidOf } from '../patterns.js';
 import type { Program } from '../program.js';
+import type { ThroughputRow } from '../report.js';
 import { bareMetalWorld, paravirtualWorld } from '../world.js';
 import type { Machine, World, WorldOptions } from '../world.js';
 import { emptyProgram } from './leaks.js';
@@ -35,17 +36,6 @@ export const costsNs = {
   /** A polling device looks at an empty ring this often. */
   devicePoll: 100,
 } as const;
-
-export interface ThroughputRow {
-  readonly depth: number;
-  readonly messageBytes: number;
-  readonly nativePerSecond: number;
-  readonly paravirtualPerSecond: number;
-  /** Para-virtual over native. */
-  readonly ratio: number;
-  /** Exits from the guest, both machines together, a message. */
-  readonly exitsPerMessage: number;
-}
 
 const WARM_UP = 256;
 const MEASURED = 1024;
