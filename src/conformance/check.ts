@@ -45,7 +45,7 @@ const BATCH = 25;
 const ACTIONS_MAX = 160;
 const SHRINK_RUNS_MAX = 3000;
 /** Rounds of the leaks suite; a test runs many more. */
-const LEAK_ROUNDS = 500;
+const LEAK_ROUNDS = 2000;
 const CHART_EVENTS = 24;
 
 type GeneratedSuite = 'settled' | 'racing';
