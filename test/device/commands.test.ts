@@ -143,6 +143,15 @@ describe('memory regions', () => {
     expect(readStatus(a, 0x1000, 1, rkey)).not.toBe(WcStatus.SUCCESS);
   });
 
+  it('[CTRL-66] [RST-24] take of the pages that the host keeps, and give them back', () => {
+    const s = side(new World(), { maxMrPages: 3 });
+    const fields = { pdn: s.pdn, access_flags: LOCAL_WRITE, virt_addr: 0, length: 8192 };
+    for (let round = 0; round < 5; round++) {
+      const { mrn } = defined(s.guest.registerMr(fields, [s.buffer, s.buffer]));
+      expect(s.guest.request(Command.DEREG_MR, deregMrCommand, { mrn })).toBe(true);
+    }
+  });
+
   it('may list a page twice', () => {
     const s = side(new World());
     const fields = { pdn: s.pdn, access_flags: LOCAL_WRITE, virt_addr: 0, length: 8192 };

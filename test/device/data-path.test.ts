@@ -192,7 +192,9 @@ describe('a send that cannot be understood', () => {
   ];
   for (const [id, what, fields] of malformed) {
     it(`[${id}] [DATA-20] [HOST-04] ${what}: it completes LOC_QP_OP_ERR at its turn, behind those before it`, () => {
-      const { a, b } = pairOfGuests(new World());
+      const asked: string[] = [];
+      const wrap = recording(asked, ['postSend', 'postFaultySend']);
+      const { a, b } = pairOfGuests(new World(), { wrap });
       b.guest.postRecv(b.qpn, recvRequest(0));
       a.guest.postSend(a.qpn, sendRequest({ wrId: 1 }));
       a.guest.postSend(a.qpn, sendRequest({ wrId: 2, ...fields }));
@@ -205,6 +207,7 @@ describe('a send that cannot be understood', () => {
       ]);
       expect(a.guest.returned(sq(a)).length).toBe(3);
       expect(a.guest.needsReset).toBe(false);
+      expect(asked).toEqual(['postSend', 'postFaultySend', 'postSend']);
       expect(statuses(b)).toEqual([[0, SUCCESS]]);
     });
   }
@@ -214,7 +217,13 @@ describe('a send that cannot be understood', () => {
       const s = lonelySide(new World());
       s.guest.postSend(s.qpn, sendRequest({ wrId: 0x0102 }).subarray(0, length));
       s.guest.world.settle();
-      expect(statuses(s)).toEqual([[length === 1 ? 2 : 0x0102, LOC_QP_OP_ERR]]);
+      const wrId = length === 1 ? 2 : 0x0102;
+      expect(statuses(s)).toEqual([[wrId, LOC_QP_OP_ERR]]);
+      // Nor do they come from a request before.
+      s.guest.postRecv(s.qpn, recvRequest(0xffff_ffff));
+      s.guest.postSend(s.qpn, sendRequest({ wrId: 0x0102 }).subarray(0, length));
+      s.guest.world.settle();
+      expect(s.guest.poll(s.cqn).map(({ wr_id }) => wr_id)).toContain(wrId);
     }
   });
 
