@@ -156,12 +156,16 @@ class CheckRun {
     return true;
   }
 
+  #elapsedMs(): number {
+    return this.#options.nowMs() - this.#startedMs;
+  }
+
   /** True when the budget of the random suites is used up or somebody wants the check to end. */
   #spent(): boolean {
-    const { runs, timeMs, nowMs } = this.#options;
+    const { runs, timeMs } = this.#options;
     if (this.#stopped()) return true;
     if (runs !== undefined && this.#generated() >= runs) return true;
-    return timeMs !== undefined && nowMs() - this.#startedMs >= timeMs;
+    return timeMs !== undefined && this.#elapsedMs() >= timeMs;
   }
 
   /** Programs generated so far. */
@@ -230,7 +234,7 @@ class CheckRun {
 
   #progress(suite: SuiteName): void {
     const { options } = { options: this.#options };
-    const elapsedMs = options.nowMs() - this.#startedMs;
+    const elapsedMs = this.#elapsedMs();
     const byTime = options.timeMs === undefined ? 0 : elapsedMs / options.timeMs;
     const { covered, total } = this.#book.transitionCoverage();
     const byRuns = options.runs === undefined ? 0 : this.#generated() / options.runs;
@@ -248,7 +252,7 @@ class CheckRun {
   }
 
   #report(): CheckReport {
-    const { seed, profile, nowMs } = this.#options;
+    const { seed, profile } = this.#options;
     const suites: SuiteReport[] = [...this.#tallies].map(([suite, tally]) => ({ suite, ...tally }));
     return {
       version: 1,
@@ -258,7 +262,7 @@ class CheckRun {
       profile,
       programs: this.#total('programs'),
       actions: this.#total('actions'),
-      elapsedMs: nowMs() - this.#startedMs,
+      elapsedMs: this.#elapsedMs(),
       interrupted: this.#interrupted,
       suites,
       findings: this.#findings,

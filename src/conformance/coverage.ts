@@ -117,7 +117,7 @@ class Counter {
 
   add2(first: string, second: string): void {
     let inner = this.#double.get(first);
-    if (inner === undefined) this.#double.set(first, (inner = new Map()));
+    if (inner === undefined) this.#double.set(first, (inner = new Map<string, number>()));
     inner.set(second, (inner.get(second) ?? 0) + 1);
   }
 

@@ -1,6 +1,5 @@
 /** The conformance kit: check, replay, programs, reports, and the seam for other drivers and devices. */
 export * from './check.js';
-export * from './describe.js';
 export * from './implementation.js';
 export * from './judge.js';
 export * from './laws.js';
@@ -10,4 +9,5 @@ export * from './program.js';
 export * from './replay.js';
 export * from './report.js';
 export * from './requirements.js';
+export * from './script.js';
 export * from './trace.js';

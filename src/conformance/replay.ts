@@ -3,7 +3,7 @@ import { judge } from './judge.js';
 import type { JudgeOptions } from './judge.js';
 import { programSchema, PROGRAM_VERSION } from './program.js';
 import type { Program } from './program.js';
-import { describeAction } from './describe.js';
+import { actionLine } from './script.js';
 import type { ChartEvent, Finding } from './report.js';
 import { TraceRecorder, chart, traceToText } from './trace.js';
 import type { TraceEvent } from './trace.js';
@@ -54,7 +54,7 @@ function stepsOf(program: Program, events: readonly TraceEvent[]): ReplayStep[] 
   }
   return program.actions.map((action, index) => ({
     index,
-    text: describeAction(action),
+    text: actionLine(action),
     events: chart(parts[index], Number.POSITIVE_INFINITY),
   }));
 }

@@ -9,7 +9,7 @@ import type { DropReason, Packet, WireObserver } from '../fabric/index.js';
 import type { WorkCompletion } from '../verbs/index.js';
 import type { ControlObserver, RingObserver } from '../virtio/index.js';
 import { RunObserver } from './observer.js';
-import { describeAction } from './describe.js';
+import { actionLine } from './script.js';
 import type { Action } from './program.js';
 import type { CqRecord, WrRecord } from './records.js';
 import type { ChartEvent } from './report.js';
@@ -88,7 +88,7 @@ export class TraceRecorder extends RunObserver {
   }
 
   override actionStarted(action: number, what: Action): void {
-    this.#verbs(what.vm, 'call', action, describeAction(what));
+    this.#verbs(what.vm, 'call', action, actionLine(what));
   }
 
   override actionEnded(action: number, what: Action, errno: string | undefined): void {
@@ -193,7 +193,7 @@ export function chart(events: readonly TraceEvent[], last: number): ChartEvent[]
     const arrow = arrowOf(events[i]);
     if (arrow !== undefined) arrows.push(arrow);
   }
-  return arrows.reverse();
+  return arrows.toReversed();
 }
 
 function arrowOf(event: TraceEvent): ChartEvent | undefined {

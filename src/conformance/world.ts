@@ -20,6 +20,7 @@ import { LawBroken, laws } from './laws.js';
 import { initialArena } from './patterns.js';
 import type { Program } from './program.js';
 import { ARENA_BASE, SimulatedGuest } from './simulated-guest.js';
+import { turn } from './turn.js';
 
 export interface Machine {
   readonly vm: number;
@@ -69,7 +70,7 @@ export class World {
   readonly fabric: Fabric;
   readonly hcas: readonly ReferenceHca[];
   readonly machines: Machine[] = [];
-  #failure: unknown;
+  #failure: Error | undefined;
 
   constructor(
     program: Program,
@@ -95,7 +96,7 @@ export class World {
 
   /** Keeps what went wrong outside any call; it surfaces at the next step of the run. */
   fail(error: unknown): void {
-    this.#failure ??= error;
+    this.#failure ??= error instanceof Error ? error : new Error(String(error));
   }
 
   /** Surfaces a failure kept by {@link fail}. */
@@ -210,12 +211,18 @@ export async function paravirtualWorld(program: Program, options: WorldOptions):
       verbs,
       guest,
       function: hcaFunction,
-      dmaAddress: at => guest.translate(ARENA_BASE + at),
+      dmaAddress: at => dmaAddress(guest, at),
       transport,
       device,
     });
   }
   return world;
+}
+
+/** Address as the device sees it; the end of the arena is where its last page ends. */
+function dmaAddress(guest: SimulatedGuest, at: number): number {
+  const inside = Math.min(Math.max(at, 0), guest.arenaBytes - 1);
+  return guest.translate(ARENA_BASE + inside) + at - inside;
 }
 
 /** Memory for rings at their full size, completion buffers, requests and commands, with room to spare; whole pages. */
@@ -248,7 +255,7 @@ async function pumpUntilSettled<T>(world: World, promise: Promise<T>): Promise<T
   promise.then(done, done);
   for (let idle = 0; !settled && idle < 256; idle++) {
     if (world.scheduler.step()) idle = 0;
-    await undefined;
+    await turn;
   }
   if (!settled) {
     throw new LawBroken(

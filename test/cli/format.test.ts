@@ -3,7 +3,7 @@ import { partiesOf, sequenceChart } from '../../src/cli/format/chart.js';
 import { findingText } from '../../src/cli/format/finding.js';
 import { machineText } from '../../src/cli/format/machine.js';
 import { progressLine } from '../../src/cli/format/progress.js';
-import { actionLine, programScript } from '../../src/cli/format/script.js';
+import { actionLine, programScript } from '../../src/conformance/script.js';
 import { summaryText } from '../../src/cli/format/summary.js';
 import { count, duration, plain, virtualTime, wrap } from '../../src/cli/format/text.js';
 import { quoted } from '../../src/cli/options.js';

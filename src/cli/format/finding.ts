@@ -1,7 +1,7 @@
 /** A broken law as a person reads it: what was seen, which requirements, the program, the last steps, how to see it again. */
 import type { Finding } from '../../conformance/report.js';
 import { sequenceChart } from './chart.js';
-import { programScript } from './script.js';
+import { programScript } from '../../conformance/index.js';
 import { plural, wrap, type Colours } from './text.js';
 
 export interface FindingContext {

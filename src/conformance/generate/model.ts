@@ -30,6 +30,7 @@ export interface ModelQp {
   readonly sendSge: number;
   readonly recvSge: number;
   readonly inline: number;
+  readonly recvWr: number;
   state: ModelState;
   peer: ModelQp | undefined;
   /** Receives posted minus sends aimed at it: about how many are left. */

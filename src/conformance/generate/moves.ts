@@ -88,9 +88,8 @@ export const moves: readonly Move[] = [
       const qp = anyQp(writer, vms, each => each.state === 'RTS' || each.state === 'SQD');
       if (qp === undefined) return connect(writer, vms);
       const { peer } = qp;
-      if (peer !== undefined && peer.receives < 2 && !writer.random.chance(6)) writer.postRecv(peer);
+      if (peer !== undefined && peer.receives < 4 && !writer.wrong(6)) writer.postRecv(peer);
       writer.postSend(qp);
-      if (peer !== undefined) peer.receives--;
       if (writer.random.chance(2)) writer.poll(qp.sendCq, qp.vm);
       if (peer !== undefined && writer.random.chance(2)) writer.poll(peer.recvCq, peer.vm);
     },
@@ -99,7 +98,7 @@ export const moves: readonly Move[] = [
     kind: 'recv',
     weight: 3,
     make(writer, vms) {
-      const qp = anyQp(writer, vms);
+      const qp = anyQp(writer, vms, each => each.state !== 'RESET' || writer.random.chance(4));
       if (qp !== undefined) writer.postRecv(qp);
     },
   },
@@ -148,12 +147,13 @@ export const moves: readonly Move[] = [
   },
   {
     kind: 'restart',
-    weight: 3,
+    weight: 4,
     make(writer, vms) {
-      const qp = anyQp(writer, vms, each => each.peer !== undefined);
+      const wanted = writer.random.chance(4) ? undefined : (each: ModelQp) => each.state === 'ERR';
+      const qp = anyQp(writer, vms, each => each.peer !== undefined && wanted?.(each) !== false);
       if (qp === undefined) return;
       restart(writer, qp);
-      if (qp.peer !== undefined && writer.random.chance(2)) restart(writer, qp.peer);
+      if (qp.peer !== undefined && qp.peer !== qp && !writer.wrong(3)) restart(writer, qp.peer);
     },
   },
   {

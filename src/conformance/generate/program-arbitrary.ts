@@ -7,6 +7,7 @@ import type { Random as FastCheckRandom } from 'fast-check';
 import { PROGRAM_VERSION } from '../program.js';
 import type { Program } from '../program.js';
 import { newVm } from './model.js';
+import { deepMoves } from './deep-moves.js';
 import { connect, moves } from './moves.js';
 import { Random } from './random.js';
 import { simpler } from './shrink.js';
@@ -45,6 +46,8 @@ export function programArbitrary(options: GeneratorOptions): Arbitrary<Program> 
   return new ProgramArbitrary(options);
 }
 
+const allMoves = [...moves, ...deepMoves];
+
 /** The program of a seed. */
 export function writeProgram(seed: number, options: GeneratorOptions): Program {
   const random = new Random(seed);
@@ -60,7 +63,7 @@ export function writeProgram(seed: number, options: GeneratorOptions): Program {
     writer.regMr(vm, pd, 0, arenaBytes, 7);
   }
   connect(writer, vms);
-  const drawn = moves.filter(move => move.kind === 'traffic' || !random.chance(3));
+  const drawn = allMoves.filter(move => move.kind === 'traffic' || !random.chance(3));
   const weights = drawn.reduce((sum, move) => sum + move.weight, 0);
   const length = random.between(Math.min(20, options.actionsMax), options.actionsMax);
   while (writer.actions.length < length) {

@@ -4,7 +4,7 @@
  */
 import { AccessFlag } from '../../abi/index.js';
 import type { Action, AttributesSpec, KeySpec, SendRequestSpec, SgeSpec } from '../program.js';
-import type { ModelCq, ModelMr, ModelPd, ModelQp, ModelState, ModelVm } from './model.js';
+import type { ModelAh, ModelCq, ModelMr, ModelPd, ModelQp, ModelState, ModelVm } from './model.js';
 import type { Random } from './random.js';
 
 const ALL_ACCESS = AccessFlag.LOCAL_WRITE | AccessFlag.REMOTE_WRITE | AccessFlag.REMOTE_READ;
@@ -14,10 +14,18 @@ export class Writer {
   readonly actions: Action[] = [];
   readonly random: Random;
   readonly arenaBytes: number;
+  /** How rare mistakes are: 1 is often, more is less. */
+  readonly care: number;
 
   constructor(random: Random, arenaBytes: number) {
     this.random = random;
     this.arenaBytes = arenaBytes;
+    this.care = random.of([1, 4, 20]);
+  }
+
+  /** True once in `oneIn` times, and less often in a careful program. */
+  wrong(oneIn: number): boolean {
+    return this.random.chance(oneIn * this.care);
   }
 
   name(vm: ModelVm, kind: string): string {
@@ -62,10 +70,11 @@ export class Writer {
     return this.regMr(vm, pd, 0, arenaBytes, random.chance(4) ? AccessFlag.LOCAL_WRITE : ALL_ACCESS);
   }
 
-  getDmaMr(vm: ModelVm, pd: ModelPd): void {
+  getDmaMr(vm: ModelVm, pd: ModelPd): ModelMr {
     const mr = { name: this.name(vm, 'mr'), pd, at: 0, length: PAGE, access: ALL_ACCESS, dma: true };
     vm.mrs.push(mr);
     this.put({ op: 'getDmaMr', vm: vm.vm, as: mr.name, pd: pd.name, access: ALL_ACCESS });
+    return mr;
   }
 
   createQp(vm: ModelVm, pd: ModelPd, sendCq: ModelCq, recvCq: ModelCq, type: ModelQp['type']): ModelQp {
@@ -80,6 +89,7 @@ export class Writer {
       sendSge: random.between(1, 3),
       recvSge: random.between(1, 3),
       inline: random.chance(2) ? 64 : 0,
+      recvWr: random.of([2, 4, 16]),
       state: 'RESET',
       peer: undefined,
       receives: 0,
@@ -98,7 +108,7 @@ export class Writer {
       sigAll: random.chance(3) ? true : undefined,
       cap: {
         sendWr: random.of([2, 4, 16]),
-        recvWr: random.of([2, 4, 16]),
+        recvWr: qp.recvWr,
         sendSge: qp.sendSge,
         recvSge: qp.recvSge,
         inline: qp.inline,
@@ -107,10 +117,11 @@ export class Writer {
     return qp;
   }
 
-  createAh(vm: ModelVm, pd: ModelPd, to: ModelVm): void {
+  createAh(vm: ModelVm, pd: ModelPd, to: ModelVm): ModelAh {
     const ah = { name: this.name(vm, 'ah'), pd, to: to.vm };
     vm.ahs.push(ah);
     this.put({ op: 'createAh', vm: vm.vm, as: ah.name, pd: pd.name, to: { vm: to.vm, gid: 0 } });
+    return ah;
   }
 
   // ---------------------------------------------------------------- states
@@ -124,7 +135,7 @@ export class Writer {
 
   toInit(qp: ModelQp): void {
     const connected = qp.type === 'RC' || qp.type === 'UC';
-    const access = this.random.chance(6) ? this.random.below(8) : ALL_ACCESS;
+    const access = this.wrong(6) ? this.random.below(8) : ALL_ACCESS;
     this.modify(qp, connected ? { state: 'INIT', access } : { state: 'INIT', qkey: qkeyOf(qp) });
   }
 
@@ -175,19 +186,76 @@ export class Writer {
 
   postRecv(qp: ModelQp): void {
     const { random } = this;
+    if (!this.wrong(2)) return this.roomyRecv(qp, random.between(1, 3));
     const count = random.between(1, 3);
     const requests = Array.from({ length: count }, () => ({
       sges: this.sges(qp, random.between(0, qp.recvSge), 128),
     }));
-    qp.receives += count;
+    qp.receives = Math.min(qp.recvWr, qp.receives + count);
     this.put({ op: 'postRecv', vm: qp.vm.vm, qp: qp.name, requests });
+  }
+
+  /** Receives with room for what sound sends bring. */
+  roomyRecv(qp: ModelQp, count: number): void {
+    const requests = Array.from({ length: count }, () => ({ sges: this.plainSges(qp, 1, 440, 512) }));
+    qp.receives = Math.min(qp.recvWr, qp.receives + count);
+    this.put({ op: 'postRecv', vm: qp.vm.vm, qp: qp.name, requests });
+  }
+
+  /** A send without a mistake, as far as the model knows. */
+  plainSend(qp: ModelQp, opcode: SendRequestSpec['opcode']): SendRequestSpec {
+    const { random } = this;
+    const request: SendRequestSpec = {
+      opcode,
+      sges: this.plainSges(qp, random.between(1, qp.sendSge), 1, 120),
+    };
+    if (random.chance(4)) request.signaled = false;
+    if (opcode.endsWith('IMM')) request.imm = random.bits();
+    const { peer } = qp;
+    if (qp.type === 'UD' || qp.type === 'GSI') {
+      const ah = qp.vm.ahs.find(each => peer === undefined || each.to === peer.vm.vm);
+      if (ah !== undefined) request.ah = ah.name;
+      if (peer !== undefined) request.dest = { vm: peer.vm.vm, qp: peer.name };
+      request.qkey = qkeyOf(peer ?? qp);
+    } else if (opcode.startsWith('RDMA')) {
+      const owner = peer ?? qp;
+      const mr = owner.vm.mrs.find(each => each.pd === owner.pd && isWhole(each, this.arenaBytes));
+      if (mr !== undefined)
+        request.remote = { vm: owner.vm.vm, at: random.below(this.arenaBytes - 400), mr: mr.name };
+    }
+    return request;
+  }
+
+  /** Elements in a region over the whole arena, if there is one. */
+  plainSges(qp: ModelQp, count: number, least: number, most: number): SgeSpec[] {
+    const { random } = this;
+    const mr = qp.vm.mrs.find(each => each.pd === qp.pd && isWhole(each, this.arenaBytes));
+    if (mr === undefined) return [];
+    return Array.from({ length: count }, () => {
+      const length = random.between(least, most);
+      return { at: random.below(this.arenaBytes - length + 1), length, mr: mr.name };
+    });
   }
 
   postSend(qp: ModelQp): void {
     const { random } = this;
     const count = random.chance(3) ? random.between(2, 4) : 1;
     const requests = Array.from({ length: count }, () => this.send(qp));
+    this.putSends(qp, requests);
+  }
+
+  /** Posts sends, and counts the receives that they will use. */
+  putSends(qp: ModelQp, requests: SendRequestSpec[]): void {
     this.put({ op: 'postSend', vm: qp.vm.vm, qp: qp.name, requests });
+    const { peer } = qp;
+    if (peer === undefined) return;
+    for (const { opcode } of requests)
+      if (opcode !== 'RDMA_WRITE' && opcode !== 'RDMA_READ') peer.receives = Math.max(0, peer.receives - 1);
+  }
+
+  /** What was just done fails, and on RC it takes the queue pair along. */
+  spoil(qp: ModelQp | undefined): void {
+    if (qp?.type === 'RC') qp.state = 'ERR';
   }
 
   send(qp: ModelQp): SendRequestSpec {
@@ -205,7 +273,7 @@ export class Writer {
         ] as const);
     const request: SendRequestSpec = {
       opcode,
-      sges: this.sges(qp, random.between(0, qp.sendSge), datagram ? 80 : 400),
+      sges: this.sges(qp, random.between(0, qp.sendSge), datagram ? 80 : this.wrong(2) ? 400 : 120),
     };
     if (opcode === 'RDMA_READ' && qp.type === 'UC' && !random.chance(8)) request.opcode = 'RDMA_WRITE';
     if (random.chance(3)) request.signaled = false;
@@ -219,7 +287,7 @@ export class Writer {
       request.imm = random.bits();
     if (datagram) this.#aimDatagram(qp, request);
     else if (request.opcode.startsWith('RDMA')) this.#aimRemote(qp, request);
-    if (random.chance(40)) request.opcode = random.of(['SEND', 'RDMA_WRITE', 'RDMA_READ'] as const);
+    if (this.wrong(40)) request.opcode = random.of(['SEND', 'RDMA_WRITE', 'RDMA_READ'] as const);
     return request;
   }
 
@@ -229,8 +297,8 @@ export class Writer {
     if (ahs.length > 0) request.ah = random.of(ahs).name;
     const { peer } = qp;
     request.dest =
-      peer === undefined || random.chance(12) ? random.below(12) : { vm: peer.vm.vm, qp: peer.name };
-    request.qkey = random.chance(10) ? 7 : qkeyOf(peer ?? qp);
+      peer === undefined || this.wrong(12) ? random.below(12) : { vm: peer.vm.vm, qp: peer.name };
+    request.qkey = this.wrong(10) ? 7 : qkeyOf(peer ?? qp);
   }
 
   #aimRemote(qp: ModelQp, request: SendRequestSpec): void {
@@ -238,29 +306,27 @@ export class Writer {
     const peer = qp.peer ?? qp;
     const regions = peer.vm.mrs.filter(mr => !mr.dma);
     const wanted = regions.filter(mr => mr.pd === peer.pd);
-    const list = wanted.length > 0 && !random.chance(10) ? wanted : regions;
+    const list = wanted.length > 0 && !this.wrong(10) ? wanted : regions;
     if (list.length === 0) {
       request.remote = { vm: peer.vm.vm, at: 0, mr: { raw: random.bits() } };
       return;
     }
     const mr = random.of(list);
-    const at = random.chance(8)
-      ? random.below(arenaBytes)
-      : mr.at + random.below(Math.max(1, mr.length - 64));
+    const at = this.wrong(8) ? random.below(arenaBytes) : mr.at + random.below(Math.max(1, mr.length - 64));
     request.remote = { vm: peer.vm.vm, at, mr: this.key(mr.name) };
   }
 
   /** The region's own key in most cases, else one that is a little or wholly wrong. */
   key(name: string): KeySpec {
     const { random } = this;
-    if (!random.chance(25)) return name;
+    if (!this.wrong(25)) return name;
     return random.chance(2) ? { of: name, delta: random.of([1, -1, 255]) } : { raw: random.bits() };
   }
 
   sges(qp: ModelQp, count: number, lengthMax: number): SgeSpec[] {
     const { random, arenaBytes } = this;
     const own = qp.vm.mrs.filter(mr => mr.pd === qp.pd);
-    const list = own.length > 0 && !random.chance(20) ? own : qp.vm.mrs;
+    const list = own.length > 0 && !this.wrong(20) ? own : qp.vm.mrs;
     if (list.length === 0) return [];
     const result: SgeSpec[] = [];
     for (let i = 0; i < count; i++) {
@@ -269,7 +335,7 @@ export class Writer {
       if (mr.dma) {
         const page = PAGE * random.below(arenaBytes / PAGE);
         result.push({ at: page + random.below(PAGE - length + 1), length, mr: mr.name });
-      } else if (random.chance(15))
+      } else if (this.wrong(15))
         result.push({ at: random.between(-64, arenaBytes), length, mr: this.key(mr.name) });
       else
         result.push({
@@ -289,6 +355,10 @@ export class Writer {
     const solicitedOnly = this.random.chance(3);
     this.put({ op: this.random.chance(4) ? 'reqNotifyCq' : 'waitCq', vm: vm.vm, cq: cq.name, solicitedOnly });
   }
+}
+
+function isWhole(mr: ModelMr, arenaBytes: number): boolean {
+  return mr.at === 0 && mr.length === arenaBytes && mr.access === ALL_ACCESS && !mr.dma;
 }
 
 /** A queue key that both ends of a datagram pair agree on. */

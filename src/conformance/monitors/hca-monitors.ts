@@ -125,23 +125,22 @@ export class WatchedFunction implements HcaFunction {
   // ---------------------------------------------------------------- completion queues
 
   createCq(cqe: number, owner: HcaCqOwner): HcaCq {
-    let watched: WatchedCq | undefined;
+    const watched: WatchedCq = { key: this.#numbers.cq++, cqe, held: 0, qps: new Set(), overrun: false };
     const cq = this.#inner.createCq(cqe, {
       completionAdded: (which, completion, solicited) => {
-        if (watched !== undefined) this.#added(watched, owner.unconsumed(which), completion, solicited);
+        this.#added(watched, owner.unconsumed(which), completion, solicited);
         owner.completionAdded(which, completion, solicited);
       },
       eventRaised: which => {
-        if (watched !== undefined) this.#cqReporter.report(watched.key, 'EVENT');
+        this.#cqReporter.report(watched.key, 'EVENT');
         owner.eventRaised(which);
       },
       unconsumed: which => owner.unconsumed(which),
       overran: which => {
-        if (watched !== undefined) this.#overran(watched, owner.unconsumed(which));
+        this.#overran(watched, owner.unconsumed(which));
         owner.overran(which);
       },
     });
-    watched = { key: this.#numbers.cq++, cqe: cq.cqe, held: 0, qps: new Set(), overrun: false };
     this.#cqs.set(cq, watched);
     this.#cqReporter.monitor.open(watched.key, cq.cqe);
     return cq;
@@ -210,33 +209,35 @@ export class WatchedFunction implements HcaFunction {
   // ---------------------------------------------------------------- queue pairs
 
   createQp(pd: HcaPd, init: QpInit<HcaCq>, owner: HcaQpOwner, qpNum?: number): HcaQp {
-    let watched: WatchedQp | undefined;
-    const qp = this.#inner.createQp(
-      pd,
-      init,
-      {
-        sendRetired: (which, cookie) => {
-          if (watched !== undefined) this.#leave(watched, true);
-          owner.sendRetired(which, cookie);
-        },
-        recvRetired: (which, cookie) => {
-          if (watched !== undefined) this.#leave(watched, false);
-          owner.recvRetired(which, cookie);
-        },
-      },
-      qpNum,
-    );
     const sendCq = this.#cqs.get(init.sendCq);
     const recvCq = this.#cqs.get(init.recvCq);
-    if (sendCq === undefined || recvCq === undefined) return qp;
-    const reporter = new Reporter(this.#book, qpMachineName(init.type));
-    const { type, sqSigAll: sigAll } = init;
-    const key = this.#numbers.qp++;
-    watched = { key, reporter, type, sigAll, sendCq, recvCq, sends: [], recvs: [], discarded: undefined };
+    if (sendCq === undefined || recvCq === undefined) return this.#inner.createQp(pd, init, owner, qpNum);
+    const watched: WatchedQp = {
+      key: this.#numbers.qp++,
+      reporter: new Reporter(this.#book, qpMachineName(init.type)),
+      type: init.type,
+      sigAll: init.sqSigAll,
+      sendCq,
+      recvCq,
+      sends: [],
+      recvs: [],
+      discarded: undefined,
+    };
+    const watchedOwner: HcaQpOwner = {
+      sendRetired: (which, cookie) => {
+        this.#leave(watched, true);
+        owner.sendRetired(which, cookie);
+      },
+      recvRetired: (which, cookie) => {
+        this.#leave(watched, false);
+        owner.recvRetired(which, cookie);
+      },
+    };
+    const qp = this.#inner.createQp(pd, init, watchedOwner, qpNum);
     sendCq.qps.add(watched);
     recvCq.qps.add(watched);
     this.#qps.set(qp, watched);
-    reporter.monitor.open(key);
+    watched.reporter.monitor.open(watched.key);
     return qp;
   }
 

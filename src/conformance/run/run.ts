@@ -7,6 +7,7 @@ import { LawBroken, laws } from '../laws.js';
 import type { Observation } from '../observation.js';
 import type { RunObserver } from '../observer.js';
 import type { Action, Program } from '../program.js';
+import { turn } from '../turn.js';
 import type { World } from '../world.js';
 import { armCq, drain, pollCq, wakeSleepers } from './completions.js';
 import { expectMemory, writeMemory } from './memory.js';
@@ -81,7 +82,7 @@ export class Run {
         scheduler.step();
         if (++steps > STEPS_MAX) throw endless(STEPS_MAX);
       } else await this.#waitForAnswer();
-      if (stage.pending > 0) await undefined;
+      if (stage.pending > 0) await turn;
     }
   }
 
@@ -99,8 +100,8 @@ export class Run {
   async #waitForAnswer(): Promise<void> {
     const stage = this.#stage;
     const before = stage.pending;
-    for (let turn = 0; turn < TURNS_MAX; turn++) {
-      await undefined;
+    for (let turns = 0; turns < TURNS_MAX; turns++) {
+      await turn;
       stage.world.check();
       if (stage.pending !== before || !stage.world.scheduler.quiet) return;
     }

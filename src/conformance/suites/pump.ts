@@ -1,5 +1,6 @@
 /** Steps a world until a promise settles, for suites that call verbs themselves instead of running a program. */
 import { LawBroken, laws } from '../laws.js';
+import { turn } from '../turn.js';
 import type { World } from '../world.js';
 
 const STEPS_MAX = 1_000_000;
@@ -20,10 +21,10 @@ export async function settle<T>(world: World, promise: Promise<T>): Promise<T> {
     open = false;
   };
   promise.then(close, close);
-  for (let turn = 0; open; turn++) {
+  for (let turns = 0; open; turns++) {
     rest(world);
-    await undefined;
-    if (turn > TURNS_MAX) throw new LawBroken(laws.answersOnce, 'a control verb never settled');
+    await turn;
+    if (turns > TURNS_MAX) throw new LawBroken(laws.answersOnce, 'a control verb never settled');
   }
   return promise;
 }

@@ -1,14 +1,7 @@
 /** A verbs program as a short script: one line an action, with the names of the program. */
 import { match } from 'ts-pattern';
-import { accessFlags } from '../../abi/index.js';
-import type {
-  Action,
-  AttributesSpec,
-  KeySpec,
-  Program,
-  SendRequestSpec,
-  SgeSpec,
-} from '../../conformance/program.js';
+import { accessFlags } from '../abi/index.js';
+import type { Action, AttributesSpec, KeySpec, Program, SendRequestSpec, SgeSpec } from './program.js';
 
 /** Lines without colours: what the world is like, then the numbered actions. */
 export function programScript(program: Program): string[] {
