@@ -151,6 +151,29 @@ describe('a queue pair that is not ready', () => {
   });
 });
 
+describe('a queue pair that went to ERR unseen', () => {
+  it('[QP-48] [QP-49] flushes what waited in its ring at the next notification, which it has asked for', () => {
+    const world = new World();
+    const a = side(world, { eventIdx: true });
+    const b = side(world);
+    b.guest.connectRc(b.qpn, a.gid, a.qpn);
+    a.guest.connectRc(a.qpn, b.gid, b.qpn, QpState.RTR);
+    a.guest.postSend(a.qpn, sendRequest({ wrId: 1 }));
+    world.settle();
+    const rdma = { remote_addr: a.buffer, rkey: a.rkey + 1 };
+    const sges = [{ addr: b.buffer, length: 1, lkey: b.lkey }];
+    b.guest.postSend(b.qpn, sendRequest({ opcode: WrOpcode.RDMA_WRITE, sges, rdma }));
+    world.settle();
+    expect(a.guest.queryQp(a.qpn)?.qp_state).toBe(QpState.ERR);
+    a.guest.postSend(a.qpn, sendRequest({ wrId: 2 }));
+    world.settle();
+    expect(statuses(a)).toEqual([
+      [1, WR_FLUSH_ERR],
+      [2, WR_FLUSH_ERR],
+    ]);
+  });
+});
+
 describe('capacity', () => {
   it('[DATA-29] [DATA-30] [ISO-19] requests beyond it stay in the ring until there is room', () => {
     const log: string[] = [];
@@ -193,7 +216,10 @@ describe('a send that cannot be understood', () => {
   for (const [id, what, fields] of malformed) {
     it(`[${id}] [DATA-20] [HOST-04] ${what}: it completes LOC_QP_OP_ERR at its turn, behind those before it`, () => {
       const asked: string[] = [];
-      const wrap = recording(asked, ['postSend', 'postFaultySend']);
+      const wrap = intercepting((name, call) => {
+        if (name === 'postSend' || name === 'postFaultySend') asked.push(name);
+        return call();
+      });
       const { a, b } = pairOfGuests(new World(), { wrap });
       b.guest.postRecv(b.qpn, recvRequest(0));
       a.guest.postSend(a.qpn, sendRequest({ wrId: 1 }));
