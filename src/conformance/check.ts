@@ -184,7 +184,9 @@ class CheckRun {
     const property = fc.asyncProperty(
       programArbitrary({ mode: suite, actionsMax: options.actionsMax ?? ACTIONS_MAX }),
       async program => {
-        if (first !== undefined && ++shrinkRuns > SHRINK_RUNS_MAX) return;
+        // Asked before every program: it is also the sign of life that a watchdog waits for.
+        const stopped = this.#stopped();
+        if (first !== undefined && (stopped || ++shrinkRuns > SHRINK_RUNS_MAX)) return;
         this.#announce(batchSeed, first === undefined ? number : -1, suite);
         number++;
         const fresh = first === undefined;

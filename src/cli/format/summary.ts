@@ -36,6 +36,7 @@ export function summaryText(report: CheckReport, context: SummaryContext): strin
   const { colours: c } = context;
   return [
     ...suiteLines(report, c),
+    ...boundLines(report, c),
     ...coverageLines(report, context),
     verdictLine(report, c),
     ...(report.reason === undefined ? [] : reasonLines(report.reason, context.width)),
@@ -59,6 +60,24 @@ function suiteLines({ suites }: CheckReport, c: Colours): string[] {
     [1, 2, 3, 4, 5],
   );
   return [c.dim(head), ...lines, ''];
+}
+
+/** What each verb cost at most, and messages a second in virtual time, against the bounds of the performance chapter. */
+function boundLines({ bounds }: CheckReport, c: Colours): string[] {
+  if (bounds === undefined) return [];
+  const rows = bounds.rows.map(row => [row.requirement, row.formula, String(row.measured)]);
+  const throughput = bounds.throughput.map(row => [
+    `depth ${row.depth}`,
+    `${row.messageBytes} bytes`,
+    count(row.nativePerSecond),
+    count(row.paravirtualPerSecond),
+    row.ratio.toFixed(3),
+  ]);
+  const [head = '', ...lines] = table(
+    [['messages/s', 'virtual time', 'bare metal', 'para-virtual', 'ratio'], ...throughput],
+    [1, 2, 3, 4],
+  );
+  return [c.dim('bounds, most counted'), ...table(rows, [2]), '', c.dim(head), ...lines, ''];
 }
 
 /** A run that found something stopped early; what it did not reach says nothing then. */

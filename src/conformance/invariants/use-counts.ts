@@ -18,7 +18,7 @@ export class UseCounts extends RunObserver {
       set.add(object);
       if (!parent.alive) {
         throw new LawBroken(
-          laws.keepsUsed,
+          laws.destroysOnce,
           `${object.kind} ${object.name} of machine ${object.vm} was created in ${parent.kind} ${parent.name}, which is destroyed`,
         );
       }
@@ -34,7 +34,7 @@ export class UseCounts extends RunObserver {
 
   override destroyed(object: ObjectRecord): void {
     const where = `${object.kind} ${object.name} of machine ${object.vm}`;
-    if (!object.alive) throw new LawBroken(laws.keepsUsed, `${where} was destroyed twice`);
+    if (!object.alive) throw new LawBroken(laws.destroysOnce, `${where} was destroyed twice`);
     const children = this.#children.get(object);
     if (children === undefined || (this.#held.get(object) ?? 0) === 0) return;
     for (const child of children) {
