@@ -77,7 +77,10 @@ export interface HcaCqOwner {
   overran(cq: HcaCq): void;
 }
 
-/** Told by a queue pair when a request leaves it. `cookie` is what came with the post. */
+/**
+ * Told by a queue pair when a request leaves it. `cookie` is what came with the post. A request's completion, if it has one,
+ * is added behind its own leaving and before the next request of this function leaves.
+ */
 export interface HcaQpOwner {
   /** The send is done with, completed or flushed or discarded, in posting order; before its completion, if any, is added. */
   sendRetired(qp: HcaQp, cookie: number): void;
