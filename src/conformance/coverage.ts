@@ -25,7 +25,6 @@ const witnesses = [
   'immediate data received',
   'read completed',
 ] as const;
-export type Witness = (typeof witnesses)[number];
 
 export class Coverage extends RunObserver {
   readonly commands = new Counter();
