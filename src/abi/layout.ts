@@ -187,7 +187,16 @@ class StructCodec implements Struct<Record<string, unknown>> {
   }
 
   decode(view: DataView, offset: number): Record<string, unknown> {
-    return this.decodeInto(view, offset, this.zero());
+    this.#requireRoom(view, offset);
+    const value: Record<string, unknown> = {};
+    for (const field of this.fields) {
+      if (field.reserved || field.flexible) continue;
+      const at = offset + field.offset;
+      if (typeof field.type !== 'string') value[field.name] = field.type.decode(view, at);
+      else if (field.count === 1) value[field.name] = readScalar(view, at, field.type);
+      else value[field.name] = readBytes(view, at, new Uint8Array(field.count), field.count);
+    }
+    return value;
   }
 
   /** Refuses before the first byte moves, so that nothing is ever half written. */
@@ -210,8 +219,9 @@ function writeBytes(view: DataView, offset: number, value: Uint8Array, count: nu
   for (let i = 0; i < count; i++) view.setUint8(offset + i, value[i]);
 }
 
-function readBytes(view: DataView, offset: number, target: Uint8Array, count: number): void {
+function readBytes(view: DataView, offset: number, target: Uint8Array, count: number): Uint8Array {
   for (let i = 0; i < count; i++) target[i] = view.getUint8(offset + i);
+  return target;
 }
 
 function writeScalar(view: DataView, offset: number, type: ScalarType, value: number): void {

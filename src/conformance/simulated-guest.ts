@@ -8,7 +8,7 @@ import { SeededChoices } from '../fabric/index.js';
 import type { Scheduler } from '../fabric/index.js';
 import { VerbsError } from '../verbs/index.js';
 import type { DmaMemory } from '../verbs/index.js';
-import { GuestMemory } from '../virtio/index.js';
+import { GuestMemory, copyBytes } from '../virtio/index.js';
 
 export const PAGE_BYTES = 4096;
 
@@ -130,8 +130,7 @@ export class SimulatedGuest implements GuestOs {
     if (!this.#holds(offset, length) || targetOffset + length > target.length) return false;
     for (let done = 0; done < length;) {
       const run = Math.min(length - done, PAGE_BYTES - ((offset + done) % PAGE_BYTES));
-      const from = this.#place(offset + done);
-      target.set(this.#bytes.subarray(from, from + run), targetOffset + done);
+      copyBytes(this.#bytes, this.#place(offset + done), target, targetOffset + done, run);
       done += run;
     }
     return true;
@@ -141,10 +140,7 @@ export class SimulatedGuest implements GuestOs {
     if (!this.#holds(offset, length) || sourceOffset + length > source.length) return false;
     for (let done = 0; done < length;) {
       const run = Math.min(length - done, PAGE_BYTES - ((offset + done) % PAGE_BYTES));
-      this.#bytes.set(
-        source.subarray(sourceOffset + done, sourceOffset + done + run),
-        this.#place(offset + done),
-      );
+      copyBytes(source, sourceOffset + done, this.#bytes, this.#place(offset + done), run);
       done += run;
     }
     return true;
@@ -177,14 +173,22 @@ class DmaArea {
       const offset = Math.ceil((GUEST_BASE + run.offset) / alignment) * alignment - GUEST_BASE;
       const end = offset + length;
       if (end > run.offset + run.length) continue;
-      const pieces = [
-        { offset: run.offset, length: offset - run.offset },
-        { offset: end, length: run.offset + run.length - end },
-      ];
-      this.#free.splice(i, 1, ...pieces.filter(piece => piece.length > 0));
+      this.#cut(i, offset, end);
       return this.#take(offset, length);
     }
     throw new VerbsError('ENOMEM', 'allocDma', `no ${length} bytes of DMA memory, ${this.#inUse} are in use`);
+  }
+
+  /** Takes [start, end) out of a free run. */
+  #cut(at: number, start: number, end: number): void {
+    const run = this.#free[at];
+    const behind = run.offset + run.length - end;
+    run.length = start - run.offset;
+    if (behind > 0 && run.length > 0) this.#free.splice(at + 1, 0, { offset: end, length: behind });
+    else if (behind > 0) {
+      run.offset = end;
+      run.length = behind;
+    } else if (run.length === 0) this.#free.splice(at, 1);
   }
 
   free(buffer: DmaBuffer): void {

@@ -38,16 +38,19 @@ export class QueuePairBinding implements HcaQpOwner {
     const hcaInit = { type, sqSigAll, sendCq: sendCq.hcaCq, recvCq: recvCq.hcaCq, cap };
     const qp = context.hca.createQp(pd, hcaInit, this, qpn);
     const shape = { cap: qp.cap, datagrams: type === QpType.UD || type === QpType.GSI };
-    const common = { qp, shape, tools };
     this.hcaQp = qp;
     this.sendQueue = new SendQueue(context, {
-      ...common,
+      qp,
+      shape,
+      tools,
       index: context.queueMap.sq(qpn),
       capacity: qp.cap.maxSendWr,
       readFrom: QpState.RTS,
     });
     this.recvQueue = new RecvQueue(context, {
-      ...common,
+      qp,
+      shape,
+      tools,
       index: context.queueMap.rq(qpn),
       capacity: qp.cap.maxRecvWr,
       readFrom: QpState.INIT,

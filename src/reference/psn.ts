@@ -17,22 +17,28 @@ export function psnDistance(a: number, b: number): number {
 
 /** Counts how often each recent sequence number was sent, for the fabric's faults and the counters. */
 export class TransmissionCounts {
-  readonly #psns = new Int32Array(256).fill(-1);
-  readonly #counts = new Uint8Array(256);
+  /** By the low bits of the number; made for the first packet. */
+  #recent: Sent | undefined;
 
   /** Times that `psn` was sent before, at most 255. */
   next(psn: number): number {
+    const { psns, counts } = (this.#recent ??= new Sent());
     const at = psn & 255;
-    if (this.#psns[at] !== psn) {
-      this.#psns[at] = psn;
-      this.#counts[at] = 0;
+    if (psns[at] !== psn) {
+      psns[at] = psn;
+      counts[at] = 0;
       return 0;
     }
-    if (this.#counts[at] < 255) this.#counts[at]++;
-    return this.#counts[at];
+    if (counts[at] < 255) counts[at]++;
+    return counts[at];
   }
 
   clear(): void {
-    this.#psns.fill(-1);
+    this.#recent = undefined;
   }
+}
+
+class Sent {
+  readonly psns = new Int32Array(256).fill(-1);
+  readonly counts = new Uint8Array(256);
 }

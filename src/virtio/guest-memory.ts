@@ -274,7 +274,14 @@ function isAddress(value: number): boolean {
   return Number.isSafeInteger(value) && value >= 0;
 }
 
-function copyBytes(source: Uint8Array, from: number, target: Uint8Array, to: number, length: number): void {
+/** Copies `length` bytes of `source` from `from` on into `target` from `to` on. */
+export function copyBytes(
+  source: Uint8Array,
+  from: number,
+  target: Uint8Array,
+  to: number,
+  length: number,
+): void {
   if (length > SMALL_COPY_BYTES) {
     target.set(source.subarray(from, from + length), to);
     return;

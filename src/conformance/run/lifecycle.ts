@@ -1,19 +1,8 @@
 /** How any object of a program comes and goes. */
 import type { Action } from '../program.js';
-import type { ObjectKind, ObjectRecord, QpRecord } from '../records.js';
+import type { ObjectRecord, QpRecord } from '../records.js';
 import { ABSENT, PENDING } from './names.js';
 import type { Stage } from './stage.js';
-
-/** What every record begins with. */
-export function baseRecord<K extends ObjectKind, H>(
-  stage: Stage,
-  kind: K,
-  vm: number,
-  name: string,
-  handle: H,
-) {
-  return { kind, vm, name, id: stage.counts[kind]++, handle, alive: true, destroying: false } as const;
-}
 
 /** Runs a creating verb under a name; the name is pending until it settles. */
 export function create<T>(

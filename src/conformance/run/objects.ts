@@ -5,7 +5,7 @@ import type { ActionOf } from '../program.js';
 import type { CqRecord } from '../records.js';
 import type { Machine } from '../world.js';
 import { eventArrived } from './completions.js';
-import { baseRecord, create } from './lifecycle.js';
+import { create } from './lifecycle.js';
 import { route } from './route.js';
 import type { Stage } from './stage.js';
 
@@ -15,7 +15,16 @@ export function createPd(stage: Stage, index: number, action: ActionOf<'createPd
     index,
     action,
     () => machine.verbs.createPd(),
-    pd => ({ ...baseRecord(stage, 'pd', action.vm, action.as, pd), children: 0 }),
+    pd => ({
+      kind: 'pd',
+      vm: action.vm,
+      name: action.as,
+      id: stage.counts.pd++,
+      handle: pd,
+      alive: true,
+      destroying: false,
+      children: 0,
+    }),
   );
 }
 
@@ -27,7 +36,13 @@ export function createCq(stage: Stage, index: number, action: ActionOf<'createCq
     });
   create(stage, index, action, call, cq => {
     made = {
-      ...baseRecord(stage, 'cq', action.vm, action.as, cq),
+      kind: 'cq',
+      vm: action.vm,
+      name: action.as,
+      id: stage.counts.cq++,
+      handle: cq,
+      alive: true,
+      destroying: false,
       cqe: cq.cqe,
       events: 0,
       sleeper: 'no',
@@ -57,7 +72,22 @@ export function createMr(
       : machine.verbs.regMr(handle, { addr: machine.guest.arenaAddress(at), length, access });
   create(stage, index, action, call, mr => {
     const { lkey, rkey } = mr;
-    return { ...baseRecord(stage, 'mr', action.vm, action.as, mr), pd, at, length, access, dma, lkey, rkey };
+    return {
+      kind: 'mr',
+      vm: action.vm,
+      name: action.as,
+      id: stage.counts.mr++,
+      handle: mr,
+      alive: true,
+      destroying: false,
+      pd,
+      at,
+      length,
+      access,
+      dma,
+      lkey,
+      rkey,
+    };
   });
 }
 
@@ -69,7 +99,16 @@ export function createAh(stage: Stage, index: number, action: ActionOf<'createAh
     index,
     action,
     () => machine.verbs.createAh(pd.handle as ProtectionDomain, route(action.to)),
-    ah => ({ ...baseRecord(stage, 'ah', action.vm, action.as, ah), pd }),
+    ah => ({
+      kind: 'ah',
+      vm: action.vm,
+      name: action.as,
+      id: stage.counts.ah++,
+      handle: ah,
+      alive: true,
+      destroying: false,
+      pd,
+    }),
   );
 }
 

@@ -6,7 +6,7 @@ import { expectAttributes, unexpected } from '../expectations.js';
 import type { ActionOf, AttributesSpec } from '../program.js';
 import type { QpRecord } from '../records.js';
 import type { Machine } from '../world.js';
-import { baseRecord, create, discardRequests } from './lifecycle.js';
+import { create, discardRequests } from './lifecycle.js';
 import { route } from './route.js';
 import type { Stage } from './stage.js';
 
@@ -56,7 +56,13 @@ export function createQp(stage: Stage, index: number, action: ActionOf<'createQp
   };
   const call = () => machine.verbs.createQp(pd.handle as ProtectionDomain, init);
   create(stage, index, action, call, qp => ({
-    ...baseRecord(stage, 'qp', action.vm, action.as, qp),
+    kind: 'qp',
+    vm: action.vm,
+    name: action.as,
+    id: stage.counts.qp++,
+    handle: qp,
+    alive: true,
+    destroying: false,
     type: init.type,
     pd,
     sendCq,
