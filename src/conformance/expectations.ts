@@ -12,8 +12,9 @@ export type CompletionWords = Omit<WantedCompletion, 'status' | 'opcode'> & {
 };
 
 /** Each request as often as its `times` says. */
-export function* repeated<T extends { times?: number | undefined }>(specs: readonly T[]): Iterable<T> {
-  for (const spec of specs) for (let i = 0; i < (spec.times ?? 1); i++) yield spec;
+export function repeated<T extends { times?: number | undefined }>(specs: readonly T[]): readonly T[] {
+  if (specs.every(spec => spec.times === undefined)) return specs;
+  return specs.flatMap(spec => Array.from({ length: spec.times ?? 1 }, () => spec));
 }
 
 /** The same for completions, whose request numbers go up. */

@@ -44,43 +44,48 @@ export class ExactlyOnce extends RunObserver {
       );
     }
     this.#settleCount(cq, 1);
-    const what = `request ${completion.wrId} of ${request.qp.name}, machine ${cq.vm}`;
-    this.#place(cq, completion, request, what);
+    this.#place(cq, completion, request);
     if (request.state === 'discarded') {
       // It completed before the queue pair was reset or destroyed and stayed in the completion queue.
       request.state = 'completed';
       return;
     }
     if (request.state !== 'posted')
-      throw new LawBroken(laws.completesOnce, `${what} completed again (${request.state} before)`);
-    this.#passEarlier(cq, request, what);
-    this.#afterError(completion, request, what);
+      throw new LawBroken(laws.completesOnce, `${what(request)} completed again (${request.state} before)`);
+    this.#passEarlier(cq, request);
+    this.#afterError(completion, request);
     request.state = 'completed';
   }
 
-  #place(cq: CqRecord, completion: WorkCompletion, request: WrRecord, what: string): void {
+  #place(cq: CqRecord, completion: WorkCompletion, request: WrRecord): void {
     const { qp } = request;
     const wanted = request.send ? qp.sendCq : qp.recvCq;
     if (cq !== wanted)
-      throw new LawBroken(laws.completesInPlace, `${what} completed on ${cq.name} instead of ${wanted.name}`);
+      throw new LawBroken(
+        laws.completesInPlace,
+        `${what(request)} completed on ${cq.name} instead of ${wanted.name}`,
+      );
     if (completion.qpNum !== qp.handle.qpNum) {
       throw new LawBroken(
         laws.completesInPlace,
-        `${what} completed with queue pair number ${completion.qpNum} instead of ${qp.handle.qpNum}`,
+        `${what(request)} completed with queue pair number ${completion.qpNum} instead of ${qp.handle.qpNum}`,
       );
     }
     if (completion.status !== WcStatus.SUCCESS) return;
     if (request.send && !request.signaled)
-      throw new LawBroken(laws.completesOnce, `${what} is unsignaled and completed with success`);
+      throw new LawBroken(laws.completesOnce, `${what(request)} is unsignaled and completed with success`);
     const right = request.send
       ? completion.opcode === completionOpcode[request.opcode]
       : completion.opcode === WcOpcode.RECV || completion.opcode === WcOpcode.RECV_RDMA_WITH_IMM;
     if (!right)
-      throw new LawBroken(laws.completesInPlace, `${what} completed with opcode ${completion.opcode}`);
+      throw new LawBroken(
+        laws.completesInPlace,
+        `${what(request)} completed with opcode ${completion.opcode}`,
+      );
   }
 
   /** All requests before this one are done by now: unsignaled sends by implication, others must have completed. */
-  #passEarlier(cq: CqRecord, request: WrRecord, what: string): void {
+  #passEarlier(cq: CqRecord, request: WrRecord): void {
     const { qp, send } = request;
     const list = send ? qp.sends : qp.recvs;
     let done = send ? qp.sendsDone : qp.recvsDone;
@@ -93,7 +98,7 @@ export class ExactlyOnce extends RunObserver {
       } else
         throw new LawBroken(
           laws.completesInOrder,
-          `${what} completed before request ${earlier.wrId} of the same queue`,
+          `${what(request)} completed before request ${earlier.wrId} of the same queue`,
         );
     }
     done++;
@@ -105,20 +110,20 @@ export class ExactlyOnce extends RunObserver {
     else qp.recvsDone = done;
   }
 
-  #afterError(completion: WorkCompletion, request: WrRecord, what: string): void {
+  #afterError(completion: WorkCompletion, request: WrRecord): void {
     const { qp, send } = request;
     const failed = send ? qp.sendFailed : qp.recvFailed;
     if (completion.status !== WcStatus.SUCCESS) {
       if (failed && qp.type === QpType.RC && completion.status !== WcStatus.WR_FLUSH_ERR) {
         throw new LawBroken(
           laws.flushesTheRest,
-          `${what} came behind an error with ${wcStatuses.nameOf(completion.status)} instead of WR_FLUSH_ERR`,
+          `${what(request)} came behind an error with ${wcStatuses.nameOf(completion.status)} instead of WR_FLUSH_ERR`,
         );
       }
       if (send) qp.sendFailed = true;
       else qp.recvFailed = true;
     } else if (failed && qp.type === QpType.RC) {
-      throw new LawBroken(laws.flushesTheRest, `${what} succeeded behind an error`);
+      throw new LawBroken(laws.flushesTheRest, `${what(request)} succeeded behind an error`);
     }
   }
 
@@ -148,6 +153,10 @@ export class ExactlyOnce extends RunObserver {
       }
     }
   }
+}
+
+function what({ wrId, qp }: WrRecord): string {
+  return `request ${wrId} of ${qp.name}, machine ${qp.vm}`;
 }
 
 /** Sends that may rightly be outstanding when nothing moves: held by SQD, or waiting without end for a peer. */

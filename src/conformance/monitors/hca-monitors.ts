@@ -30,7 +30,6 @@ import type {
   WorkCompletion,
 } from '../../verbs/index.js';
 import { SendFlag } from '../../abi/index.js';
-import { tablesOf } from './book.js';
 import type { MonitorBook } from './book.js';
 
 type QpMachineName = 'QP.RC' | 'QP.UC' | 'QP.UD';
@@ -40,13 +39,14 @@ function qpMachineName(type: number): QpMachineName {
   return type === QpType.UC ? 'QP.UC' : 'QP.UD';
 }
 
-function idsOf(machine: CompiledMachine): ReadonlyMap<string, number> {
-  return new Map(machine.eventNames.map((name, id) => [name, id]));
-}
+const eventIds = new WeakMap<CompiledMachine, ReadonlyMap<string, number>>();
 
-const eventIds = new Map(
-  ['QP.RC', 'QP.UC', 'QP.UD', 'SEND_WR', 'RECV_WR', 'CQ'].map(name => [name, idsOf(tablesOf(name))]),
-);
+function idsOf(machine: CompiledMachine): ReadonlyMap<string, number> {
+  let ids = eventIds.get(machine);
+  if (ids === undefined)
+    eventIds.set(machine, (ids = new Map(machine.eventNames.map((name, id) => [name, id]))));
+  return ids;
+}
 
 /** One machine's monitor with its events by name; lookups are done when the reporter is made. */
 class Reporter {
@@ -55,7 +55,12 @@ class Reporter {
 
   constructor(book: MonitorBook, machine: string) {
     this.monitor = book.get(machine);
-    this.#ids = eventIds.get(machine) ?? new Map<string, number>();
+    this.#ids = idsOf(this.monitor.machine);
+  }
+
+  /** Throws when there is no event of that name. */
+  idOf(name: string): number {
+    return this.#ids.get(name) ?? this.monitor.machine.eventId(name);
   }
 
   report(key: number, name: string, arg = 0): void {
@@ -162,8 +167,8 @@ export class WatchedFunction implements HcaFunction {
     if (retired === undefined) return;
     const { qp, key, send } = retired;
     const kind = kindOf(completion.status);
-    qp.reporter.report(qp.key, `COMPLETION_${kind}_${send ? 'SEND' : 'RECV'}`);
-    (send ? this.#sendReporter : this.#recvReporter).report(key, `COMPLETE_${kind}`);
+    qp.reporter.report(qp.key, send ? kind.ofSend : kind.ofRecv);
+    (send ? this.#sendReporter : this.#recvReporter).report(key, kind.ofRequest);
   }
 
   #overran(cq: WatchedCq, unconsumed: number): void {
@@ -254,13 +259,11 @@ export class WatchedFunction implements HcaFunction {
     if (watched === undefined) return this.#inner.modifyQp(qp, attributes);
     const mask = qpAttrMaskOf(attributes);
     const { qpState } = attributes;
-    const name = qpState === undefined ? 'MODIFY_ATTRIBUTES' : `MODIFY_TO_${qpStates.nameOf(qpState) ?? '?'}`;
     if (qpState === QpState.RESET) watched.discarded = [];
     // Reported first: what the change sets off, such as a flush, comes behind it.
     const before = this.#inner.queryQp(qp).qpState;
     const probe = watched.reporter.monitor;
-    const id = probe.machine.eventId(name);
-    probe.begin(watched.key, id, mask);
+    probe.begin(watched.key, watched.reporter.idOf(modifyEvent(qpState)), mask);
     try {
       this.#inner.modifyQp(qp, attributes);
     } catch (error) {
@@ -284,9 +287,7 @@ export class WatchedFunction implements HcaFunction {
     const snapshot = this.#inner.queryQp(qp);
     const watched = this.#qps.get(qp);
     if (watched !== undefined) {
-      const name = qpStates.nameOf(snapshot.qpState) ?? '?';
-      const drain = snapshot.qpState === QpState.SQD ? (snapshot.sqDraining ? '_DRAINING' : '_DRAINED') : '';
-      watched.reporter.report(watched.key, `OBSERVED_${name}${drain}`);
+      watched.reporter.report(watched.key, observedEvent(snapshot));
     }
     return snapshot;
   }
@@ -382,7 +383,43 @@ export class WatchedFunction implements HcaFunction {
   }
 }
 
-function kindOf(status: Status): 'SUCCESS' | 'FLUSH' | 'ERROR' {
-  if (status === WcStatus.SUCCESS) return 'SUCCESS';
-  return status === WcStatus.WR_FLUSH_ERR ? 'FLUSH' : 'ERROR';
+/** Events of a completion, in the machines of the queue pair and of the request. */
+interface CompletionEvents {
+  readonly ofSend: string;
+  readonly ofRecv: string;
+  readonly ofRequest: string;
+}
+
+function completionEvents(kind: string): CompletionEvents {
+  return {
+    ofSend: `COMPLETION_${kind}_SEND`,
+    ofRecv: `COMPLETION_${kind}_RECV`,
+    ofRequest: `COMPLETE_${kind}`,
+  };
+}
+
+const succeeded = completionEvents('SUCCESS');
+const flushed = completionEvents('FLUSH');
+const failed = completionEvents('ERROR');
+
+function kindOf(status: Status): CompletionEvents {
+  if (status === WcStatus.SUCCESS) return succeeded;
+  return status === WcStatus.WR_FLUSH_ERR ? flushed : failed;
+}
+
+const modifyEvents = new Map<number, string>(
+  qpStates.names.map(name => [qpStates.values[name], `MODIFY_TO_${name}`]),
+);
+
+const observedEvents = new Map<number, string>(
+  qpStates.names.map(name => [qpStates.values[name], `OBSERVED_${name}`]),
+);
+
+function observedEvent({ qpState, sqDraining }: QpSnapshot): string {
+  if (qpState === QpState.SQD) return sqDraining ? 'OBSERVED_SQD_DRAINING' : 'OBSERVED_SQD_DRAINED';
+  return observedEvents.get(qpState) ?? 'OBSERVED_?';
+}
+
+function modifyEvent(state: number | undefined): string {
+  return state === undefined ? 'MODIFY_ATTRIBUTES' : (modifyEvents.get(state) ?? 'MODIFY_TO_?');
 }

@@ -30,13 +30,15 @@ export class VerbsMonitors extends RunObserver {
   readonly #gidTableLength: number;
   /** Regions that each request names, and whether they were live when it was posted. */
   readonly #regions = new Map<WrRecord, readonly { readonly mr: MrRecord; readonly live: boolean }[]>();
-  readonly #mrs = new Map<string, MrRecord>();
+  /** By machine, then by name. */
+  readonly #mrs: readonly Map<string, MrRecord>[];
 
   constructor(program: Program, book: MonitorBook, gidTableLength: number) {
     super();
     this.#book = book;
     this.#settled = program.mode === 'settled';
     this.#gidTableLength = gidTableLength;
+    this.#mrs = program.hosts.map(() => new Map<string, MrRecord>());
     const monitor = book.get('GID');
     for (let vm = 0; vm < program.hosts.length; vm++) {
       for (let index = 0; index < gidTableLength; index++) monitor.open(vm * GID_ENTRIES + index);
@@ -52,7 +54,7 @@ export class VerbsMonitors extends RunObserver {
         this.#book.get('CQ_USE').open(object.id);
         return;
       case 'mr':
-        this.#mrs.set(`${object.vm}.${object.name}`, object);
+        this.#mrs[object.vm].set(object.name, object);
         this.#book.get('MR').open(object.id);
         break;
       case 'ah':
@@ -105,7 +107,7 @@ export class VerbsMonitors extends RunObserver {
     const regions = [];
     for (const sge of spec.sges) {
       if (typeof sge.mr !== 'string' || sge.length === 0) continue;
-      const mr = this.#mrs.get(`${qp.vm}.${sge.mr}`);
+      const mr = this.#mrs[qp.vm].get(sge.mr);
       if (mr !== undefined) regions.push({ mr, live: mr.alive });
     }
     if (regions.length > 0) this.#regions.set(request, regions);
