@@ -27,6 +27,8 @@ export interface CheckOptions extends Implementation {
   readonly stopAtFirst?: boolean;
   /** Most actions of a generated program. */
   readonly actionsMax?: number;
+  /** Programs tried while a counterexample shrinks; default 3000. */
+  readonly shrinkRunsMax?: number;
   /** Definitions of machines to judge by in place of the usual ones of the same name. */
   readonly machines?: readonly MachineDefinition[];
   /** Clock of the edge, in milliseconds. */
@@ -186,11 +188,17 @@ class CheckRun {
       async program => {
         // Asked before every program: it is also the sign of life that a watchdog waits for.
         const stopped = this.#stopped();
-        if (first !== undefined && (stopped || ++shrinkRuns > SHRINK_RUNS_MAX)) return;
+        if (first !== undefined && (stopped || ++shrinkRuns > (options.shrinkRunsMax ?? SHRINK_RUNS_MAX)))
+          return;
         this.#announce(batchSeed, first === undefined ? number : -1, suite);
         number++;
         const fresh = first === undefined;
-        const judgement = await judge(program, this.#judgeOptions(fresh ? this.#coverage : undefined));
+        const judgement = await judge(
+          program,
+          first === undefined
+            ? this.#judgeOptions(this.#coverage)
+            : { ...this.#judgeOptions(undefined), sought: first.law },
+        );
         if (fresh) {
           tally.programs++;
           tally.actions += judgement.calls;

@@ -21,6 +21,11 @@ export function gidOf(vm: number, gid: number): Gid {
 const KEPT_BYTES = 65_536;
 const kept: Uint8Array[] = [];
 
+/** The machine that a GID of {@link gidOf} belongs to. */
+export function machineOfGid(gid: Gid): number {
+  return Number.parseInt(gid.slice(16, 24), 16);
+}
+
 /** What a machine's arena holds before a program runs: bytes that differ between machines and places. Not to be written. */
 export function initialArena(vm: number, bytes: number): Uint8Array {
   if (bytes > KEPT_BYTES) return makeArena(vm, bytes);

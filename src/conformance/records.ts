@@ -74,6 +74,14 @@ export interface AhRecord extends BaseRecord {
 
 export type ObjectRecord = PdRecord | CqRecord | MrRecord | QpRecord | AhRecord;
 
+/**
+ * An overrun of a completion queue puts its queue pairs into ERR, and the driver hears nothing of it: one that may be there
+ * without its driver's knowledge takes posts and moves on bare metal that a driver rightly refuses.
+ */
+export function mayHaveFailedUnseen({ sendCq, recvCq }: QpRecord): boolean {
+  return sendCq.overran || recvCq.overran;
+}
+
 /** One accepted work request. */
 export interface WrRecord {
   readonly wrId: number;

@@ -85,7 +85,12 @@ export const moves: readonly Move[] = [
     kind: 'traffic',
     weight: 14,
     make(writer, vms) {
-      const qp = anyQp(writer, vms, each => each.state === 'RTS' || each.state === 'SQD');
+      const qp = anyQp(
+        writer,
+        vms,
+        each =>
+          (each.state === 'RTS' || each.state === 'SQD') && (each.peer?.state === 'RTS' || writer.wrong(4)),
+      );
       if (qp === undefined) return connect(writer, vms);
       const { peer } = qp;
       if (peer !== undefined && peer.receives < 4 && !writer.wrong(6)) writer.postRecv(peer);

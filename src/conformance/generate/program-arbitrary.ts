@@ -11,6 +11,7 @@ import { deepMoves } from './deep-moves.js';
 import { connect, moves } from './moves.js';
 import { Random } from './random.js';
 import { simpler } from './shrink.js';
+import type { ShrinkPlace } from './shrink.js';
 import { Writer } from './writer.js';
 
 export interface GeneratorOptions {
@@ -36,9 +37,14 @@ class ProgramArbitrary extends Arbitrary<Program> {
     return typeof value === 'object' && value !== null && 'actions' in value;
   }
 
-  override shrink(value: Program): Stream<Value<Program>> {
-    return new Stream(simpler(value)).map(program => new Value(program, undefined));
+  override shrink(value: Program, place?: unknown): Stream<Value<Program>> {
+    const steps = simpler(value, isPlace(place) ? place : undefined);
+    return new Stream(steps).map(step => new Value(step.program, step.place));
   }
+}
+
+function isPlace(context: unknown): context is ShrinkPlace {
+  return typeof context === 'object' && context !== null && 'phase' in context;
 }
 
 /** Verbs programs for one to four machines on one or two hosts. */
@@ -59,7 +65,7 @@ export function writeProgram(seed: number, options: GeneratorOptions): Program {
   for (const vm of vms) {
     writer.put({ op: 'addGid', vm: vm.vm, index: 0, gid: 0 });
     const pd = writer.createPd(vm);
-    writer.createCq(vm, random.of([2, 8, 32, 32]));
+    writer.createCq(vm, random.of([8, 32, 64]));
     writer.regMr(vm, pd, 0, arenaBytes, 7);
   }
   connect(writer, vms);

@@ -1,19 +1,56 @@
 /** Simpler versions of a program, the boldest first: fewer actions, a plainer world, plainer actions. */
+import { merged } from './merge.js';
 import type { Action, Program } from '../program.js';
 
-export function* simpler(program: Program): IterableIterator<Program> {
-  yield* fewerActions(program);
-  yield* plainerWorld(program);
-  yield* plainerActions(program);
+/** How far the simplification of a program has come: what was tried before and failed is not tried again at once. */
+export interface ShrinkPlace {
+  readonly phase: 'actions' | 'world' | 'plain' | 'again';
+  /** Actions left out at a time. */
+  readonly size: number;
+  /** Actions from here on have been tried. */
+  readonly at: number;
+  /** Something was left out in this pass, so that another one may find more. */
+  readonly found: boolean;
 }
 
-function* fewerActions(program: Program): IterableIterator<Program> {
+export interface SimplerProgram {
+  readonly program: Program;
+  /** Where to go on when this one still shows what is sought. */
+  readonly place: ShrinkPlace;
+}
+
+export function* simpler(
+  program: Program,
+  place: ShrinkPlace = {
+    phase: 'actions',
+    size: Math.ceil(program.actions.length / 2),
+    at: program.actions.length,
+    found: false,
+  },
+): IterableIterator<SimplerProgram> {
+  const { phase } = place;
+  if (phase === 'actions') yield* fewerActions(program, place);
+  if (phase === 'actions' || phase === 'world') {
+    for (const plainer of [...merged(program), ...plainerWorld(program)])
+      yield { program: plainer, place: { ...place, phase: 'world' } };
+  }
+  const end = program.actions.length;
+  if (phase !== 'again') yield* plainerActions(program, phase === 'plain' ? place.at : end);
+  const again = { phase: 'again', size: 2, at: end, found: false } as const;
+  if (phase === 'again') yield* fewerActions(program, place);
+  if (phase !== 'again' || place.found) yield* fewerActions(program, again);
+}
+
+function* fewerActions(program: Program, place: ShrinkPlace): IterableIterator<SimplerProgram> {
   const { actions } = program;
-  for (let size = Math.ceil(actions.length / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2)) {
-    for (let end = actions.length; end > 0; end -= size) {
+  let end = Math.min(place.at, actions.length);
+  for (let { size } = place; size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2)) {
+    for (; end > 0; end -= size) {
       const start = Math.max(0, end - size);
-      yield { ...program, actions: [...actions.slice(0, start), ...actions.slice(end)] };
+      const rest = [...actions.slice(0, start), ...actions.slice(end)];
+      yield { program: { ...program, actions: rest }, place: { ...place, size, at: start, found: true } };
     }
+    end = actions.length;
   }
 }
 
@@ -44,11 +81,13 @@ function highestVm(action: Action): number {
   return highest;
 }
 
-function* plainerActions(program: Program): IterableIterator<Program> {
+/** From the action before `end` down to the first. */
+function* plainerActions(program: Program, end: number): IterableIterator<SimplerProgram> {
   const { actions } = program;
-  for (let index = actions.length - 1; index >= 0; index--) {
+  for (let index = Math.min(end, actions.length) - 1; index >= 0; index--) {
     for (const plainer of plainerAction(actions[index])) {
-      yield { ...program, actions: actions.with(index, plainer) };
+      const place = { phase: 'plain', size: 1, at: index + 1, found: false } as const;
+      yield { program: { ...program, actions: actions.with(index, plainer) }, place };
     }
   }
 }

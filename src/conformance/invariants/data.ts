@@ -3,14 +3,14 @@
  * that was posted; a write that is done has put its bytes, and a read has fetched those of its peer. Only bytes count that
  * nothing else can have changed meanwhile.
  */
-import { QpType, WcFlag, WcOpcode, WcStatus, WrOpcode } from '../../abi/index.js';
+import { QpState, QpType, WcFlag, WcOpcode, WcStatus, WrOpcode } from '../../abi/index.js';
 import type { WorkCompletion } from '../../verbs/index.js';
 import { LawBroken, laws } from '../laws.js';
 import { RunObserver } from '../observer.js';
 import type { RequestSpec } from '../observer.js';
-import { patternByte } from '../patterns.js';
+import { machineOfGid, patternByte } from '../patterns.js';
 import type { Action, Program, SendRequestSpec } from '../program.js';
-import type { CqRecord, ObjectRecord, WrRecord } from '../records.js';
+import type { CqRecord, ObjectRecord, QpRecord, WrRecord } from '../records.js';
 import type { World } from '../world.js';
 
 /** Bytes of the global route in front of a datagram. */
@@ -62,6 +62,8 @@ export class DataArrives extends RunObserver {
   /** Messages by service, kind and length. */
   readonly #messages = new Map<string, Posted[]>();
   readonly #dma = new Set<string>();
+  /** Queue pairs, by machine and number, that have been in RESET again or were destroyed. */
+  readonly #restarted = new Set<string>();
   #time = 1;
   /** A region over all memory was used across pages: who writes where is not known any more. */
   #blind = false;
@@ -97,7 +99,7 @@ export class DataArrives extends RunObserver {
       this.#posted.set(request, posted);
       this.#writers[remote.vm]?.change(remote, 1, posted.time);
     }
-    if (remote === undefined || posted.imm !== undefined) this.#addMessage(posted);
+    if (isSend(request.opcode) || posted.imm !== undefined) this.#addMessage(posted);
   }
 
   #describe(request: WrRecord, spec: RequestSpec): Posted {
@@ -114,7 +116,8 @@ export class DataArrives extends RunObserver {
     if (sent.inline !== undefined) length = sent.inline;
     const { opcode } = request;
     const write = opcode === WrOpcode.RDMA_WRITE || opcode === WrOpcode.RDMA_WRITE_WITH_IMM;
-    const far = request.send && (write || opcode === WrOpcode.RDMA_READ) ? sent.remote : undefined;
+    const named = request.send && (write || opcode === WrOpcode.RDMA_READ) ? sent.remote : undefined;
+    const far = named && { ...named, vm: peerMachine(request.qp, named.vm) };
     if (far !== undefined && typeof far.mr === 'string') this.#lookAcross(far.vm, far.mr, far.at, length);
     const withImm = opcode === WrOpcode.SEND_WITH_IMM || opcode === WrOpcode.RDMA_WRITE_WITH_IMM;
     return {
@@ -133,7 +136,7 @@ export class DataArrives extends RunObserver {
   }
 
   #addMessage(posted: Posted): void {
-    const key = messageKey(posted.request.qp.type, posted.remote !== undefined, posted.imm, posted.length);
+    const key = messageKey(posted.request.qp.type, !isSend(posted.request.opcode), posted.imm, posted.length);
     const list = this.#messages.get(key);
     if (list === undefined) this.#messages.set(key, [posted]);
     else list.push(posted);
@@ -146,7 +149,7 @@ export class DataArrives extends RunObserver {
     if (posted !== undefined && completion.status === WcStatus.SUCCESS) {
       if (!request.send) this.#checkReceive(posted, completion);
       else if (request.opcode === WrOpcode.RDMA_READ) this.#checkTransfer(posted, true);
-      else if (request.qp.type === QpType.RC) this.#checkTransfer(posted, false);
+      else if (request.qp.type === QpType.RC && this.#isFresh(request.qp)) this.#checkTransfer(posted, false);
     }
     if (posted !== undefined) this.#finish(posted, completion.status === WcStatus.SUCCESS);
   }
@@ -159,6 +162,24 @@ export class DataArrives extends RunObserver {
       for (const span of local) this.#writers[request.qp.vm].change(span, -1, this.#time);
     } else if (remote !== undefined && success && request.qp.type === QpType.RC)
       this.#writers[remote.vm]?.change(remote, -1, this.#time);
+  }
+
+  /**
+   * Both ends of the connection are in their first life. If one end begins anew alone, with sequence numbers that the other
+   * has seen, its writes count as repeated ones: acknowledged and not carried out again.
+   */
+  #isFresh(qp: QpRecord): boolean {
+    const { destQpNum } = qp.attributes;
+    const peer = `${peerMachine(qp, qp.vm)}.${destQpNum ?? 0}`;
+    return !this.#restarted.has(`${qp.vm}.${qp.handle.qpNum}`) && !this.#restarted.has(peer);
+  }
+
+  override modified(qp: QpRecord, _from: number, to: number): void {
+    if (to === QpState.RESET) this.#restarted.add(`${qp.vm}.${qp.handle.qpNum}`);
+  }
+
+  override destroyed(object: ObjectRecord): void {
+    if (object.kind === 'qp') this.#restarted.add(`${object.vm}.${object.handle.qpNum}`);
   }
 
   /** A byte that only `posted` can have written since it was posted. */
@@ -256,6 +277,16 @@ export class DataArrives extends RunObserver {
     const start = Math.min(Math.max(0, at), guest.arenaBytes);
     return guest.readArena(start, Math.min(length, guest.arenaBytes - start));
   }
+}
+
+/** The machine that a queue pair is connected to; addresses and keys mean the same there as on the one that was thought of. */
+export function peerMachine(qp: QpRecord, otherwise: number): number {
+  const { ahAttr } = qp.attributes;
+  return ahAttr === undefined ? otherwise : machineOfGid(ahAttr.dgid);
+}
+
+function isSend(opcode: number): boolean {
+  return opcode === WrOpcode.SEND || opcode === WrOpcode.SEND_WITH_IMM;
 }
 
 function messageKey(type: number, write: boolean, imm: number | undefined, length: number): string {

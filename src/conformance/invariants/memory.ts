@@ -4,6 +4,7 @@
  */
 import { AccessFlag, WrOpcode } from '../../abi/index.js';
 import { LawBroken, laws } from '../laws.js';
+import { peerMachine } from './data.js';
 import { RunObserver } from '../observer.js';
 import type { RequestSpec } from '../observer.js';
 import { initialArena } from '../patterns.js';
@@ -39,14 +40,17 @@ export class MemoryUntouched extends RunObserver {
       for (const sge of spec.sges) this.#allow(vm, sge.at, sge.length);
       return;
     }
-    if ('remote' in spec && spec.remote !== undefined) this.#allowRemote(spec, spec.remote);
+    if ('remote' in spec && spec.remote !== undefined)
+      this.#allowRemote(spec, spec.remote, peerMachine(request.qp, spec.remote.vm));
   }
 
-  #allowRemote(spec: SendRequestSpec, remote: NonNullable<SendRequestSpec['remote']>): void {
-    const { mr: key, at, vm } = remote;
+  #allowRemote(spec: SendRequestSpec, remote: NonNullable<SendRequestSpec['remote']>, vm: number): void {
+    const { mr: key, at } = remote;
     const name = typeof key === 'string' ? key : 'of' in key && key.delta === 0 ? key.of : undefined;
-    const region = this.#regions.find(each => each.vm === vm && each.name === name);
-    if (region === undefined || !region.alive || (region.access & AccessFlag.REMOTE_WRITE) === 0) return;
+    const named = this.#regions.find(each => each.vm === remote.vm && each.name === name);
+    // A key of one machine may be one of another machine too.
+    const region = this.#regions.find(each => each.vm === vm && each.alive && each.rkey === named?.rkey);
+    if (region === undefined || (region.access & AccessFlag.REMOTE_WRITE) === 0) return;
     const length = spec.inline ?? spec.sges.reduce((sum, sge) => sum + sge.length, 0);
     if (at >= region.at && at + length <= region.at + region.length) this.#allow(vm, at, length);
   }

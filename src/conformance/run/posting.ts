@@ -1,10 +1,11 @@
 /** Actions that post work, and how the symbolic addresses and keys of a program become real ones. */
-import { SendFlag, WrOpcode } from '../../abi/index.js';
+import { QpState, SendFlag, WrOpcode } from '../../abi/index.js';
 import type { AddressHandle, SendWorkRequest, Sge } from '../../verbs/index.js';
 import { repeated } from '../expectations.js';
 import type { RequestSpec } from '../observer.js';
 import { patternBytes } from '../patterns.js';
 import type { ActionOf, KeySpec, SendRequestSpec, SgeSpec } from '../program.js';
+import { mayHaveFailedUnseen } from '../records.js';
 import type { QpRecord, WrRecord } from '../records.js';
 import type { Machine } from '../world.js';
 import { qpNumberOf } from './queue-pairs.js';
@@ -14,6 +15,7 @@ import type { Stage } from './stage.js';
 export function postSend(stage: Stage, index: number, action: ActionOf<'postSend'>, machine: Machine): void {
   const qp = stage.names.find(action.vm, action.qp, 'qp');
   if (qp === undefined) return stage.skip(index, action);
+  if (qp.state < QpState.RTS && mayHaveFailedUnseen(qp)) return stage.skip(index, action);
   let errno: string | undefined;
   for (const spec of repeated(action.requests)) {
     const request = sendRequest(stage, spec, qp, machine);
@@ -37,6 +39,7 @@ export function postSend(stage: Stage, index: number, action: ActionOf<'postSend
 export function postRecv(stage: Stage, index: number, action: ActionOf<'postRecv'>, machine: Machine): void {
   const qp = stage.names.find(action.vm, action.qp, 'qp');
   if (qp === undefined) return stage.skip(index, action);
+  if (qp.state === QpState.RESET && mayHaveFailedUnseen(qp)) return stage.skip(index, action);
   let errno: string | undefined;
   for (const spec of repeated(action.requests)) {
     const wrId = stage.requests[action.vm].length;

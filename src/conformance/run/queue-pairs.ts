@@ -4,6 +4,7 @@ import type { ProtectionDomain, QpAttributes } from '../../verbs/index.js';
 import { qpAttrMaskOf } from '../attributes.js';
 import { expectAttributes, unexpected } from '../expectations.js';
 import type { ActionOf, AttributesSpec } from '../program.js';
+import { mayHaveFailedUnseen } from '../records.js';
 import type { QpRecord } from '../records.js';
 import type { Machine } from '../world.js';
 import { create, discardRequests } from './lifecycle.js';
@@ -82,6 +83,7 @@ export function createQp(stage: Stage, index: number, action: ActionOf<'createQp
 export function modifyQp(stage: Stage, index: number, action: ActionOf<'modifyQp'>, machine: Machine): void {
   const qp = stage.names.find(action.vm, action.qp, 'qp');
   if (qp === undefined) return stage.skip(index, action);
+  if (qp.state === QpState.RESET && mayHaveFailedUnseen(qp)) return stage.skip(index, action);
   const attributes = attributesOf(stage, action.set, qp);
   const mask = qpAttrMaskOf(attributes);
   const to = attributes.qpState ?? qp.state;
