@@ -53,6 +53,16 @@ class Writers {
       this.changed[i] = time;
     }
   }
+
+  /** Only what was posted at `time` can have written this byte since. */
+  one(at: number, time: number): boolean {
+    return this.count[at] === 1 && this.changed[at] === time;
+  }
+
+  /** Nobody can have written this byte since `time`. */
+  none(at: number, time: number): boolean {
+    return this.count[at] === 0 && this.changed[at] <= time;
+  }
 }
 
 export class DataArrives extends RunObserver {
@@ -64,6 +74,9 @@ export class DataArrives extends RunObserver {
   readonly #dma = new Set<string>();
   /** Queue pairs, by machine and number, that have been in RESET again or were destroyed. */
   readonly #restarted = new Set<string>();
+  /** Bytes of the receive that is looked at, and 1 where only that receive can have written. */
+  #received = new Uint8Array(0);
+  #known = new Uint8Array(0);
   #time = 1;
   /** A region over all memory was used across pages: who writes where is not known any more. */
   #blind = false;
@@ -182,18 +195,6 @@ export class DataArrives extends RunObserver {
     if (object.kind === 'qp') this.#restarted.add(`${object.vm}.${object.handle.qpNum}`);
   }
 
-  /** A byte that only `posted` can have written since it was posted. */
-  #own(vm: number, at: number, time: number): boolean {
-    const { count, changed } = this.#writers[vm];
-    return count[at] === 1 && changed[at] === time;
-  }
-
-  /** A byte that nobody can have written since `time`. */
-  #stable(vm: number, at: number, time: number): boolean {
-    const { count, changed } = this.#writers[vm];
-    return count[at] === 0 && changed[at] <= time;
-  }
-
   #checkTransfer(posted: Posted, read: boolean): void {
     const { request, remote, local, fill, time } = posted;
     if (remote === undefined || this.#blind || this.#writers[remote.vm] === undefined) return;
@@ -201,13 +202,13 @@ export class DataArrives extends RunObserver {
     let i = 0;
     for (const span of fill === undefined ? local : [remote]) {
       const near = this.#bytes(span);
+      const there = { vm: remote.vm, at: remote.at + i };
+      const [to, from] = read ? [span, there] : [there, span];
+      const target = this.#writers[to.vm];
+      const source = this.#writers[from.vm];
       for (let k = 0; k < span.length; k++, i++) {
-        const farAt = remote.at + i;
-        const [toVm, to, fromVm, from] = read
-          ? [span.vm, span.at + k, remote.vm, farAt]
-          : [remote.vm, farAt, span.vm, span.at + k];
-        if (!this.#own(toVm, to, time)) continue;
-        if (fill === undefined && !this.#stable(fromVm, from, time)) continue;
+        if (!target.one(to.at + k, time)) continue;
+        if (fill === undefined && !source.none(from.at + k, time)) continue;
         this.compared++;
         const wanted = fill === undefined ? near[k] : patternByte(fill, i);
         if (far[i] === wanted) continue;
@@ -226,11 +227,8 @@ export class DataArrives extends RunObserver {
     const write = completion.opcode === WcOpcode.RECV_RDMA_WITH_IMM;
     const imm = (completion.wcFlags & WcFlag.WITH_IMM) === 0 ? undefined : completion.immData;
     const list = this.#messages.get(messageKey(qp.type, write, imm, completion.byteLen - header)) ?? [];
-    const bytes: number[] = [];
-    const known: boolean[] = [];
-    if (!write && !this.#blind) this.#gather(posted, bytes, known);
-    const matches = (message: Posted): boolean => this.#matches(message, bytes, known, header);
-    if (list.findLast(matches) !== undefined) return;
+    const length = write || this.#blind ? 0 : this.#gather(posted, completion.byteLen);
+    if (list.findLast(message => length === 0 || this.#matches(message, header)) !== undefined) return;
     const what = imm === undefined ? '' : ` and immediate data ${imm}`;
     throw new LawBroken(
       laws.dataArrives,
@@ -238,22 +236,32 @@ export class DataArrives extends RunObserver {
     );
   }
 
-  #gather(posted: Posted, bytes: number[], known: boolean[]): void {
-    for (const span of posted.local) {
+  /** Fills `#received` and `#known` with the first bytes of a receive, at most `byteLen`. Returns how many there are. */
+  #gather({ local, time }: Posted, byteLen: number): number {
+    if (this.#received.length < byteLen) {
+      this.#received = new Uint8Array(byteLen);
+      this.#known = new Uint8Array(byteLen);
+    }
+    let i = 0;
+    for (const span of local) {
       const content = this.#bytes(span);
-      for (let k = 0; k < span.length; k++) {
-        bytes.push(content[k]);
-        known.push(this.#own(span.vm, span.at + k, posted.time));
+      const writers = this.#writers[span.vm];
+      for (let k = 0; k < span.length && i < byteLen; k++, i++) {
+        this.#received[i] = content[k];
+        this.#known[i] = writers.one(span.at + k, time) ? 1 : 0;
       }
     }
+    this.#known.fill(0, i);
+    return i;
   }
 
-  #matches(message: Posted, bytes: readonly number[], known: readonly boolean[], header: number): boolean {
-    if (bytes.length === 0) return true;
+  #matches(message: Posted, header: number): boolean {
+    const bytes = this.#received;
+    const known = this.#known;
     const { fill, length, local, time } = message;
     if (fill !== undefined) {
       for (let i = 0; i < length; i++) {
-        if (!known[header + i]) continue;
+        if (known[header + i] !== 1) continue;
         this.compared++;
         if (bytes[header + i] !== patternByte(fill, i)) return false;
       }
@@ -262,8 +270,9 @@ export class DataArrives extends RunObserver {
     let i = header;
     for (const span of local) {
       const content = this.#bytes(span);
+      const writers = this.#writers[span.vm];
       for (let k = 0; k < span.length; k++, i++) {
-        if (!known[i] || !this.#stable(span.vm, span.at + k, time)) continue;
+        if (known[i] !== 1 || !writers.none(span.at + k, time)) continue;
         this.compared++;
         if (bytes[i] !== content[k]) return false;
       }
