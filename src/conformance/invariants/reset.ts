@@ -5,10 +5,13 @@
 import { QpType } from '../../abi/index.js';
 import type { HcaCq, HcaFunction, HcaPd } from '../../reference/index.js';
 import { VerbsError } from '../../verbs/index.js';
-import { usedRingBytes } from '../../virtio/index.js';
+import { Used } from '../../virtio/index.js';
 import { LawBroken, laws } from '../laws.js';
 import type { EnabledQueue } from '../monitors/transport-monitors.js';
 import type { Machine, World } from '../world.js';
+
+/** Flags and index of a used ring; nothing is returned without a new index. */
+const USED_HEAD_BYTES = Used.RING;
 
 /** Steps that may follow a reset: what drivers have put off, and packets that find nobody. */
 const STEPS_MAX = 100_000;
@@ -61,8 +64,8 @@ function interruptsOf({ transport }: Machine): number {
   return transport === undefined ? 0 : transport.queueInterrupts + transport.configInterrupts;
 }
 
-function usedRing({ guest }: Machine, { device, size }: EnabledQueue): Uint8Array {
-  const bytes = new Uint8Array(usedRingBytes(size));
+function usedRing({ guest }: Machine, { device }: EnabledQueue): Uint8Array {
+  const bytes = new Uint8Array(USED_HEAD_BYTES);
   guest.memory.read(device, bytes, 0, bytes.length);
   return bytes;
 }
@@ -79,6 +82,7 @@ function expectUnchanged({ machine, queues, interrupts, rings, arena }: Remains,
 }
 
 function firstChange(before: Uint8Array, after: Uint8Array): number {
+  if (Buffer.compare(before, after) === 0) return -1;
   for (let i = 0; i < before.length; i++) if (before[i] !== after[i]) return i;
   return -1;
 }
