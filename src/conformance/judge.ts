@@ -24,6 +24,7 @@ import { Run } from './run/run.js';
 import type { TraceRecorder } from './trace.js';
 import { turn } from './turn.js';
 import { bareMetalWorld, paravirtualWorld } from './world.js';
+import { MemoryPool } from './simulated-guest.js';
 import type { World } from './world.js';
 
 export interface JudgeOptions {
@@ -53,7 +54,9 @@ export async function judge(program: Program, options: JudgeOptions): Promise<Ju
   // What a run that was cut short has left in promises moves now, so that it is not taken for this program's doing.
   for (let turns = 0; turns < TURNS_OF_AN_END; turns++) await turn;
   const book = options.book ?? new MonitorBook();
-  const judging: Judging = { ...options, book, limits: options.limits ?? limitsOf(program) };
+  // Somebody else's code may hold on to memory that it was given, so that memory is not used again.
+  const memories = options.implementation === undefined ? pool : undefined;
+  const judging: Judging = { ...options, book, limits: options.limits ?? limitsOf(program), memories };
   const judgement = await judgeMain(program, judging);
   if (judgement.broken !== undefined || !resetsInFlight(program)) return judgement;
   if (options.sought !== undefined && options.sought === laws.invisible.name) return judgement;
@@ -63,10 +66,13 @@ export async function judge(program: Program, options: JudgeOptions): Promise<Ju
 interface Judging extends JudgeOptions {
   readonly book: MonitorBook;
   readonly limits: Limits;
+  readonly memories: MemoryPool | undefined;
 }
 
+const pool = new MemoryPool();
+
 async function judgeMain(program: Program, judging: Judging): Promise<Judgement> {
-  const { book, limits, profile } = judging;
+  const { book, limits, profile, memories } = judging;
   let run: Run | undefined;
   let world: World | undefined;
   book.begin();
@@ -85,14 +91,19 @@ async function judgeMain(program: Program, judging: Judging): Promise<Judgement>
     return { broken: book.broken ?? asLaw(error), calls: run?.calls ?? 0 };
   }
   const alone = judging.sought !== undefined && judging.sought !== laws.invisible.name;
-  if (program.mode === 'racing' || alone) return { broken: undefined, calls: run.calls };
+  if (program.mode === 'racing' || alone) {
+    world.release();
+    return { broken: undefined, calls: run.calls };
+  }
   book.begin();
-  const bareWorld = bareMetalWorld(program, { profile, limits, observers: attachBare(book) });
+  const bareWorld = bareMetalWorld(program, { profile, limits, observers: attachBare(book), memories });
   const bare = new Run(program, bareWorld, [new ExactlyOnce()]);
   await bare.execute();
   const broken = book.finish();
   if (broken !== undefined) throw new Error(`the reference adapter broke a law: ${broken.message}`);
-  return { broken: compare(run, world, bare, bareWorld), calls: run.calls + bare.calls };
+  const difference = compare(run, world, bare, bareWorld);
+  for (const over of [world, bareWorld]) over.release();
+  return { broken: difference, calls: run.calls + bare.calls };
 }
 
 function attachTo(judging: Judging, recorder: TraceRecorder | undefined): Attached {
@@ -102,8 +113,8 @@ function attachTo(judging: Judging, recorder: TraceRecorder | undefined): Attach
 }
 
 function worldOf(program: Program, judging: Judging, { observers }: Attached): Promise<World> {
-  const { profile, limits, implementation } = judging;
-  return paravirtualWorld(program, { profile, limits, implementation, observers });
+  const { profile, limits, implementation, memories } = judging;
+  return paravirtualWorld(program, { profile, limits, implementation, observers, memories });
 }
 
 /** One racing program in four is run again and cut short by a reset. */

@@ -21,6 +21,30 @@ export const GUEST_BASE = 0x1_4000_0000;
 /** What freed DMA memory is filled with: whoever goes on using it reads nonsense. */
 const FREED = 0xdb;
 
+/**
+ * Memories of guests that are gone, to be used again: megabytes that come and go with each program would keep the collector
+ * busy, and the compiler with it, whose code dies with every collection.
+ */
+export class MemoryPool {
+  readonly #free: Uint8Array[] = [];
+
+  /** Zeroed memory. */
+  take(bytes: number): Uint8Array {
+    const at = this.#free.findIndex(memory => memory.length === bytes);
+    if (at < 0) return new Uint8Array(bytes);
+    const [memory] = this.#free.splice(at, 1);
+    return memory.fill(0);
+  }
+
+  /** Takes memory back that nobody uses any more. */
+  give(memory: Uint8Array): void {
+    if (this.#free.length < POOLED_MAX && memory.length <= POOLED_BYTES_MAX) this.#free.push(memory);
+  }
+}
+
+const POOLED_MAX = 8;
+const POOLED_BYTES_MAX = 4 * 1024 * 1024;
+
 export interface SimulatedGuestInit {
   readonly scheduler: Scheduler;
   /** All guest memory, arena included. Whole pages. */
@@ -29,6 +53,8 @@ export interface SimulatedGuestInit {
   readonly arenaBytes: number;
   /** Seed of the order in which the arena's pages lie in guest memory. */
   readonly scatterSeed: number;
+  /** Where its memory comes from and goes to. */
+  readonly pool?: MemoryPool | undefined;
 }
 
 export class SimulatedGuest implements GuestOs {
@@ -36,11 +62,12 @@ export class SimulatedGuest implements GuestOs {
   readonly arenaBytes: number;
   readonly #scheduler: Scheduler;
   readonly #bytes: Uint8Array;
+  readonly #pool: MemoryPool | undefined;
   readonly #dma: DmaArea;
   /** Offset in `#bytes` of each page of the arena. */
   readonly #pageOffsets: Float64Array;
 
-  constructor({ scheduler, memoryBytes, arenaBytes, scatterSeed }: SimulatedGuestInit) {
+  constructor({ scheduler, memoryBytes, arenaBytes, scatterSeed, pool }: SimulatedGuestInit) {
     for (const [name, bytes] of Object.entries({ memoryBytes, arenaBytes })) {
       if (!(bytes > 0 && bytes % PAGE_BYTES === 0)) {
         throw new RangeError(`guest: ${name} is ${bytes}, expected a positive multiple of ${PAGE_BYTES}`);
@@ -53,10 +80,16 @@ export class SimulatedGuest implements GuestOs {
     }
     this.arenaBytes = arenaBytes;
     this.#scheduler = scheduler;
-    this.#bytes = new Uint8Array(memoryBytes);
+    this.#bytes = pool?.take(memoryBytes) ?? new Uint8Array(memoryBytes);
+    this.#pool = pool;
     this.memory.addRegion(GUEST_BASE, this.#bytes);
     this.#dma = new DmaArea(this.#bytes, memoryBytes - arenaBytes);
     this.#pageOffsets = shuffledPages(memoryBytes - arenaBytes, arenaBytes / PAGE_BYTES, scatterSeed);
+  }
+
+  /** The machine is gone: nobody looks at its memory from here on. */
+  release(): void {
+    this.#pool?.give(this.#bytes);
   }
 
   /** DMA memory that is allocated now; 0 when nothing leaks. */

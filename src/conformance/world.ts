@@ -19,7 +19,8 @@ import type { Limits } from './limits.js';
 import { LawBroken, laws } from './laws.js';
 import { initialArena } from './patterns.js';
 import type { Program } from './program.js';
-import { ARENA_BASE, SimulatedGuest } from './simulated-guest.js';
+import { ARENA_BASE, PAGE_BYTES, SimulatedGuest } from './simulated-guest.js';
+import type { MemoryPool } from './simulated-guest.js';
 import { turn } from './turn.js';
 
 export interface Machine {
@@ -57,6 +58,8 @@ export interface WorldOptions {
   readonly observers?: WorldObservers;
   /** Gives HCAs and devices schedulers of their own, on which their work takes time; without it work takes none. */
   readonly processors?: Processors;
+  /** Where the machines' memory comes from; without it each has memory of its own. */
+  readonly memories?: MemoryPool | undefined;
 }
 
 /** The scheduler on which each party works; all of them share the world's clock. */
@@ -92,6 +95,11 @@ export class World {
       { length: hostCount },
       (_, host) => new ReferenceHca(processors?.hca(host, this) ?? this.scheduler, this.fabric, limits),
     );
+  }
+
+  /** The world is over: gives its machines' memory back. */
+  release(): void {
+    for (const machine of this.machines) machine.guest.release();
   }
 
   /** Keeps what went wrong outside any call; it surfaces at the next step of the run. */
@@ -150,7 +158,7 @@ export function bareMetalWorld(program: Program, options: WorldOptions): World {
   const limits = options.limits ?? limitsOf(program);
   const world = new World(program, limits, options.observers?.wire, options.processors);
   for (const [vm, host] of program.hosts.entries()) {
-    const guest = guestOf(world, program, vm, limits);
+    const guest = guestOf(world, program, vm, PAGE_BYTES, options.memories);
     const hcaFunction = world.hcas[host].openFunction();
     const watched = options.observers?.function?.(vm, hcaFunction) ?? hcaFunction;
     world.machines.push({
@@ -177,7 +185,7 @@ export async function paravirtualWorld(program: Program, options: WorldOptions):
   const createDevice = options.implementation?.device ?? bundledDevice;
   const createDriver = options.implementation?.driver ?? bundledDriver;
   for (const [vm, host] of program.hosts.entries()) {
-    const guest = guestOf(world, program, vm, limits);
+    const guest = guestOf(world, program, vm, dmaBytes(limits), options.memories);
     const hcaFunction = world.hcas[host].openFunction();
     const adapter = options.implementation?.adapter?.(hcaFunction, vm) ?? hcaFunction;
     const ring = observers?.ring?.(vm);
@@ -235,14 +243,16 @@ function dmaBytes({ attributes, device }: Limits): number {
   return Math.ceil((rings + completions + requests + 128 * 1024) / 4096) * 4096;
 }
 
-function guestOf(world: World, program: Program, vm: number, limits: Limits): SimulatedGuest {
-  const guest = new SimulatedGuest({
-    scheduler: world.scheduler,
-    memoryBytes: program.arenaBytes + dmaBytes(limits),
-    arenaBytes: program.arenaBytes,
-    scatterSeed: program.seed + vm,
-  });
-  guest.writeArena(0, initialArena(vm, program.arenaBytes));
+function guestOf(
+  { scheduler }: World,
+  { arenaBytes, seed }: Program,
+  vm: number,
+  dma: number,
+  pool: MemoryPool | undefined,
+): SimulatedGuest {
+  const memoryBytes = arenaBytes + dma;
+  const guest = new SimulatedGuest({ scheduler, memoryBytes, arenaBytes, scatterSeed: seed + vm, pool });
+  guest.writeArena(0, initialArena(vm, arenaBytes));
   return guest;
 }
 

@@ -23,7 +23,7 @@ export class HandleTable<T> {
   }
 
   get(number: number): T | undefined {
-    return this.#objects[number - 1];
+    return number >= 1 && number <= this.#objects.length ? this.#objects[number - 1] : undefined;
   }
 
   /** Removes an object that is there. */
