@@ -12,11 +12,13 @@ export interface DeviceAttributes {
   readonly maxMrSizeBytes: number;
   /** Bit n set: pages of 2^n bytes are supported. */
   readonly pageSizeCap: number;
+  /** `max_rdma_qps` of the configuration: one above the largest queue pair number. */
   readonly maxQp: number;
   readonly maxQpWr: number;
   readonly maxSendSge: number;
   readonly maxRecvSge: number;
   readonly maxSgeRd: number;
+  /** `max_rdma_cqs` of the configuration. */
   readonly maxCq: number;
   readonly maxCqe: number;
   readonly maxMr: number;

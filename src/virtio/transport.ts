@@ -19,7 +19,7 @@ export interface VirtioTransport {
   readStatus(): number;
   writeStatus(status: number): void;
   readonly configGeneration: number;
-  /** Copies configuration bytes from `offset` on; the view is as long as the configuration space. */
+  /** A copy of the configuration; the view is as long as the configuration space. */
   readConfig(): DataView;
   readonly queueCount: number;
   /** Largest size of a queue, 0 when it does not exist. */
