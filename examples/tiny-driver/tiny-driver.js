@@ -68,7 +68,7 @@ export class TinyDriver {
   queryDevice() {
     const done = ({ max_mr_size: maxMrSizeBytes, ...limits }) => {
       const { qps, cqs } = this.#port;
-      return { ...camel(limits), maxMrSizeBytes, maxQp: qps - 1, maxCq: cqs };
+      return { ...camel(limits), maxMrSizeBytes, maxQp: qps, maxCq: cqs };
     };
     return this.#commands.verb('queryDevice', () => ({
       command: Command.QUERY_DEVICE,
