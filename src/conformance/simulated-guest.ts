@@ -66,6 +66,7 @@ export class SimulatedGuest implements GuestOs {
   readonly #dma: DmaArea;
   /** Offset in `#bytes` of each page of the arena. */
   readonly #pageOffsets: Float64Array;
+  readonly #pinned: Uint32Array;
 
   constructor({ scheduler, memoryBytes, arenaBytes, scatterSeed, pool }: SimulatedGuestInit) {
     for (const [name, bytes] of Object.entries({ memoryBytes, arenaBytes })) {
@@ -84,6 +85,7 @@ export class SimulatedGuest implements GuestOs {
     this.#pool = pool;
     this.memory.addRegion(GUEST_BASE, this.#bytes);
     this.#dma = new DmaArea(this.#bytes, memoryBytes - arenaBytes);
+    this.#pinned = new Uint32Array(arenaBytes / PAGE_BYTES);
     this.#pageOffsets = shuffledPages(memoryBytes - arenaBytes, arenaBytes / PAGE_BYTES, scatterSeed);
   }
 
@@ -111,7 +113,21 @@ export class SimulatedGuest implements GuestOs {
     if (!(offset >= 0 && offset < this.arenaBytes)) {
       throw new VerbsError('EFAULT', 'translate', `address 0x${virtualAddress.toString(16)} is not mapped`);
     }
+    const page = Math.floor(offset / PAGE_BYTES);
+    this.#pinned[page]++;
     return GUEST_BASE + this.#place(offset);
+  }
+
+  /** Throws Error for a page that is not in use by anybody. */
+  release(virtualAddress: number): void {
+    const page = Math.floor((virtualAddress - ARENA_BASE) / PAGE_BYTES);
+    if (!(this.#pinned[page] > 0)) throw new Error(`guest: the page of ${virtualAddress} is not in use`);
+    this.#pinned[page]--;
+  }
+
+  /** How often each page of the arena was translated and not released. */
+  get pinned(): Uint32Array {
+    return this.#pinned.slice();
   }
 
   defer(task: Task): void {

@@ -8,7 +8,7 @@ import { emptyCompletion } from '../verbs/index.js';
 import type { WorkCompletion } from '../verbs/index.js';
 import type { DeviceQueue } from '../virtio/index.js';
 import type { DeviceContext } from './context.js';
-import { CHAINS_PER_STEP, QueueWorker } from './queue-worker.js';
+import { QueueWorker, chainsPerStep } from './queue-worker.js';
 import type { LiveQueue } from './queue-worker.js';
 import type { RequestIds } from './request-ids.js';
 
@@ -109,7 +109,7 @@ export class CompletionQueueBinding extends QueueWorker implements HcaCqOwner {
 
   protected override step(live: LiveQueue): void {
     live.queue.disableNotifications();
-    if (this.#deliver(live, CHAINS_PER_STEP)) this.wake();
+    if (this.#deliver(live, chainsPerStep(live.queue))) this.wake();
   }
 
   /** Gives the driver up to `limit` completions. True: there is more to give; false: there is not, or no buffer for it. */
@@ -121,6 +121,7 @@ export class CompletionQueueBinding extends QueueWorker implements HcaCqOwner {
         if (this.checkBroken(queue) || !this.rest(queue)) return false;
         buffers = this.#countBuffers(queue);
       }
+      queue.disableNotifications();
       if (queue.take(chain) !== 'chain') {
         this.checkBroken(queue);
         return false;

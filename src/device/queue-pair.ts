@@ -71,12 +71,12 @@ export class QueuePairBinding implements HcaQpOwner {
    * available before count as posted in the old state.
    */
   modify(attributes: QpAttributes): void {
-    this.sendQueue.readAvailable();
-    this.recvQueue.readAvailable();
+    const sendsLeft = this.sendQueue.readAvailable();
+    const recvsLeft = this.recvQueue.readAvailable();
     this.#context.hca.modifyQp(this.hcaQp, attributes);
     const state = attributes.qpState;
     if (state === undefined) return;
-    if (state === QpState.RESET) this.#discard();
+    if (state === QpState.RESET) this.#discard(sendsLeft, recvsLeft);
     this.sendQueue.setState(state);
     this.recvQueue.setState(state);
   }
@@ -101,9 +101,9 @@ export class QueuePairBinding implements HcaQpOwner {
   }
 
   /** What was completed before is delivered before the answer, so that the number can be used again without confusion. */
-  #discard(): void {
-    this.sendQueue.discardUnread();
-    this.recvQueue.discardUnread();
+  #discard(sends?: number, recvs?: number): void {
+    this.sendQueue.discardUnread(sends);
+    this.recvQueue.discardUnread(recvs);
     this.sendCq.deliverAll();
     this.recvCq.deliverAll();
   }

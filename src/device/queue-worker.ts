@@ -6,8 +6,12 @@ import type { Task, Timer } from '../fabric/scheduler.js';
 import type { DescriptorChain, DeviceQueue } from '../virtio/index.js';
 import type { DeviceContext } from './context.js';
 
-/** Chains that a data queue's task takes in one step. */
-export const CHAINS_PER_STEP = 8;
+/** Chains that a data queue's task takes in one step; fewer where the queue has fewer entries. */
+const CHAINS_PER_STEP = 8;
+
+export function chainsPerStep(queue: DeviceQueue): number {
+  return Math.min(CHAINS_PER_STEP, queue.size);
+}
 
 /** An enabled virtqueue, with the chain that its worker fills again and again. */
 export interface LiveQueue {
@@ -53,12 +57,14 @@ export abstract class QueueWorker implements Task {
     this.#live = undefined;
   }
 
-  /** Takes every chain that is available now and returns it with length 0: at most as many as the queue has entries. */
-  returnUnread(): void {
+  /** Takes every chain that is available now, at most `most`, and returns it with length 0. */
+  returnUnread(most = Number.POSITIVE_INFINITY): void {
     const live = this.live();
     if (live === undefined) return;
     const { queue, chain } = live;
-    for (let left = queue.available(); left > 0; left--) {
+    let left = Math.min(most, queue.available());
+    if (left > 0) queue.disableNotifications();
+    for (; left > 0; left--) {
       if (queue.take(chain) !== 'chain') break;
       queue.putUsed(chain.head, 0);
     }

@@ -6,7 +6,7 @@ import { QpState } from '../abi/index.js';
 import type { HcaAh, HcaQp } from '../reference/hca.js';
 import type { DescriptorChain } from '../virtio/index.js';
 import type { DeviceContext } from './context.js';
-import { CHAINS_PER_STEP, QueueWorker } from './queue-worker.js';
+import { QueueWorker, chainsPerStep } from './queue-worker.js';
 import type { LiveQueue } from './queue-worker.js';
 import type { RequestDecoder, RequestShape } from './request-decoder.js';
 import type { RequestIds } from './request-ids.js';
@@ -62,16 +62,27 @@ export abstract class RequestQueue extends QueueWorker {
     this.wake();
   }
 
-  /** Hands over what is available now, as far as there is room: it was posted before whatever comes next. */
-  readAvailable(): void {
+  /**
+   * Hands over what is available now, as far as there is room: it was posted before whatever comes next. Returns how many
+   * chains that leaves.
+   */
+  readAvailable(): number {
     const live = this.live();
-    if (live === undefined || !this.#stateAllows()) return;
+    if (live === undefined) return 0;
     const { queue, chain } = live;
-    for (let left = queue.available(); left > 0 && this.#posted < this.#capacity; left--) {
+    if (!this.#stateAllows()) return queue.available();
+    let left = queue.available();
+    if (left > 0) {
+      queue.disableNotifications();
+      // Asks for notifications again when nothing is left.
+      this.wake();
+    }
+    for (; left > 0 && this.#posted < this.#capacity; left--) {
       if (queue.take(chain) !== 'chain') break;
       this.#hand(chain);
     }
     this.checkBroken(queue);
+    return left;
   }
 
   /** Something happened that may mean that the queue pair went to ERR by itself. */
@@ -95,9 +106,9 @@ export abstract class RequestQueue extends QueueWorker {
     this.notifyIfWanted(queue);
   }
 
-  /** Returns the requests that were never read, for a queue pair that is destroyed or reset. */
-  discardUnread(): void {
-    this.returnUnread();
+  /** Returns the requests that were never read, at most `most`, for a queue pair that is destroyed or reset. */
+  discardUnread(most?: number): void {
+    this.returnUnread(most);
     const queue = this.live()?.queue;
     if (queue !== undefined) this.notifyIfWanted(queue);
   }
@@ -123,7 +134,7 @@ export abstract class RequestQueue extends QueueWorker {
       return;
     }
     queue.disableNotifications();
-    for (let step = 0; step < CHAINS_PER_STEP; step++) {
+    for (let left = chainsPerStep(queue); left > 0; left--) {
       // A request that leaves makes room and wakes this task.
       if (this.#posted >= this.#capacity) return;
       if (queue.take(chain) === 'chain') this.#hand(chain);

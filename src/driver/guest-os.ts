@@ -24,8 +24,13 @@ export interface GuestOs {
    */
   allocDma(bytes: number, alignment: number): DmaBuffer;
   freeDma(buffer: DmaBuffer): void;
-  /** Guest-physical address of one byte of the program's memory. Throws VerbsError EFAULT when it is not mapped. */
+  /**
+   * Guest-physical address of one byte of the program's memory. The byte's page stays at its place, and in the program's use,
+   * until it has been released as often as it was translated. Throws VerbsError EFAULT when it is not mapped.
+   */
   translate(virtualAddress: number): number;
+  /** Takes back one `translate` of the same address: the device cannot reach the page through it any more. */
+  release(virtualAddress: number): void;
   /** Runs the task soon, not now: the bottom half of an interrupt. A task deferred twice runs twice. */
   defer(task: Task): void;
 }

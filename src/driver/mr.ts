@@ -17,6 +17,8 @@ import type { DriverContext } from './context.js';
 import type { DmaBuffer } from './guest-os.js';
 import { DriverMr, claimMr, claimPd } from './objects.js';
 import type { DriverPd } from './objects.js';
+import type { PinnedPages } from './pinned-pages.js';
+import type { Session } from './session.js';
 
 const PAGE_BYTES = 4096;
 const PAGE_ENTRY_BYTES = 8;
@@ -43,12 +45,13 @@ export async function regMr(
     resultBytes: regUserMrAck.size,
     refused: () => {
       session.free(list.buffer);
+      session.unpin(list.pages);
       pd.users--;
       return mrs.refused(verb, limits.maxMr);
     },
     accept: result => {
       session.free(list.buffer);
-      return created(context, verb, pd, access, regUserMrAck.decode(result, 0));
+      return created(context, verb, pd, access, regUserMrAck.decode(result, 0), list.pages);
     },
   });
 }
@@ -91,6 +94,7 @@ export async function deregMr(context: DriverContext, handle: MemoryRegion): Pro
       return refuse(verb, 'the device refused');
     },
     accept: () => {
+      if (mr.pages !== undefined) context.session.unpin(mr.pages);
       context.mrs.destroyed(mr.number);
       context.lkeys.delete(mr.lkey);
       mr.pd.users--;
@@ -105,6 +109,7 @@ function created(
   pd: DriverPd,
   access: number,
   { mrn, lkey, rkey }: { mrn: number; lkey: number; rkey: number },
+  pages?: PinnedPages,
 ): DriverMr {
   const { session, mrs, lkeys } = context;
   const remote = (access & REMOTE) !== 0;
@@ -114,7 +119,7 @@ function created(
     (lkeys.has(lkey) ? `local key ${lkey} is given away while it is alive` : undefined) ??
     (remote === (rkey !== 0) ? undefined : `remote key ${rkey} of a region with access ${access}`);
   if (fault !== undefined) throw session.fault(verb, fault);
-  const mr = new DriverMr(pd, mrn, lkey, rkey);
+  const mr = new DriverMr(pd, { number: mrn, lkey, rkey, pages });
   mrs.created(mrn, mr);
   lkeys.add(lkey);
   return mr;
@@ -138,20 +143,37 @@ function checkRegion({ addr, length }: MrInit, maxBytes: number): void {
   natural(verb, 'last address', addr + (length - 1));
 }
 
+interface PageList {
+  readonly buffer: DmaBuffer;
+  /** Of the whole command. */
+  readonly bytes: number;
+  readonly pages: PinnedPages;
+}
+
 /** The command with the guest-physical address of every page that the region touches; consecutive pages may lie anywhere. */
-function pageListCommand(
-  context: DriverContext,
+function pageListCommand(context: DriverContext, pd: DriverPd, init: MrInit): PageList {
+  const { session } = context;
+  const pages = session.newPinnedPages();
+  try {
+    return { ...encodePageList(session, pd, init, pages), pages };
+  } catch (error) {
+    session.unpin(pages);
+    throw error;
+  }
+}
+
+function encodePageList(
+  session: Session,
   pd: DriverPd,
   { addr, length, access }: MrInit,
-): { readonly buffer: DmaBuffer; readonly bytes: number } {
-  const { session } = context;
-  const { os } = session.options;
+  pages: PinnedPages,
+): Pick<PageList, 'buffer' | 'bytes'> {
   const first = addr - (addr % PAGE_BYTES);
   const last = addr + (length - 1);
   const npages = Math.floor(last / PAGE_BYTES) - first / PAGE_BYTES + 1;
   // Both ends first: a wild length is refused before memory is taken for its list. No page is translated twice.
-  const firstPlace = os.translate(first);
-  const lastPlace = npages > 1 ? os.translate(first + (npages - 1) * PAGE_BYTES) : firstPlace;
+  const firstPlace = pages.translate(first);
+  const lastPlace = npages > 1 ? pages.translate(first + (npages - 1) * PAGE_BYTES) : firstPlace;
   if (npages > 0xffff_ffff) throw new VerbsError('ENOMEM', 'regMr', `a list of ${npages} pages`);
   const bytes = regUserMrCommand.size + npages * PAGE_ENTRY_BYTES;
   const buffer = session.alloc(bytes, 8);
@@ -166,7 +188,7 @@ function pageListCommand(
     const setPlace = (page: number, place: number): void =>
       writeLe64(buffer.view, regUserMrCommand.size + page * PAGE_ENTRY_BYTES, place);
     setPlace(0, firstPlace);
-    for (let page = 1; page < npages - 1; page++) setPlace(page, os.translate(first + page * PAGE_BYTES));
+    for (let page = 1; page < npages - 1; page++) setPlace(page, pages.translate(first + page * PAGE_BYTES));
     if (npages > 1) setPlace(npages - 1, lastPlace);
   } catch (error) {
     session.free(buffer);

@@ -16,6 +16,7 @@ import type { DriverQueue } from '../virtio/index.js';
 import { refuse } from './checks.js';
 import type { CqReader } from './cq-reader.js';
 import type { DmaBuffer } from './guest-os.js';
+import type { PinnedPages } from './pinned-pages.js';
 import type { Session } from './session.js';
 import type { WorkLog } from './work-log.js';
 
@@ -75,12 +76,15 @@ export class DriverMr extends DriverObject implements MemoryRegion {
   readonly pd: DriverPd;
   readonly lkey: number;
   readonly rkey: number;
+  /** The program's pages in it; undefined for a region over all memory. */
+  readonly pages: PinnedPages | undefined;
 
-  constructor(pd: DriverPd, number: number, lkey: number, rkey: number) {
-    super(pd.session, number);
+  constructor(pd: DriverPd, init: Pick<DriverMr, 'number' | 'lkey' | 'rkey' | 'pages'>) {
+    super(pd.session, init.number);
     this.pd = pd;
-    this.lkey = lkey;
-    this.rkey = rkey;
+    this.lkey = init.lkey;
+    this.rkey = init.rkey;
+    this.pages = init.pages;
   }
 }
 

@@ -13,6 +13,7 @@ import type {
   VirtioTransport,
 } from '../virtio/index.js';
 import type { DmaBuffer, GuestOs } from './guest-os.js';
+import { PinnedPages } from './pinned-pages.js';
 
 /** How the driver learns of answers to its commands. */
 export type ControlMode =
@@ -54,6 +55,7 @@ export class Session {
   /** Largest path MTU code that the port carries. */
   readonly activeMtu: number;
   readonly #buffers = new Set<DmaBuffer>();
+  readonly #pinned = new Set<PinnedPages>();
   #failure: string | undefined;
   /** Called once, when the device is given up. */
   onFailure: (reason: string) => void = () => {};
@@ -110,8 +112,22 @@ export class Session {
     if (this.#buffers.delete(buffer)) this.options.os.freeDma(buffer);
   }
 
+  /** Pages of the program for one region, released at the latest by `freeAll`. */
+  newPinnedPages(): PinnedPages {
+    const pages = new PinnedPages(this.options.os);
+    this.#pinned.add(pages);
+    return pages;
+  }
+
+  unpin(pages: PinnedPages): void {
+    if (this.#pinned.delete(pages)) pages.release();
+  }
+
+  /** Gives back all that the device could reach, which must have been reset. */
   freeAll(): void {
     for (const buffer of this.#buffers) this.options.os.freeDma(buffer);
     this.#buffers.clear();
+    for (const pages of this.#pinned) pages.release();
+    this.#pinned.clear();
   }
 }

@@ -183,7 +183,7 @@ export class ReferenceFunction implements HcaFunction, PacketReceiver {
 
   delGid(index: number): void {
     this.#checkGidIndex('delGid', index);
-    if (this.#gids[index] === undefined) refuse('ENODATA', 'delGid', `GID table entry ${index} is empty`);
+    if (this.#gids[index] === undefined) refuse('EINVAL', 'delGid', `GID table entry ${index} is empty`);
     this.#clearGid(index);
   }
 

@@ -1,16 +1,7 @@
 /** The errors of verbs: an errno name, what was being done, what was found, what was expected, what to try. */
 
 export type Errno =
-  | 'EINVAL'
-  | 'ENOMEM'
-  | 'EBUSY'
-  | 'EOPNOTSUPP'
-  | 'EACCES'
-  | 'EFAULT'
-  | 'EADDRINUSE'
-  | 'ENODATA'
-  | 'ENODEV'
-  | 'EIO';
+  'EINVAL' | 'ENOMEM' | 'EBUSY' | 'EOPNOTSUPP' | 'EACCES' | 'EFAULT' | 'EADDRINUSE' | 'ENODEV' | 'EIO';
 
 export class VerbsError extends Error {
   readonly errno: Errno;

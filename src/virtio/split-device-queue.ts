@@ -49,7 +49,7 @@ export class SplitDeviceQueue implements DeviceQueue {
   #usedIdx = 0;
   #inFlight = 0;
   #notificationsEnabled = true;
-  /** Elements returned since the last decision about an interrupt. The first decision has nothing to compare with. */
+  /** Elements returned since the last decision about an interrupt, or since the start. */
   #unsignalled = 0;
   #broken: string | undefined;
 

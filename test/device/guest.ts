@@ -39,7 +39,7 @@ import {
 import type { ProfileName, QueueMap, Struct, StructValue } from '../../src/abi/index.js';
 import { RdmaDevice } from '../../src/device/index.js';
 import { Fabric, Scheduler, firstChoice, noFaults } from '../../src/fabric/index.js';
-import type { Choices } from '../../src/fabric/index.js';
+import type { Choices, FaultRates } from '../../src/fabric/index.js';
 import { ReferenceHca } from '../../src/reference/index.js';
 import type { Hca, HcaFunction } from '../../src/reference/index.js';
 import {
@@ -50,7 +50,7 @@ import {
   negotiate,
   startDriver,
 } from '../../src/virtio/index.js';
-import type { ControlObserver, FeatureSet, VirtioTransport } from '../../src/virtio/index.js';
+import type { ControlObserver, FeatureSet, RingObserver, VirtioTransport } from '../../src/virtio/index.js';
 
 export const limits = {
   attributes: {
@@ -87,12 +87,12 @@ export class World {
   readonly hca: Hca;
   #gids = 0;
 
-  constructor(choices: Choices = firstChoice) {
+  constructor(choices: Choices = firstChoice, faults: FaultRates = noFaults) {
     this.scheduler = new Scheduler(choices);
     this.fabric = new Fabric(this.scheduler, {
       latencyNs: 1000,
       bandwidthBitsPerSecond: 100e9,
-      faults: noFaults,
+      faults,
       faultSeed: 1,
     });
     this.hca = new ReferenceHca(this.scheduler, this.fabric, limits);
@@ -124,6 +124,8 @@ export interface GuestOptions {
   readonly vm?: number;
   readonly maxMrPages?: number;
   readonly control?: ControlObserver;
+  /** Watches what the device does to its queues. */
+  readonly ring?: RingObserver;
   /** Puts something between the device and the HCA's function. */
   readonly wrap?: (hcaFunction: HcaFunction) => HcaFunction;
 }
@@ -171,6 +173,7 @@ export class Guest {
       ringFeatures: { indirect: true, eventIdx: true },
       vm: options.vm ?? 0,
       controlObserver: options.control,
+      ringObserver: options.ring,
     });
     this.device.attach({
       interruptQueue: index => {

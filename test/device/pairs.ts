@@ -1,6 +1,6 @@
 /** Ready-made set-ups: guests with a protection domain, a region, a completion queue and connected queue pairs. */
-import { QpType } from '../../src/abi/index.js';
-import { Guest, defined, gidOf, smallCap } from './guest.js';
+import { PathMtu, QpAttrMask, QpState, QpType } from '../../src/abi/index.js';
+import { Guest, addressVector, defined, gidOf, smallCap } from './guest.js';
 import type { GuestOptions, World } from './guest.js';
 
 export interface Side {
@@ -82,4 +82,35 @@ export function datagramPair(
   a.guest.startUd(a.qpn, QKEY);
   b.guest.startUd(b.qpn, QKEY);
   return { a, b, qkey: QKEY };
+}
+
+/** Two guests with connected UC queue pairs in RTS. */
+export function pairOnUc(
+  world: World,
+  optionsA: SideOptions = {},
+  optionsB: SideOptions = {},
+): { a: Side; b: Side } {
+  const a = side(world, { type: QpType.UC, ...optionsA });
+  const b = side(world, { type: QpType.UC, ...optionsB });
+  startUc(a, b);
+  startUc(b, a);
+  return { a, b };
+}
+
+function startUc({ guest, qpn }: Side, peer: Side): void {
+  const { STATE, ACCESS_FLAGS, AV, PATH_MTU, DEST_QPN, RQ_PSN, SQ_PSN } = QpAttrMask;
+  const steps = [
+    { qp_state: QpState.INIT, attr_mask: STATE | ACCESS_FLAGS, qp_access_flags: 6 },
+    {
+      qp_state: QpState.RTR,
+      attr_mask: STATE | AV | PATH_MTU | DEST_QPN | RQ_PSN,
+      ah_attr: addressVector(peer.gid),
+      path_mtu: PathMtu.MTU_1024,
+      dest_qp_num: peer.qpn,
+    },
+    { qp_state: QpState.RTS, attr_mask: STATE | SQ_PSN },
+  ];
+  for (const step of steps) {
+    if (!guest.modifyQp({ qpn, ...step })) throw new Error(`state ${step.qp_state} was refused`);
+  }
 }

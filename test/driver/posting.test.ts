@@ -13,6 +13,7 @@ import {
   sqReq,
 } from '../../src/abi/index.js';
 import type { RecvWorkRequest, SendWorkRequest } from '../../src/verbs/index.js';
+import type { DescriptorChain } from '../../src/virtio/index.js';
 import { startedWorld } from './fake-device.js';
 import { completions, createObjects, errnoOf, oneElement, sendRequest, smallCap, walkTo } from './setup.js';
 
@@ -25,7 +26,7 @@ function only(requests: readonly Uint8Array[]): DataView {
 }
 
 describe('a send', () => {
-  it('[OVR-02] [OVR-04] [PERF-13] stands in one readable part, as the table of structs says', async () => {
+  it('[DATA-01] [DATA-02] [OVR-02] [OVR-04] [PERF-13] stands in one readable part, as the table of structs says', async () => {
     const world = await startedWorld();
     const { qp } = await createObjects(world);
     const sges = [
@@ -59,7 +60,7 @@ describe('a send', () => {
     expect(elements).toEqual(sges);
   });
 
-  it('[PERF-16] carries inline data in itself, and no elements', async () => {
+  it('[DATA-03] [PERF-16] carries inline data in itself, and no elements', async () => {
     const world = await startedWorld();
     const { qp } = await createObjects(world);
     const inlineData = Uint8Array.from({ length: 32 }, (_, i) => i + 1);
@@ -72,7 +73,7 @@ describe('a send', () => {
     expect(stored).toEqual([...Array.from({ length: 32 }, (_, i) => i + 1), 0]);
   });
 
-  it('names the address handle of a datagram, and nobody once that is destroyed', async () => {
+  it('[DATA-02] names the address handle of a datagram, and nobody once that is destroyed', async () => {
     const world = await startedWorld();
     const { pd, qp } = await createObjects(world, { type: QpType.UD });
     const peer = { dgid: 'fe80' + '0'.repeat(28), sgidIndex: 0, flowLabel: 0, hopLimit: 0, trafficClass: 0 };
@@ -158,7 +159,7 @@ describe('a send', () => {
 });
 
 describe('a receive', () => {
-  it('[OVR-04] [PERF-13] stands in one readable part, as the table of structs says', async () => {
+  it('[DATA-22] [OVR-04] [PERF-13] stands in one readable part, as the table of structs says', async () => {
     const world = await startedWorld();
     const { qp } = await createObjects(world, { state: QpState.INIT });
     world.driver.postRecv(qp, { wrId: 77, sges: oneElement });
@@ -194,6 +195,66 @@ describe('a receive', () => {
     world.device.takeRequests(world.device.rq(2));
     world.device.returnRequests(world.device.rq(2), 1);
     expect(await errnoOf(() => world.driver.postRecv(qp, { wrId: 4, sges: [] }))).toBe('ok');
+  });
+});
+
+describe('requests of one queue', () => {
+  it('[DATA-04] are made available in the order in which they are posted, however often the ring goes round', async () => {
+    const world = await startedWorld();
+    const { device, driver } = world;
+    const { qp } = await createObjects(world);
+    let posted = 0;
+    let taken = 0;
+    for (let round = 0; round < 100; round++) {
+      for (let i = 0; i <= round % 4; i++, posted++) {
+        driver.postSend(qp, sendRequest(posted));
+        driver.postRecv(qp, { wrId: posted, sges: [] });
+      }
+      const sends = device.takeRequests(device.sq(2));
+      const recvs = device.takeRequests(device.rq(2));
+      expect([sends.length, recvs.length]).toEqual([1 + (round % 4), 1 + (round % 4)]);
+      for (const [i, bytes] of sends.entries()) {
+        expect(readLe64(new DataView(bytes.buffer), 0)).toBe(taken);
+        expect(readLe64(new DataView(recvs[i].buffer), 0)).toBe(taken);
+        taken++;
+      }
+      device.returnRequests(device.sq(2), sends.length);
+      device.returnRequests(device.rq(2), recvs.length);
+    }
+    expect(taken).toBe(posted);
+  });
+
+  it('[DATA-35] stay as they are until their chains are back, whatever is posted meanwhile', async () => {
+    const world = await startedWorld();
+    const { device, driver } = world;
+    const { qp } = await createObjects(world);
+    const copies = new Map<DescriptorChain, Uint8Array>();
+    const copy = (chain: DescriptorChain): Uint8Array => {
+      const bytes = new Uint8Array(chain.readableBytes);
+      chain.copyReadable(0, bytes, 0, bytes.length);
+      return bytes;
+    };
+    let wrId = 0;
+    for (let round = 0; round < 60; round++) {
+      for (const index of [device.sq(2), device.rq(2)]) {
+        const held = device.taken.get(index) ?? [];
+        for (let i = held.length; i < 4 - (round % 3); i++, wrId++) {
+          const inlineData = new Uint8Array(32).fill(wrId);
+          const sendFlags = wrId % 2 === 0 ? SendFlag.INLINE : 0;
+          if (index === device.sq(2)) driver.postSend(qp, sendRequest(wrId, { sendFlags, inlineData }));
+          else driver.postRecv(qp, { wrId, sges: [{ addr: wrId, length: wrId, lkey: wrId }] });
+          inlineData.fill(0xee);
+        }
+        device.takeRequests(index);
+        for (const chain of device.taken.get(index) ?? []) {
+          const first = copies.get(chain);
+          if (first === undefined) copies.set(chain, copy(chain));
+          else expect(copy(chain)).toEqual(first);
+        }
+        device.returnRequests(index, 1 + (round % 2));
+      }
+    }
+    expect(copies.size).toBeGreaterThan(100);
   });
 });
 

