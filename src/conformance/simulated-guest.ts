@@ -119,7 +119,7 @@ export class SimulatedGuest implements GuestOs {
   }
 
   /** Throws Error for a page that is not in use by anybody. */
-  release(virtualAddress: number): void {
+  releasePage(virtualAddress: number): void {
     const page = Math.floor((virtualAddress - ARENA_BASE) / PAGE_BYTES);
     if (!(this.#pinned[page] > 0)) throw new Error(`guest: the page of ${virtualAddress} is not in use`);
     this.#pinned[page]--;

@@ -30,7 +30,7 @@ export interface GuestOs {
    */
   translate(virtualAddress: number): number;
   /** Takes back one `translate` of the same address: the device cannot reach the page through it any more. */
-  release(virtualAddress: number): void;
+  releasePage(virtualAddress: number): void;
   /** Runs the task soon, not now: the bottom half of an interrupt. A task deferred twice runs twice. */
   defer(task: Task): void;
 }

@@ -18,6 +18,6 @@ export class PinnedPages {
 
   /** The device cannot reach the pages any more. */
   release(): void {
-    for (const page of this.#pages.splice(0)) this.#os.release(page);
+    for (const page of this.#pages.splice(0)) this.#os.releasePage(page);
   }
 }

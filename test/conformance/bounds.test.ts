@@ -130,10 +130,10 @@ describe('the bounds', () => {
             allocDma: (bytes, alignment) => os.allocDma(bytes, alignment),
             freeDma: buffer => os.freeDma(buffer),
             defer: task => os.defer(task),
-            release: address => os.release(address),
+            releasePage: address => os.releasePage(address),
             translate: address => {
               os.translate(address);
-              os.release(address);
+              os.releasePage(address);
               return os.translate(address);
             },
           },

@@ -23,7 +23,7 @@ describe('[RST-24] [RST-25] 10,000 rounds of create, use and destroy', () => {
             const keeping = {
               allocDma: os.allocDma.bind(os),
               translate: os.translate.bind(os),
-              release: os.release.bind(os),
+              releasePage: os.releasePage.bind(os),
               defer: os.defer.bind(os),
               freeDma: () => undefined,
             };

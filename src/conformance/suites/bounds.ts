@@ -178,7 +178,7 @@ function countingOs(os: GuestOs, counts: Counts): GuestOs {
     allocDma: (bytes, alignment) => os.allocDma(bytes, alignment),
     freeDma: buffer => os.freeDma(buffer),
     defer: task => os.defer(task),
-    release: address => os.release(address),
+    releasePage: address => os.releasePage(address),
     translate: address => {
       counts.translations++;
       return os.translate(address);
