@@ -59,6 +59,6 @@ function readConfig(transport, layout) {
 }
 
 /** The largest path MTU code that fits the Ethernet MTU together with 96 bytes of headers. */
-function activeMtu(ethernetMtu = 1500) {
+function activeMtu(ethernetMtu) {
   return [5, 4, 3, 2].find(code => pathMtuBytes(code) + 96 <= ethernetMtu) ?? 1;
 }

@@ -59,6 +59,8 @@ export const roceConfig = struct(
 export const rdmaConfig = struct('virtio_rdma_config', 'Configuration of an RDMA device', {
   max_rdma_qps: le32('Queue pair numbers 0 .. max_rdma_qps - 1; 1..16384'),
   max_rdma_cqs: le32('Completion queue numbers 0 .. max_rdma_cqs - 1; 1..16384'),
+  mtu: le16('Ethernet MTU, bytes'),
+  padding: reserved('le16'),
 });
 
 function queueMap(control: number, maxQps: number, maxCqs: number): QueueMap {

@@ -19,15 +19,18 @@ export function configSpace(
 ): Uint8Array {
   const bytes = new Uint8Array(profile.config.size);
   const view = new DataView(bytes.buffer);
-  const counts = { max_rdma_qps: limits.maxQps, max_rdma_cqs: limits.maxCqs };
-  if (profile.name === 'rdma') rdmaConfig.encode(view, 0, counts);
+  const common = {
+    max_rdma_qps: limits.maxQps,
+    max_rdma_cqs: limits.maxCqs,
+    mtu: pathMtuBytes(port.activeMtu) + ROCE_HEADER_BYTES,
+  };
+  if (profile.name === 'rdma') rdmaConfig.encode(view, 0, common);
   else {
     roceConfig.encode(view, 0, {
       mac: macAddress(vm),
       status: LINK_UP,
       max_virtqueue_pairs: 1,
-      mtu: pathMtuBytes(port.activeMtu) + ROCE_HEADER_BYTES,
-      ...counts,
+      ...common,
     });
   }
   return bytes;

@@ -69,8 +69,7 @@ function readConfig(
       `${transport.queueCount} virtqueues, but the configuration needs ${queueMap.count}`,
     );
   }
-  const activeMtu = 'mtu' in value ? activeMtuOf(value.mtu) : PathMtu.MTU_4096;
-  return { maxQps, maxCqs, queueMap, activeMtu };
+  return { maxQps, maxCqs, queueMap, activeMtu: activeMtuOf(value.mtu) };
 }
 
 /** The largest path MTU code whose packets fit an Ethernet MTU; the smallest one at least. */

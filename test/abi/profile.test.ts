@@ -133,9 +133,9 @@ describe('profile rdma', () => {
     expect([rdma.deviceId, rdma.controlClass, rdma.features]).toEqual([42, 0, []]);
   });
 
-  it('has a configuration of the two limits alone', () => {
-    expect(rdma.config.offsets).toEqual({ max_rdma_qps: 0, max_rdma_cqs: 4 });
-    expect(rdma.config.size).toBe(8);
+  it('has a configuration of the two limits and the MTU', () => {
+    expect(rdma.config.offsets).toEqual({ max_rdma_qps: 0, max_rdma_cqs: 4, mtu: 8, padding: 10 });
+    expect(rdma.config.size).toBe(12);
   });
 
   it('orders its queues: control, completion queues, then pairs of send and receive', () => {

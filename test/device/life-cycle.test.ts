@@ -22,9 +22,13 @@ const { STATE } = QpAttrMask;
 const { SUCCESS, WR_FLUSH_ERR } = WcStatus;
 
 describe('configuration', () => {
-  it('[CONF-01] [CONF-02] [CONF-03] shows the limits of the profile rdma, and all its queues', () => {
+  it('[CONF-01] [CONF-02] [CONF-03] [CONF-12] shows the limits of the profile rdma, and all its queues', () => {
     const { device } = new Guest(new World(), { profile: 'rdma' });
-    expect(rdmaConfig.decode(device.readConfig(), 0)).toEqual({ max_rdma_qps: 6, max_rdma_cqs: 4 });
+    expect(rdmaConfig.decode(device.readConfig(), 0)).toEqual({
+      max_rdma_qps: 6,
+      max_rdma_cqs: 4,
+      mtu: 1024 + 96,
+    });
     expect(device.deviceId).toBe(42);
     expect(device.queueCount).toBe(1 + 4 + 2 * 6);
   });

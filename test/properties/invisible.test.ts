@@ -6,6 +6,10 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { programArbitrary } from '../../src/conformance/generate/program-arbitrary.js';
 import { judge } from '../../src/conformance/judge.js';
+import { smallLimits } from '../../src/conformance/limits.js';
+import { emptyProgram } from '../../src/conformance/suites/leaks.js';
+import { settle } from '../../src/conformance/suites/pump.js';
+import { paravirtualWorld } from '../../src/conformance/world.js';
 
 const RUNS = 300;
 
@@ -22,4 +26,10 @@ describe.each(['roce', 'rdma'] as const)('profile %s', profile => {
       );
     },
   );
+
+  it('[CONF-13] the driver knows the active MTU of the port', async () => {
+    const world = await paravirtualWorld(emptyProgram, { profile });
+    const port = await settle(world, world.machines[0].verbs.queryPort());
+    expect(port.activeMtu).toBe(smallLimits.port.activeMtu);
+  });
 });
