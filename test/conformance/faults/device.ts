@@ -9,7 +9,7 @@ import { bundledDevice } from '../../../src/conformance/bundled.js';
 
 const ALL_ACCESS = AccessFlag.LOCAL_WRITE | AccessFlag.REMOTE_WRITE | AccessFlag.REMOTE_READ;
 
-function without<K extends keyof QpAttributes>(attributes: QpAttributes, name: K): QpAttributes {
+function without(attributes: QpAttributes, name: keyof QpAttributes): QpAttributes {
   const { [name]: _left, ...rest } = attributes;
   return rest;
 }
