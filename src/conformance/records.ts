@@ -1,8 +1,6 @@
 /** What the judge knows of each object and work request of a run, from the verbs alone. */
 import type { QpAttributes, QueuePair, CompletionQueue } from '../verbs/index.js';
 
-export type ObjectKind = 'pd' | 'cq' | 'mr' | 'qp' | 'ah';
-
 interface BaseRecord {
   readonly vm: number;
   /** Symbolic name in the program. */

@@ -35,10 +35,6 @@ export const scenarios: readonly Scenario[] = [
   ...refusedPostScenarios,
 ];
 
-export function scenarioById(id: string): Scenario | undefined {
-  return scenarios.find(each => each.id === id);
-}
-
 /** The program files, with paths below `examples/programs/`. */
 export function renderScenarioFiles(): { path: string; text: string }[] {
   return scenarios.map(({ id, program }) => ({

@@ -4,7 +4,7 @@ import type { DeviceContext, DriverContext, Implementation } from '../../../src/
 import type { MachineDefinition } from '../../../src/statemachines/index.js';
 import type { HcaFunction } from '../../../src/reference/index.js';
 import type { Verbs } from '../../../src/verbs/index.js';
-import type { GuestMemory, VirtioTransport } from '../../../src/virtio/index.js';
+import type { VirtioTransport } from '../../../src/virtio/index.js';
 
 export interface Fault {
   /** A few words; unique. */
@@ -65,17 +65,6 @@ export function deviceFault(
     reports: true,
     device: context =>
       bundledDevice({ ...context, function: overlay(context.function, change(context.function, context)) }),
-  };
-}
-
-/** The bundled device on guest memory that is changed. */
-export function memoryFault(
-  change: (inner: GuestMemory, context: DeviceContext) => Partial<GuestMemory>,
-): Implementation {
-  return {
-    reports: true,
-    device: context =>
-      bundledDevice({ ...context, memory: overlay(context.memory, change(context.memory, context)) }),
   };
 }
 
