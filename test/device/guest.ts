@@ -87,13 +87,13 @@ export class World {
   readonly hca: Hca;
   #gids = 0;
 
-  constructor(choices: Choices = firstChoice, faults: FaultRates = noFaults) {
+  constructor(choices: Choices = firstChoice, faults: FaultRates = noFaults, faultSeed = 1) {
     this.scheduler = new Scheduler(choices);
     this.fabric = new Fabric(this.scheduler, {
       latencyNs: 1000,
       bandwidthBitsPerSecond: 100e9,
       faults,
-      faultSeed: 1,
+      faultSeed,
     });
     this.hca = new ReferenceHca(this.scheduler, this.fabric, limits);
   }

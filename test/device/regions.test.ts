@@ -210,7 +210,7 @@ describe('the memory of a region', () => {
     const faults = { dropPer1024: 120, duplicatePer1024: 120, reorderPer1024: 120 };
     let touched = 0;
     for (let seed = 1; seed <= 60; seed++) {
-      const world = new World(new SeededChoices(seed), { ...faults, faultyTransmissions: 2 });
+      const world = new World(new SeededChoices(seed), faults, seed);
       const returned = { a: 0, b: 0 };
       const memories = { a: new WatchedMemory(), b: new WatchedMemory() };
       const ring = (who: 'a' | 'b', queueOf: (s: Side) => number) => ({
