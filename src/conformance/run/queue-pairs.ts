@@ -95,7 +95,7 @@ export function modifyQp(stage: Stage, index: number, action: ActionOf<'modifyQp
     () => {
       const from = qp.state;
       if (attributes.qpState !== undefined) qp.state = attributes.qpState;
-      qp.attributes = to === QpState.RESET ? {} : { ...qp.attributes, ...attributes };
+      qp.attributes = attributes.qpState === QpState.RESET ? {} : { ...qp.attributes, ...attributes };
       for (const observer of stage.observers) observer.modified(qp, from, to, mask);
       if (attributes.qpState === QpState.RESET) discardRequests(qp);
     },
