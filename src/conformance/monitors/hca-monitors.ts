@@ -2,7 +2,7 @@
  * Stands between a device and its HCA function and holds what passes against the machines of queue pair, send and receive
  * work request and completion queue. Calls act at once here, so a machine sees every event in its true order.
  */
-import { QpAttrMask, QpState, QpType, WcStatus, qpStates } from '../../abi/index.js';
+import { QpAttrMask, QpState, SendFlag } from '../../abi/index.js';
 import type { WcStatus as Status } from '../../abi/index.js';
 import { qpAttrMaskOf } from '../attributes.js';
 import type {
@@ -16,7 +16,6 @@ import type {
   HcaQp,
   HcaQpOwner,
 } from '../../reference/index.js';
-import type { CompiledMachine, Monitor } from '../../statemachines/index.js';
 import type {
   AhAttributes,
   DeviceAttributes,
@@ -29,45 +28,8 @@ import type {
   SendWorkRequest,
   WorkCompletion,
 } from '../../verbs/index.js';
-import { SendFlag } from '../../abi/index.js';
 import type { MonitorBook } from './book.js';
-
-type QpMachineName = 'QP.RC' | 'QP.UC' | 'QP.UD';
-
-function qpMachineName(type: number): QpMachineName {
-  if (type === QpType.RC) return 'QP.RC';
-  return type === QpType.UC ? 'QP.UC' : 'QP.UD';
-}
-
-const eventIds = new WeakMap<CompiledMachine, ReadonlyMap<string, number>>();
-
-function idsOf(machine: CompiledMachine): ReadonlyMap<string, number> {
-  let ids = eventIds.get(machine);
-  if (ids === undefined)
-    eventIds.set(machine, (ids = new Map(machine.eventNames.map((name, id) => [name, id]))));
-  return ids;
-}
-
-/** One machine's monitor with its events by name; lookups are done when the reporter is made. */
-class Reporter {
-  readonly monitor: Monitor;
-  readonly #ids: ReadonlyMap<string, number>;
-
-  constructor(book: MonitorBook, machine: string) {
-    this.monitor = book.get(machine);
-    this.#ids = idsOf(this.monitor.machine);
-  }
-
-  /** Throws when there is no event of that name. */
-  idOf(name: string): number {
-    return this.#ids.get(name) ?? this.monitor.machine.eventId(name);
-  }
-
-  report(key: number, name: string, arg = 0): void {
-    const id = this.#ids.get(name);
-    if (id !== undefined) this.monitor.event(key, id, arg);
-  }
-}
+import { Reporter, kindOf, modifyEvent, observedEvent, qpMachineName } from './hca-events.js';
 
 /** Numbers of instances, dense over all machines of a run. */
 export class InstanceNumbers {
@@ -384,42 +346,3 @@ export class WatchedFunction implements HcaFunction {
 }
 
 /** Events of a completion, in the machines of the queue pair and of the request. */
-interface CompletionEvents {
-  readonly ofSend: string;
-  readonly ofRecv: string;
-  readonly ofRequest: string;
-}
-
-function completionEvents(kind: string): CompletionEvents {
-  return {
-    ofSend: `COMPLETION_${kind}_SEND`,
-    ofRecv: `COMPLETION_${kind}_RECV`,
-    ofRequest: `COMPLETE_${kind}`,
-  };
-}
-
-const succeeded = completionEvents('SUCCESS');
-const flushed = completionEvents('FLUSH');
-const failed = completionEvents('ERROR');
-
-function kindOf(status: Status): CompletionEvents {
-  if (status === WcStatus.SUCCESS) return succeeded;
-  return status === WcStatus.WR_FLUSH_ERR ? flushed : failed;
-}
-
-const modifyEvents = new Map<number, string>(
-  qpStates.names.map(name => [qpStates.values[name], `MODIFY_TO_${name}`]),
-);
-
-const observedEvents = new Map<number, string>(
-  qpStates.names.map(name => [qpStates.values[name], `OBSERVED_${name}`]),
-);
-
-function observedEvent({ qpState, sqDraining }: QpSnapshot): string {
-  if (qpState === QpState.SQD) return sqDraining ? 'OBSERVED_SQD_DRAINING' : 'OBSERVED_SQD_DRAINED';
-  return observedEvents.get(qpState) ?? 'OBSERVED_?';
-}
-
-function modifyEvent(state: number | undefined): string {
-  return state === undefined ? 'MODIFY_ATTRIBUTES' : (modifyEvents.get(state) ?? 'MODIFY_TO_?');
-}
