@@ -71,7 +71,7 @@ export class Coverage extends RunObserver {
     if (left > 0) this.sometimes.add('queue pair destroyed with work outstanding');
   }
 
-  override modified(_qp: QpRecord, _from: number, to: number): void {
+  override modified(_qp: QpRecord, to: number | undefined): void {
     if (to === QpState.SQD) this.sometimes.add('send queue drained state entered');
   }
 
@@ -93,9 +93,9 @@ export class Coverage extends RunObserver {
 
   tables(): CoverageTable[] {
     return [
-      { name: 'commands x results', counts: this.commands.toRecord() },
-      { name: 'transports x statuses', counts: this.statuses.toRecord() },
-      { name: 'pairs of actions', counts: this.pairs.toRecord() },
+      { name: 'commands x results', open: true, counts: this.commands.toRecord() },
+      { name: 'transports x statuses', open: true, counts: this.statuses.toRecord() },
+      { name: 'pairs of actions', open: true, counts: this.pairs.toRecord() },
       { name: 'sometimes', counts: this.sometimes.toRecord() },
     ];
   }

@@ -16,10 +16,9 @@ export class RunObserver {
   destroyed(_object: ObjectRecord): void {}
   destroyRefused(_object: ObjectRecord, _errno: string): void {}
 
-  /** `mask` has the bits of QpAttrMask; `to` is the state asked for, or the recorded one without STATE. */
-  modifyStarted(_qp: QpRecord, _to: number, _mask: number): void {}
-  modified(_qp: QpRecord, _from: number, _to: number, _mask: number): void {}
-  modifyRefused(_qp: QpRecord, _to: number, _mask: number, _errno: string): void {}
+  /** A modify took effect. `to` is the state it asked for, undefined when it asked for none. */
+  modified(_qp: QpRecord, _to: number | undefined): void {}
+  modifyRefused(_qp: QpRecord): void {}
   queried(_qp: QpRecord, _state: number): void {}
 
   posted(_request: WrRecord, _spec: RequestSpec): void {}
@@ -27,7 +26,6 @@ export class RunObserver {
   /** A completion was polled; `request` is what it is for, undefined when nothing was posted under its number. */
   completed(_cq: CqRecord, _completion: WorkCompletion, _request: WrRecord | undefined): void {}
 
-  armed(_cq: CqRecord, _solicitedOnly: boolean): void {}
   event(_cq: CqRecord): void {}
 
   /** Nothing moves any more and every completion has been polled. */

@@ -16,8 +16,6 @@ interface BaseRecord {
 
 export interface PdRecord extends BaseRecord {
   readonly kind: 'pd';
-  /** Live objects in it. */
-  children: number;
 }
 
 export interface CqRecord extends BaseRecord {

@@ -15,7 +15,7 @@ import {
   wrUd,
   writeLe64,
 } from '../abi/index.js';
-import { VerbsError } from '../verbs/index.js';
+import { VerbsError, opcodeFits } from '../verbs/index.js';
 import type { QueuePair, SendWorkRequest } from '../verbs/index.js';
 import { isNatural, isU32, refuse } from './checks.js';
 import type { DriverContext } from './context.js';
@@ -75,8 +75,7 @@ function checkRequest(
   datagram: boolean,
 ): number {
   const { opcode, sendFlags: flags } = request;
-  if (!opcodeAllowed(qp.type, opcode))
-    throw refuse(VERB, `opcode ${opcode} on a queue pair of type ${qp.type}`);
+  if (!opcodeFits(qp.type, opcode)) throw refuse(VERB, `opcode ${opcode} on a queue pair of type ${qp.type}`);
   if ((flags & ~KNOWN_FLAGS) !== 0) throw refuse(VERB, `send flags ${flags} have unknown bits`);
   if (!isNatural(request.wrId)) throw refuse(VERB, `wrId ${request.wrId}`);
   const inline = (flags & SendFlag.INLINE) !== 0;
@@ -90,21 +89,6 @@ function checkRequest(
   }
   if (!isU32(request.immData ?? 0)) throw refuse(VERB, `immData ${request.immData}`);
   return bytes;
-}
-
-function opcodeAllowed(type: QpType, opcode: WrOpcode): boolean {
-  switch (opcode) {
-    case WrOpcode.SEND:
-    case WrOpcode.SEND_WITH_IMM:
-      return true;
-    case WrOpcode.RDMA_WRITE:
-    case WrOpcode.RDMA_WRITE_WITH_IMM:
-      return type === QpType.RC || type === QpType.UC;
-    case WrOpcode.RDMA_READ:
-      return type === QpType.RC;
-    default:
-      return false;
-  }
 }
 
 function checkInline(qp: DriverQp, request: SendWorkRequest): number {

@@ -1,6 +1,6 @@
 /** Posting: what is refused at once, and how a request is copied into its queue. */
 import { QpState, QpType, SendFlag, WcStatus, WrOpcode } from '../abi/index.js';
-import { VerbsError } from '../verbs/index.js';
+import { VerbsError, opcodeFits } from '../verbs/index.js';
 import type { Errno, RecvWorkRequest, SendWorkRequest } from '../verbs/index.js';
 import { AddressHandle } from './address-handle.js';
 import type { HcaAh } from './hca.js';
@@ -68,7 +68,7 @@ export function postFaultyRecv(qp: QueuePair, wrId: number, status: WcStatus, co
 function checkSend(qp: QueuePair, request: SendWorkRequest<HcaAh>): number {
   const { opcode, sendFlags, sges } = request;
   const read = opcode === WrOpcode.RDMA_READ;
-  if (!opcodeAllowed(qp.type, opcode)) refuse('EINVAL', 'postSend', `opcode ${opcode} does not exist for it`);
+  if (!opcodeFits(qp.type, opcode)) refuse('EINVAL', 'postSend', `opcode ${opcode} does not exist for it`);
   if ((sendFlags & ~KNOWN_FLAGS) !== 0) refuse('EINVAL', 'postSend', 'unknown bits in send_flags');
   if (read && qp.values.maxRdAtomic === 0) refuse('EINVAL', 'postSend', 'a read with max_rd_atomic 0');
   let length = 0;
@@ -90,21 +90,6 @@ function checkSend(qp: QueuePair, request: SendWorkRequest<HcaAh>): number {
 
 function isDatagram(qp: QueuePair): boolean {
   return qp.type === QpType.UD || qp.type === QpType.GSI;
-}
-
-function opcodeAllowed(type: QpType, opcode: WrOpcode): boolean {
-  switch (opcode) {
-    case WrOpcode.SEND:
-    case WrOpcode.SEND_WITH_IMM:
-      return true;
-    case WrOpcode.RDMA_WRITE:
-    case WrOpcode.RDMA_WRITE_WITH_IMM:
-      return type === QpType.RC || type === QpType.UC;
-    case WrOpcode.RDMA_READ:
-      return type === QpType.RC;
-    default:
-      return false;
-  }
 }
 
 function checkSendState(qp: QueuePair): void {

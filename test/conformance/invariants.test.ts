@@ -36,7 +36,7 @@ const program: Program = {
 const base = { vm: 0, id: 0, alive: true, destroying: false } as const;
 
 function pdRecord(): PdRecord {
-  return { ...base, kind: 'pd', name: 'pd0', handle: undefined, children: 0 };
+  return { ...base, kind: 'pd', name: 'pd0', handle: undefined };
 }
 
 function cqRecord(cqe = 8): CqRecord {

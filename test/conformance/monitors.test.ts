@@ -279,7 +279,7 @@ describe('adapter', () => {
 
 describe('verbs', () => {
   const base = { vm: 0, id: 0, alive: true, destroying: false, handle: undefined } as const;
-  const pd: PdRecord = { ...base, kind: 'pd', name: 'pd0', children: 0 };
+  const pd: PdRecord = { ...base, kind: 'pd', name: 'pd0' };
   const ah: AhRecord = { ...base, kind: 'ah', name: 'ah0', pd };
 
   function verbs(book: MonitorBook): VerbsMonitors {

@@ -84,10 +84,11 @@ function boundLines({ bounds }: CheckReport, c: Colours): string[] {
 function coverageLines({ coverage, verdict }: CheckReport, { width, colours: c }: SummaryContext): string[] {
   if (coverage.length === 0) return [];
   const nameWidth = Math.max('reached'.length, ...coverage.map(({ name }) => name.length));
-  const lines = coverage.flatMap(({ name, counts }) => {
+  const lines = coverage.flatMap(({ name, open, counts }) => {
     const names = Object.keys(counts);
     const never = names.filter(key => counts[key] === 0);
-    const line = `${name.padEnd(nameWidth)}  ${names.length - never.length} of ${names.length}`;
+    const total = open === true ? ' kinds' : ` of ${names.length}`;
+    const line = `${name.padEnd(nameWidth)}  ${names.length - never.length}${total}`;
     return [line, ...(verdict === 'pass' ? neverLines(never, width).map(text => c.dim(text)) : [])];
   });
   return [c.dim('reached'), ...lines, ''];

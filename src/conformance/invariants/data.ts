@@ -187,7 +187,7 @@ export class DataArrives extends RunObserver {
     return !this.#restarted.has(`${qp.vm}.${qp.handle.qpNum}`) && !this.#restarted.has(peer);
   }
 
-  override modified(qp: QpRecord, _from: number, to: number): void {
+  override modified(qp: QpRecord, to: number | undefined): void {
     if (to === QpState.RESET) this.#restarted.add(`${qp.vm}.${qp.handle.qpNum}`);
   }
 

@@ -45,7 +45,6 @@ export function armCq(
     action,
     () => verbs.reqNotifyCq(cq.handle, solicitedOnly),
     () => {
-      for (const observer of stage.observers) observer.armed(cq, solicitedOnly);
       // An event that came before the answer has used the arming up: this program would look again, not sleep.
       if (action.op !== 'waitCq' || cq.events !== eventsBefore) return;
       if (poll(stage, cq, POLL_BATCH) === 0 && cq.sleeper !== 'next') {

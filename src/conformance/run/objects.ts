@@ -23,7 +23,6 @@ export function createPd(stage: Stage, index: number, action: ActionOf<'createPd
       handle: pd,
       alive: true,
       destroying: false,
-      children: 0,
     }),
   );
 }

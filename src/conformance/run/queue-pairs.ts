@@ -1,7 +1,6 @@
 /** Actions on queue pairs: create, modify, query. */
 import { QpState, QpType, qpStates } from '../../abi/index.js';
 import type { ProtectionDomain, QpAttributes } from '../../verbs/index.js';
-import { qpAttrMaskOf } from '../attributes.js';
 import { expectAttributes, unexpected } from '../expectations.js';
 import type { ActionOf, AttributesSpec } from '../program.js';
 import { mayHaveFailedUnseen } from '../records.js';
@@ -85,22 +84,19 @@ export function modifyQp(stage: Stage, index: number, action: ActionOf<'modifyQp
   if (qp === undefined) return stage.skip(index, action);
   if (qp.state === QpState.RESET && mayHaveFailedUnseen(qp)) return stage.skip(index, action);
   const attributes = attributesOf(stage, action.set, qp);
-  const mask = qpAttrMaskOf(attributes);
-  const to = attributes.qpState ?? qp.state;
-  for (const observer of stage.observers) observer.modifyStarted(qp, to, mask);
+  const to = attributes.qpState;
   stage.control(
     index,
     action,
     () => machine.verbs.modifyQp(qp.handle, attributes),
     () => {
-      const from = qp.state;
-      if (attributes.qpState !== undefined) qp.state = attributes.qpState;
-      qp.attributes = attributes.qpState === QpState.RESET ? {} : { ...qp.attributes, ...attributes };
-      for (const observer of stage.observers) observer.modified(qp, from, to, mask);
-      if (attributes.qpState === QpState.RESET) discardRequests(qp);
+      if (to !== undefined) qp.state = to;
+      qp.attributes = to === QpState.RESET ? {} : { ...qp.attributes, ...attributes };
+      for (const observer of stage.observers) observer.modified(qp, to);
+      if (to === QpState.RESET) discardRequests(qp);
     },
-    errno => {
-      for (const observer of stage.observers) observer.modifyRefused(qp, to, mask, errno);
+    () => {
+      for (const observer of stage.observers) observer.modifyRefused(qp);
     },
   );
 }
