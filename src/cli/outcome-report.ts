@@ -2,6 +2,7 @@
 import { match } from 'ts-pattern';
 import { fileURLToPath } from 'node:url';
 import type { Program } from '../conformance/program.js';
+import { REPORT_VERSION } from '../conformance/report.js';
 import type { CheckReport, Finding, Progress, SuiteName } from '../conformance/report.js';
 import type { Engine } from './engine.js';
 import type { ProfileName } from './job.js';
@@ -103,7 +104,11 @@ export function threwInKit(stack: string, kit = kitDirectory): boolean {
 function inconclusive(asked: Asked, reason: string): CheckReport {
   const { progress } = asked;
   return {
-    version: 1,
+    version: REPORT_VERSION,
+    kit: '',
+    implementation: { name: 'bundled' },
+    cases: [],
+    requirements: {},
     verdict: 'inconclusive',
     reason,
     seed: asked.seed,

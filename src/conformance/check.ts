@@ -13,6 +13,7 @@ import type { LawBroken } from './laws.js';
 import type { MachineDefinition } from '../statemachines/index.js';
 import type { Program } from './program.js';
 import type { BoundsSummary, CheckReport, Finding, Progress, SuiteName, SuiteReport } from './report.js';
+import { REPORT_VERSION } from './report.js';
 import { TraceRecorder, chart } from './trace.js';
 
 export interface CheckOptions extends Implementation {
@@ -265,7 +266,11 @@ class CheckRun {
     const { seed, profile } = this.#options;
     const suites: SuiteReport[] = [...this.#tallies].map(([suite, tally]) => ({ suite, ...tally }));
     return {
-      version: 1,
+      version: REPORT_VERSION,
+      kit: '',
+      implementation: { name: 'bundled' },
+      cases: [],
+      requirements: {},
       verdict: this.#findings.length > 0 ? 'fail' : this.#reason === undefined ? 'pass' : 'inconclusive',
       reason: this.#reason,
       seed,

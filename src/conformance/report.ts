@@ -1,4 +1,5 @@
 /** What a check reports while it runs and when it ends: plain data that every face (console, JSON, page) reads. */
+import type { CaseResult, ImplementationName, RequirementTexts } from './cases/case-report.js';
 import type { Program } from './program.js';
 
 export type SuiteName = 'settled' | 'racing' | 'scenarios' | 'bounds' | 'leaks';
@@ -85,8 +86,14 @@ export interface BoundsSummary {
   readonly throughput: readonly ThroughputRow[];
 }
 
+/** The version of the report's JSON form; it grows when a reader of the old form would misread the new one. */
+export const REPORT_VERSION = 2;
+
 export interface CheckReport {
-  readonly version: 1;
+  readonly version: typeof REPORT_VERSION;
+  /** Version of the kit that judged. */
+  readonly kit: string;
+  readonly implementation: ImplementationName;
   readonly verdict: 'pass' | 'fail' | 'inconclusive';
   /** Why a run could not judge, or why it ended early. */
   readonly reason: string | undefined;
@@ -98,6 +105,10 @@ export interface CheckReport {
   readonly interrupted: boolean;
   readonly suites: readonly SuiteReport[];
   readonly findings: readonly Finding[];
+  /** One result for each case of the catalogue, in its order. */
+  readonly cases: readonly CaseResult[];
+  /** The sentences of the requirements that cases and findings name. */
+  readonly requirements: RequirementTexts;
   /** machine transitions, commands x results, statuses x transports, pairs of actions, "sometimes" witnesses */
   readonly coverage: readonly CoverageTable[];
   /** Undefined when the bounds suite did not run. */

@@ -328,7 +328,11 @@ it.each(['pass', 'fail'] as const)(
     const counts = Object.fromEntries(Array.from({ length: 12 }, (_, n) => [`pair ${n}`, n < 2 ? 1 : 0]));
     const text = summaryText(
       {
-        version: 1,
+        version: 2,
+        kit: '0.0.0',
+        implementation: { name: 'bundled' },
+        cases: [],
+        requirements: {},
         verdict,
         reason: undefined,
         seed: 7,
