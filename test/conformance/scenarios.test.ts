@@ -113,7 +113,7 @@ describe('the catalogue of scenarios', () => {
     expect(scenarios.length).toBeGreaterThanOrEqual(80);
     expect(new Set(scenarios.map(({ id }) => id)).size).toBe(scenarios.length);
     for (const { id, doc } of scenarios) {
-      expect(id).toMatch(/^[a-z]+(?:\/[a-z0-9-]+)+$/);
+      expect(id).toMatch(/^[A-Z]{2,4}(?:\/[a-z0-9-]+){2}$/);
       expect(doc, id).toMatch(/\.$/);
     }
   });

@@ -36,7 +36,7 @@ const badPlaces: readonly BadPlace[] = [
 
 const localFaults: readonly Scenario[] = badPlaces.flatMap(({ id, doc, make }) => [
   scenario(
-    `negative/send/${id}`,
+    `ERR/send/${id}`,
     `An RC send from ${doc} fails locally; nothing arrives, and what is behind it is flushed.`,
     { requirements: ['ERR-11', 'QP-45', 'QP-48', 'ISO-20', 'MEM-11', 'MEM-22'] },
     script => {
@@ -49,7 +49,7 @@ const localFaults: readonly Scenario[] = badPlaces.flatMap(({ id, doc, make }) =
     },
   ),
   scenario(
-    `negative/receive/${id}`,
+    `ERR/receive/${id}`,
     `A message for a receive with ${doc} fails on both sides, and touches nothing.`,
     { ...testMr, requirements: ['ERR-17', 'QP-53', 'MEM-22', 'ISO-20'] },
     script => {
@@ -65,7 +65,7 @@ const localFaults: readonly Scenario[] = badPlaces.flatMap(({ id, doc, make }) =
     },
   ),
   scenario(
-    `negative/write/${id}`,
+    `ERR/write/${id}`,
     `An RC write to ${doc} of the peer is refused there and touches nothing.`,
     { ...testMr, requirements: ['ERR-15', 'QP-53', 'ISO-21', 'MEM-09', 'MEM-23'] },
     script => {
@@ -79,7 +79,7 @@ const localFaults: readonly Scenario[] = badPlaces.flatMap(({ id, doc, make }) =
     },
   ),
   scenario(
-    `negative/read/${id}`,
+    `ERR/read/${id}`,
     `An RC read of ${doc} of the peer is refused there and brings nothing.`,
     { requirements: ['ERR-15', 'QP-53', 'ISO-21', 'MEM-23'] },
     script => {
@@ -92,7 +92,7 @@ const localFaults: readonly Scenario[] = badPlaces.flatMap(({ id, doc, make }) =
     },
   ),
   scenario(
-    `negative/uc-write/${id}`,
+    `ERR/uc-write/${id}`,
     `A UC write to ${doc} of the peer succeeds for the sender, is dropped, and the peer goes on.`,
     { requirements: ['ERR-21', 'DATA-56', 'MEM-23'] },
     script => {
@@ -112,7 +112,7 @@ const localFaults: readonly Scenario[] = badPlaces.flatMap(({ id, doc, make }) =
 
 const moreLocal: readonly Scenario[] = [
   scenario(
-    'negative/receive/no-local-write',
+    'ERR/receive/no-local-write',
     'A receive into a region without local write fails on both sides.',
     { requirements: ['ERR-17', 'MEM-15'] },
     script => {
@@ -126,7 +126,7 @@ const moreLocal: readonly Scenario[] = [
     },
   ),
   scenario(
-    'negative/read/no-local-write',
+    'ERR/read/no-local-write',
     'A read into a region without local write fails locally; nothing is written.',
     { requirements: ['ERR-12', 'MEM-15'] },
     script => {
@@ -139,7 +139,7 @@ const moreLocal: readonly Scenario[] = [
     },
   ),
   scenario(
-    'negative/read/wrong-local-key',
+    'ERR/read/wrong-local-key',
     'A read with a wrong local key fails locally.',
     { requirements: ['ERR-12', 'MEM-11'] },
     script => {
@@ -149,7 +149,7 @@ const moreLocal: readonly Scenario[] = [
     },
   ),
   scenario(
-    'negative/send/unsignaled',
+    'ERR/send/unsignaled',
     'A send that fails completes although it is unsignaled.',
     { ...testQpex, requirements: ['CQ-01', 'QP-48'] },
     script => {
@@ -159,7 +159,7 @@ const moreLocal: readonly Scenario[] = [
     },
   ),
   scenario(
-    'negative/send/in-the-middle',
+    'ERR/send/in-the-middle',
     'Requests before the one that fails succeed, those behind it are flushed.',
     { requirements: ['QP-47', 'QP-48', 'ORD-01'] },
     script => {
@@ -171,7 +171,7 @@ const moreLocal: readonly Scenario[] = [
     },
   ),
   scenario(
-    'negative/send/too-long',
+    'ERR/send/too-long',
     'A message one byte longer than the port carries fails locally.',
     { arenaBytes: 128 * 1024, requirements: ['ERR-13'] },
     script => {

@@ -4,7 +4,7 @@ import type { Scenario } from './scenario.js';
 
 const signaling: readonly Scenario[] = [
   scenario(
-    'cq/signaling/unsignaled',
+    'CQ/signaling/unsignaled',
     'Unsignaled sends that succeed complete in silence; one signaled send behind them speaks for all.',
     { source: 'rdma-core tests/test_qpex.py', requirements: ['CQ-02', 'DATA-32'] },
     script => {
@@ -18,7 +18,7 @@ const signaling: readonly Scenario[] = [
     },
   ),
   scenario(
-    'cq/signaling/never',
+    'CQ/signaling/never',
     'Places of unsignaled sends are free again when the sends are done, with no completion anywhere.',
     { requirements: ['CQ-02', 'DATA-28', 'DATA-32'] },
     script => {
@@ -28,7 +28,7 @@ const signaling: readonly Scenario[] = [
     },
   ),
   scenario(
-    'cq/signaling/all',
+    'CQ/signaling/all',
     'On a queue pair that signals all, unsignaled requests complete too.',
     { source: 'libibverbs man ibv_create_qp', requirements: ['CQ-01'] },
     script => {
@@ -43,7 +43,7 @@ const signaling: readonly Scenario[] = [
 
 const order: readonly Scenario[] = [
   scenario(
-    'cq/order/separate-queues',
+    'CQ/order/separate-queues',
     'Send and receive completions land in the completion queue of their direction.',
     { source: 'rdma-core tests/test_qp.py' },
     script => {
@@ -59,7 +59,7 @@ const order: readonly Scenario[] = [
     },
   ),
   scenario(
-    'cq/order/one-queue',
+    'CQ/order/one-queue',
     'Send and receive completions share a completion queue in the order in which they came about.',
     { requirements: ['CTRL-83', 'ORD-12', 'ORD-13'] },
     script => {
@@ -81,7 +81,7 @@ const order: readonly Scenario[] = [
     },
   ),
   scenario(
-    'cq/poll/partial',
+    'CQ/poll/partial',
     'A poll takes no more than it is asked for and leaves the rest.',
     { requirements: ['CQ-05', 'CQ-53'] },
     script => {
@@ -93,7 +93,7 @@ const order: readonly Scenario[] = [
     },
   ),
   scenario(
-    'cq/poll/empty',
+    'CQ/poll/empty',
     'A poll of an empty completion queue finds nothing, also after one that found something.',
     { requirements: ['CQ-51'] },
     script => {
@@ -105,7 +105,7 @@ const order: readonly Scenario[] = [
     },
   ),
   scenario(
-    'cq/destroy/unpolled',
+    'CTRL/destroy-cq/unpolled',
     'Completions that were not polled go with their queue; a new queue in its place is empty.',
     { requirements: ['CTRL-37', 'RST-16'] },
     script => {
@@ -122,7 +122,7 @@ const order: readonly Scenario[] = [
 
 const capacity: readonly Scenario[] = [
   scenario(
-    'cq/capacity/exact',
+    'CQ/capacity/exact',
     'A completion queue holds as many completions as it has entries, time and again.',
     { requirements: ['CQ-04', 'CQ-31'] },
     script => {
@@ -134,7 +134,7 @@ const capacity: readonly Scenario[] = [
     },
   ),
   scenario(
-    'cq/capacity/one-entry',
+    'CQ/capacity/one-entry',
     'A completion queue of one entry works for one request at a time.',
     { requirements: ['CQ-04', 'CQ-16'] },
     script => {
@@ -148,7 +148,7 @@ const capacity: readonly Scenario[] = [
     },
   ),
   scenario(
-    'cq/overrun/sends',
+    'CQ/overrun/sends',
     'One completion too many: those before it can be polled, it and all later ones are lost, and the queue pair goes to ERR.',
     { source: 'libibverbs man ibv_poll_cq', requirements: ['CQ-06', 'CQ-32', 'QP-52'] },
     script => {
@@ -161,7 +161,7 @@ const capacity: readonly Scenario[] = [
     },
   ),
   scenario(
-    'cq/overrun/afterwards',
+    'CQ/overrun/afterwards',
     'A completion queue that has overrun can still be armed and destroyed, and a new one takes its place.',
     { requirements: ['CQ-34', 'QP-52'] },
     script => {
@@ -178,7 +178,7 @@ const capacity: readonly Scenario[] = [
     },
   ),
   scenario(
-    'cq/overrun/every-queue-pair',
+    'CQ/overrun/every-queue-pair',
     'Every queue pair of an overrun completion queue goes to ERR, one that had no part in it too.',
     { requirements: ['QP-52'] },
     script => {

@@ -12,7 +12,7 @@ const connected = ['RC', 'UC'] as const;
 const opcodes: readonly Scenario[] = [
   ...connected.flatMap(type => [
     scenario(
-      `data/${type.toLowerCase()}-send`,
+      `DATA/message/${type.toLowerCase()}-send`,
       `A message sent over ${type} arrives whole, in the oldest receive, with its length.`,
       { ...testQpex, requirements: ['CQ-01', 'CQ-18', 'CQ-21', 'CQ-22', 'ORD-07'] },
       script => {
@@ -26,7 +26,7 @@ const opcodes: readonly Scenario[] = [
       },
     ),
     scenario(
-      `data/${type.toLowerCase()}-send-imm`,
+      `DATA/message/${type.toLowerCase()}-send-imm`,
       `Immediate data sent over ${type} comes with the completion, marked as such.`,
       { ...testQpex, requirements: ['CQ-23', 'CQ-24'] },
       script => {
@@ -38,7 +38,7 @@ const opcodes: readonly Scenario[] = [
       },
     ),
     scenario(
-      `data/${type.toLowerCase()}-write`,
+      `DATA/message/${type.toLowerCase()}-write`,
       `A write over ${type} changes the peer's memory, uses no receive and completes nothing there.`,
       { ...testQpex, requirements: ['ORD-09'] },
       script => {
@@ -55,7 +55,7 @@ const opcodes: readonly Scenario[] = [
       },
     ),
     scenario(
-      `data/${type.toLowerCase()}-write-imm`,
+      `DATA/message/${type.toLowerCase()}-write-imm`,
       `A write with immediate data over ${type} uses one receive, whose buffer it leaves alone, and completes it with the written length.`,
       { ...testQpex, requirements: ['CQ-21', 'CQ-22', 'CQ-23', 'CQ-24'] },
       script => {
@@ -71,7 +71,7 @@ const opcodes: readonly Scenario[] = [
       },
     ),
     scenario(
-      `data/${type.toLowerCase()}-segmentation`,
+      `DATA/message/${type.toLowerCase()}-segmentation`,
       `Messages over ${type} of one byte less, just as many and one byte more than one and three packets arrive whole.`,
       { requirements: ['ORD-03', 'CQ-22'] },
       script => {
@@ -89,7 +89,7 @@ const opcodes: readonly Scenario[] = [
       },
     ),
     scenario(
-      `data/${type.toLowerCase()}-empty`,
+      `DATA/message/${type.toLowerCase()}-empty`,
       `Messages and writes of no bytes succeed over ${type}; the key and place of an empty write are not looked at.`,
       testQpex,
       script => {
@@ -103,7 +103,7 @@ const opcodes: readonly Scenario[] = [
     ),
   ]),
   scenario(
-    'data/rc-read',
+    'DATA/message/rc-read',
     "A read brings the peer's memory, and completes nothing there.",
     { ...testQpex, requirements: ['ORD-08', 'CQ-22'] },
     script => {
@@ -116,7 +116,7 @@ const opcodes: readonly Scenario[] = [
     },
   ),
   scenario(
-    'data/rc-read-empty',
+    'DATA/message/rc-read-empty',
     'A read of no bytes succeeds; its key and place are not looked at.',
     testQpex,
     script => {
@@ -126,7 +126,7 @@ const opcodes: readonly Scenario[] = [
     },
   ),
   scenario(
-    'data/rc-read-scattered',
+    'DATA/message/rc-read-scattered',
     'A read is scattered over several elements of odd lengths.',
     {},
     script => {
@@ -150,7 +150,7 @@ const opcodes: readonly Scenario[] = [
 
 const order: readonly Scenario[] = [
   scenario(
-    'data/several-outstanding',
+    'DATA/message/several-outstanding',
     'Several messages are posted, then all completions polled: in posting order, each in its own buffer.',
     { ...testQpex, requirements: ['ORD-01', 'ORD-02', 'ORD-03'] },
     script => {
@@ -166,7 +166,7 @@ const order: readonly Scenario[] = [
     },
   ),
   scenario(
-    'data/write-before-send',
+    'DATA/message/write-before-send',
     'When the receive of a send completes, the data of the write before it is there.',
     { requirements: ['ORD-10'] },
     script => {
@@ -183,7 +183,7 @@ const order: readonly Scenario[] = [
     },
   ),
   scenario(
-    'data/read-after-write',
+    'DATA/message/read-after-write',
     'A read behind a write of the same place brings what was written.',
     { requirements: ['ORD-03'] },
     script => {
@@ -196,7 +196,7 @@ const order: readonly Scenario[] = [
     },
   ),
   scenario(
-    'data/fence',
+    'DATA/message/fence',
     'A fenced send of the buffer that a read fills carries what was read.',
     { requirements: ['ORD-05'] },
     script => {
@@ -210,7 +210,7 @@ const order: readonly Scenario[] = [
     },
   ),
   scenario(
-    'data/mixed-requests',
+    'DATA/message/mixed-requests',
     'Sends, writes and reads in one list complete in posting order, each with its own opcode.',
     { requirements: ['ORD-01', 'CQ-21'] },
     script => {
@@ -231,7 +231,7 @@ const order: readonly Scenario[] = [
 
 const content: readonly Scenario[] = [
   scenario(
-    'data/element-lists',
+    'DATA/message/element-lists',
     'A message gathered from eight elements is scattered to eight others, cut differently.',
     { ...testQpex, requirements: ['CQ-22'] },
     script => {
@@ -251,7 +251,7 @@ const content: readonly Scenario[] = [
     },
   ),
   scenario(
-    'data/inline',
+    'DATA/message/inline',
     'Inline data of every length up to the capacity arrives; nothing is registered for it.',
     { ...testQpex },
     script => {
@@ -265,14 +265,14 @@ const content: readonly Scenario[] = [
       }
     },
   ),
-  scenario('data/inline-write', 'A write carries inline data.', {}, script => {
+  scenario('DATA/message/inline-write', 'A write carries inline data.', {}, script => {
     const [near, far] = script.pair('RC');
     const wr = near.write({ inline: 48 });
     near.sent();
     far.guest.holds(IN, 48, wr);
   }),
   scenario(
-    'data/buffer-reused-after-completion',
+    'DATA/message/buffer-reused-after-completion',
     'Once a send has completed its buffer can be overwritten, also while the message has not been looked at.',
     { requirements: ['ORD-11'] },
     script => {
@@ -291,7 +291,7 @@ const content: readonly Scenario[] = [
     },
   ),
   scenario(
-    'data/receive-larger-than-message',
+    'DATA/message/receive-larger-than-message',
     'Of a receive that is larger than its message the rest is not touched.',
     { requirements: ['ERR-23'] },
     script => {
@@ -307,7 +307,7 @@ const content: readonly Scenario[] = [
     },
   ),
   scenario(
-    'data/largest-message',
+    'DATA/message/largest-message',
     'A message of exactly the largest length of the port arrives.',
     { arenaBytes: 128 * 1024 },
     script => {
@@ -326,7 +326,7 @@ const loopback: EndpointOptions = { rtr: { pathMtu: 2 } };
 
 const places: readonly Scenario[] = [
   scenario(
-    'data/loopback',
+    'DATA/message/loopback',
     'Send, write and read between two queue pairs of one machine.',
     { hosts: [0], source: 'rdma-core tests/base.py' },
     script => {
@@ -342,7 +342,7 @@ const places: readonly Scenario[] = [
     },
   ),
   scenario(
-    'data/three-machines',
+    'DATA/message/three-machines',
     'One machine talks to two others, one of them on its own host, and each gets what is meant for it.',
     { hosts: [0, 0, 1], requirements: ['ISO-11', 'ISO-12'] },
     script => {
@@ -361,7 +361,7 @@ const places: readonly Scenario[] = [
     },
   ),
   scenario(
-    'data/gid-of-another-entry',
+    'DATA/message/gid-of-another-entry',
     'A connection through the second entry of the GID table.',
     {},
     script => {

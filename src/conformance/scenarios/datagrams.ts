@@ -23,7 +23,7 @@ function lostThenFound(near: Endpoint, far: Endpoint, lost: () => void): void {
 
 const arrival: readonly Scenario[] = [
   scenario(
-    'ud/send',
+    'DATA/ud/send',
     'A datagram lies 40 bytes into its receive; the completion counts them and names the sender.',
     { ...testBase, requirements: ['DATA-48', 'DATA-49', 'CQ-23', 'CQ-25'] },
     script => {
@@ -37,7 +37,7 @@ const arrival: readonly Scenario[] = [
     },
   ),
   scenario(
-    'ud/global-route',
+    'DATA/ud/global-route',
     'The 40 bytes hold the GIDs of sender and receiver, so that an answer can be addressed.',
     { source: 'librdmacm', requirements: ['DATA-48', 'DATA-50'] },
     script => {
@@ -55,7 +55,7 @@ const arrival: readonly Scenario[] = [
     },
   ),
   scenario(
-    'ud/empty',
+    'DATA/ud/empty',
     'A datagram of no bytes has its 40 bytes all the same.',
     { ...testBase, requirements: ['DATA-40', 'DATA-49'] },
     script => {
@@ -67,7 +67,7 @@ const arrival: readonly Scenario[] = [
     },
   ),
   scenario(
-    'ud/send-imm',
+    'DATA/ud/send-imm',
     'Immediate data comes with a datagram, marked as such.',
     { source: 'rdma-core tests/test_qpex.py', requirements: ['CQ-23', 'CQ-24'] },
     script => {
@@ -80,7 +80,7 @@ const arrival: readonly Scenario[] = [
     },
   ),
   scenario(
-    'ud/inline',
+    'DATA/ud/inline',
     'A datagram carries inline data.',
     { requirements: ['DATA-36', 'DATA-47'] },
     script => {
@@ -93,7 +93,7 @@ const arrival: readonly Scenario[] = [
     },
   ),
   scenario(
-    'ud/scattered',
+    'DATA/ud/scattered',
     'The 40 bytes and the datagram are scattered over the elements one behind the other.',
     { requirements: ['DATA-38', 'DATA-48'] },
     script => {
@@ -113,7 +113,7 @@ const arrival: readonly Scenario[] = [
     },
   ),
   scenario(
-    'ud/largest',
+    'DATA/ud/largest',
     'A datagram of exactly the active MTU is sent, one of a byte more is refused at once.',
     { requirements: ['ERR-08', 'DATA-49'] },
     script => {
@@ -126,7 +126,7 @@ const arrival: readonly Scenario[] = [
     },
   ),
   scenario(
-    'ud/to-itself',
+    'DATA/ud/to-itself',
     'A queue pair sends a datagram to itself.',
     { hosts: [0], requirements: ['DATA-55'] },
     script => {
@@ -139,7 +139,7 @@ const arrival: readonly Scenario[] = [
     },
   ),
   scenario(
-    'ud/one-to-many',
+    'DATA/ud/one-to-many',
     'One queue pair sends to two machines in turn; each gets its own, and both answers arrive at the one.',
     { hosts: [0, 1, 1], requirements: ['ISO-11', 'CQ-25'] },
     script => {
@@ -164,7 +164,7 @@ const arrival: readonly Scenario[] = [
 
 const disappearance: readonly Scenario[] = [
   scenario(
-    'ud/lost/wrong-qkey',
+    'DATA/ud-lost/wrong-qkey',
     'A datagram with a wrong Q_Key is dropped; the receive takes the next one.',
     { requirements: ['ISO-13', 'DATA-53'] },
     script => {
@@ -173,7 +173,7 @@ const disappearance: readonly Scenario[] = [
     },
   ),
   scenario(
-    'ud/lost/too-long',
+    'DATA/ud-lost/too-long',
     'A datagram longer than its receive is dropped; the receive takes one that fits.',
     { requirements: ['ERR-20', 'DATA-49'] },
     script => {
@@ -190,7 +190,7 @@ const disappearance: readonly Scenario[] = [
     },
   ),
   scenario(
-    'ud/lost/no-receive',
+    'DATA/ud-lost/no-receive',
     'A datagram that meets no receive is dropped.',
     { requirements: ['DATA-52', 'DATA-53'] },
     script => {
@@ -203,7 +203,7 @@ const disappearance: readonly Scenario[] = [
     },
   ),
   scenario(
-    'ud/lost/unknown-queue-pair',
+    'DATA/ud-lost/unknown-queue-pair',
     'A datagram to a number that no queue pair has is dropped.',
     { requirements: ['DATA-53'] },
     script => {
@@ -212,7 +212,7 @@ const disappearance: readonly Scenario[] = [
     },
   ),
   scenario(
-    'ud/lost/unknown-gid',
+    'DATA/ud-lost/unknown-gid',
     'A datagram to a GID that nobody has is dropped.',
     { requirements: ['DATA-53', 'CTRL-98'] },
     script => {
@@ -222,7 +222,7 @@ const disappearance: readonly Scenario[] = [
     },
   ),
   scenario(
-    'ud/lost/not-ready',
+    'DATA/ud-lost/not-ready',
     'A datagram to a queue pair in INIT is dropped.',
     { requirements: ['QP-19', 'QP-20', 'DATA-53'] },
     script => {
@@ -238,7 +238,7 @@ const disappearance: readonly Scenario[] = [
     },
   ),
   scenario(
-    'ud/lost/gid-deleted',
+    'DATA/ud-lost/gid-deleted',
     'A datagram to a GID that was deleted is dropped; it arrives again when the GID is back.',
     { requirements: ['RST-21', 'CTRL-109'] },
     script => {
@@ -258,7 +258,7 @@ const disappearance: readonly Scenario[] = [
 
 const qkeys: readonly Scenario[] = [
   scenario(
-    'ud/qkey/privileged',
+    'DATA/ud-qkey/privileged',
     "With bit 31 set in a request's Q_Key, the queue pair's own is sent.",
     { source: 'libibverbs', requirements: ['DATA-54'] },
     script => {
@@ -270,7 +270,7 @@ const qkeys: readonly Scenario[] = [
     },
   ),
   scenario(
-    'ud/qkey/gsi',
+    'DATA/ud-qkey/gsi',
     'A datagram for the GSI queue pair with another Q_Key than its own is dropped.',
     { source: 'librdmacm', requirements: ['ISO-13', 'QP-02'] },
     script => {
@@ -282,7 +282,7 @@ const qkeys: readonly Scenario[] = [
 
 const handles: readonly Scenario[] = [
   scenario(
-    'ud/handle/destroyed',
+    'DATA/ud-handle/destroyed',
     'A send that names a destroyed address handle fails, and stops the send queue.',
     { requirements: ['RST-20', 'QP-59'] },
     script => {
@@ -298,7 +298,7 @@ const handles: readonly Scenario[] = [
     },
   ),
   scenario(
-    'ud/handle/other-domain',
+    'DATA/ud-handle/other-domain',
     'A send that names an address handle of another protection domain fails.',
     { requirements: ['DATA-18', 'ISO-22'] },
     script => {
@@ -311,7 +311,7 @@ const handles: readonly Scenario[] = [
     },
   ),
   scenario(
-    'ud/handle/destroyed-after-send',
+    'DATA/ud-handle/destroyed-after-send',
     'An address handle can be destroyed once its send has completed.',
     { source: 'libibverbs man ibv_post_send', requirements: ['RST-04'] },
     script => {

@@ -38,7 +38,7 @@ export const scenarios: readonly Scenario[] = [
 /** The program files, with paths below `examples/programs/`. */
 export function renderScenarioFiles(): { path: string; text: string }[] {
   return scenarios.map(({ id, program }) => ({
-    path: `${id.replaceAll('/', '-')}.json`,
+    path: `${id.replaceAll('/', '-').toLowerCase()}.json`,
     text: renderProgram(program),
   }));
 }

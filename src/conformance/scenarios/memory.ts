@@ -13,7 +13,7 @@ const testMr = { ...one, source: 'rdma-core tests/test_mr.py' };
 
 const registration: readonly Scenario[] = [
   scenario(
-    'mr/register/access',
+    'MEM/register/access',
     'Every combination of rights that includes local write where remote write is granted can be registered.',
     testMr,
     ({ guests: [guest] }) => {
@@ -30,7 +30,7 @@ const registration: readonly Scenario[] = [
     },
   ),
   scenario(
-    'mr/register/remote-write-without-local',
+    'MEM/register/remote-write-without-local',
     'Remote write without local write is refused.',
     testMr,
     ({ guests: [guest] }) => {
@@ -41,7 +41,7 @@ const registration: readonly Scenario[] = [
     },
   ),
   scenario(
-    'mr/register/unknown-right',
+    'MEM/register/unknown-right',
     'A right that does not exist is refused.',
     one,
     ({ guests: [guest] }) => {
@@ -51,11 +51,11 @@ const registration: readonly Scenario[] = [
       guest.dmaMr(pd, ALL_ACCESS | 16, 'EINVAL');
     },
   ),
-  scenario('mr/register/empty', 'A region of no bytes is refused.', testMr, ({ guests: [guest] }) => {
+  scenario('MEM/register/empty', 'A region of no bytes is refused.', testMr, ({ guests: [guest] }) => {
     guest.mr(guest.pd(), { at: 100, length: 0 }, 'EINVAL');
   }),
   scenario(
-    'mr/register/one-byte',
+    'MEM/register/one-byte',
     'A region of one byte at an odd address can be registered.',
     one,
     ({ guests: [guest] }) => {
@@ -63,7 +63,7 @@ const registration: readonly Scenario[] = [
     },
   ),
   scenario(
-    'mr/register/outside-memory',
+    'MEM/register/outside-memory',
     'Memory that the program does not have cannot be registered, nor a range that begins in it and ends outside.',
     { ...one, requirements: ['RST-25'] },
     ({ guests: [guest] }) => {
@@ -74,7 +74,7 @@ const registration: readonly Scenario[] = [
     },
   ),
   scenario(
-    'mr/limit',
+    'MEM/register/limit',
     'As many regions as advertised, no more, and room again when one is gone.',
     { ...one, requirements: ['ERR-02', 'RST-22', 'RST-23', 'RST-24'] },
     ({ guests: [guest] }) => {
@@ -87,7 +87,7 @@ const registration: readonly Scenario[] = [
     },
   ),
   scenario(
-    'mr/deregister-twice',
+    'MEM/deregister/twice',
     'A second deregistration is refused.',
     { ...one, requirements: ['RST-03', 'RST-04'] },
     ({ guests: [guest] }) => {
@@ -100,7 +100,7 @@ const registration: readonly Scenario[] = [
 
 const use: readonly Scenario[] = [
   scenario(
-    'mr/several-on-one-buffer',
+    'MEM/region/several-on-one-buffer',
     'Three regions on one buffer have keys of their own; with two of them gone the third still works.',
     { source: 'rdma-core tests/test_mr.py', requirements: ['RST-28'] },
     script => {
@@ -121,7 +121,7 @@ const use: readonly Scenario[] = [
     },
   ),
   scenario(
-    'mr/unaligned-range',
+    'MEM/region/unaligned-range',
     'A region that begins and ends inside pages takes a write of exactly its bytes, over all its pages.',
     { source: 'rdma-core tests/test_mr.py', requirements: ['ERR-23'] },
     script => {
@@ -136,7 +136,7 @@ const use: readonly Scenario[] = [
       far.guest.holds(IN, 123, 1);
     },
   ),
-  scenario('mr/last-byte', 'The first and the last byte of a region can be written.', {}, script => {
+  scenario('MEM/region/last-byte', 'The first and the last byte of a region can be written.', {}, script => {
     const [near, far] = script.pair('RC');
     const [at, length] = [IN + 1000, 5000];
     const mr = far.guest.mr(far.pd, { at, length });
@@ -148,7 +148,7 @@ const use: readonly Scenario[] = [
     far.guest.holds(at + length - 1, 1, 17);
   }),
   scenario(
-    'mr/one-byte-past-the-end',
+    'MEM/region/one-byte-past-the-end',
     'A write that ends one byte past its region is refused as a whole.',
     { requirements: ['ERR-15', 'ERR-23'] },
     script => {
@@ -162,7 +162,7 @@ const use: readonly Scenario[] = [
     },
   ),
   scenario(
-    'mr/one-byte-before-the-start',
+    'MEM/region/one-byte-before-the-start',
     'A write that begins one byte before its region is refused as a whole.',
     { requirements: ['ERR-15', 'ERR-23'] },
     script => {
@@ -175,7 +175,7 @@ const use: readonly Scenario[] = [
     },
   ),
   scenario(
-    'mr/read-only-for-the-peer',
+    'MEM/region/read-only-for-the-peer',
     'A region with remote read and nothing else can be read.',
     {},
     script => {
@@ -188,7 +188,7 @@ const use: readonly Scenario[] = [
     },
   ),
   scenario(
-    'mr/all-of-memory',
+    'MEM/region/all-of-memory',
     'A region over all memory works with the addresses that the device sees, for sends, receives and the peer.',
     { source: 'Linux kernel consumers (get_dma_mr)' },
     script => {
@@ -208,7 +208,7 @@ const use: readonly Scenario[] = [
 
 const goneKeys: readonly Scenario[] = [
   scenario(
-    'mr/deregistered/send',
+    'MEM/deregistered/send',
     'A send that names the key of a region that is gone fails, and nothing arrives.',
     { requirements: ['ERR-11', 'RST-16'] },
     script => {
@@ -221,7 +221,7 @@ const goneKeys: readonly Scenario[] = [
     },
   ),
   scenario(
-    'mr/deregistered/posted-receive',
+    'MEM/deregistered/posted-receive',
     'A receive whose region is deregistered after it was posted fails when the message comes; its memory is not touched.',
     { requirements: ['ERR-17', 'RST-16', 'RST-17'] },
     script => {
@@ -236,7 +236,7 @@ const goneKeys: readonly Scenario[] = [
     },
   ),
   scenario(
-    'mr/deregistered/peer-write',
+    'MEM/deregistered/peer-write',
     'A peer that still has the key of a region that is gone cannot write.',
     { requirements: ['ERR-15', 'RST-16'] },
     script => {
@@ -251,7 +251,7 @@ const goneKeys: readonly Scenario[] = [
     },
   ),
   scenario(
-    'mr/deregistered/slot-reused',
+    'MEM/deregistered/slot-reused',
     'The key of a region that is gone does not open a new region in its place.',
     { requirements: ['RST-27', 'ERR-15'] },
     script => {
@@ -265,7 +265,7 @@ const goneKeys: readonly Scenario[] = [
     },
   ),
   scenario(
-    'mr/deregistered/waiting-send',
+    'MEM/deregistered/waiting-send',
     'A send that waits for a receiver fails when its region has gone meanwhile.',
     { requirements: ['RST-17'] },
     script => {
@@ -281,7 +281,7 @@ const goneKeys: readonly Scenario[] = [
 
 const elements: readonly Scenario[] = [
   scenario(
-    'mr/two-regions-in-one-request',
+    'MEM/region/two-in-one-request',
     'A message is gathered from two regions and scattered to two others.',
     { source: 'rdma-core tests/test_qpex.py' },
     script => {
@@ -302,7 +302,7 @@ const elements: readonly Scenario[] = [
     },
   ),
   scenario(
-    'mr/empty-element',
+    'MEM/region/empty-element',
     'An element of no bytes is skipped, and its key is not looked at.',
     {},
     script => {

@@ -16,7 +16,7 @@ function lower(type: EndpointType): string {
 
 const wayUp: readonly Scenario[] = (['RC', 'UC', 'UD', 'GSI'] as const).flatMap(type => [
   scenario(
-    `qp/modify/${lower(type)}-way-up`,
+    `QP/modify/${lower(type)}-way-up`,
     `${type}: RESET, INIT, RTR, RTS, and back to RESET; the state shown is the one that was set.`,
     { ...testQp, requirements: ['QP-23', 'QP-32', 'QP-33', 'QP-44'] },
     script => {
@@ -32,7 +32,7 @@ const wayUp: readonly Scenario[] = (['RC', 'UC', 'UD', 'GSI'] as const).flatMap(
     },
   ),
   scenario(
-    `qp/modify/${lower(type)}-missing-attributes`,
+    `QP/modify/${lower(type)}-missing-attributes`,
     `${type}: each step up is refused when any one of its required attributes is missing, and the state stays.`,
     { ...manual, requirements: ['QP-25', 'QP-30'] },
     script => {
@@ -62,7 +62,7 @@ function refusedIn(
   state: 'RESET' | 'INIT' | 'RTR' | 'RTS',
   sets: readonly AttributesSpec[],
 ): Scenario {
-  return scenario(`qp/modify/${id}`, doc, { requirements }, script => {
+  return scenario(`QP/modify/${id}`, doc, { requirements }, script => {
     const [near] = script.pair('RC', { upTo: state });
     const step = state === 'RTS' ? {} : near.step(after[state]);
     for (const set of sets) near.modify({ ...step, ...set }, 'EINVAL');
@@ -72,7 +72,7 @@ function refusedIn(
 
 const refusals: readonly Scenario[] = [
   scenario(
-    'qp/modify/skipped-states',
+    'QP/modify/skipped-states',
     'No step can be left out on the way up, none taken twice, and RESET does not lead to ERR.',
     { requirements: ['QP-24', 'QP-30'] },
     script => {
@@ -150,7 +150,7 @@ const refusals: readonly Scenario[] = [
     { access: 0x100 },
   ]),
   scenario(
-    'qp/modify/current-state',
+    'QP/modify/current-state',
     'A wrong claim of the current state is refused, a right one accepted.',
     { ...manual, requirements: ['QP-27', 'QP-30'] },
     script => {
@@ -165,7 +165,7 @@ const refusals: readonly Scenario[] = [
     },
   ),
   scenario(
-    'qp/modify/refused-changes-nothing',
+    'QP/modify/refused-changes-nothing',
     'A change with one bad attribute leaves the good ones as they were too.',
     { ...manual, requirements: ['QP-30'] },
     script => {
@@ -178,7 +178,7 @@ const refusals: readonly Scenario[] = [
 
 const attributes: readonly Scenario[] = [
   scenario(
-    'qp/query/rc-attributes',
+    'QP/query/rc-attributes',
     'Every attribute of an RC queue pair is shown as it was set.',
     { ...testQp, requirements: ['QP-39'] },
     script => {
@@ -202,7 +202,7 @@ const attributes: readonly Scenario[] = [
     },
   ),
   scenario(
-    'qp/query/ud-attributes',
+    'QP/query/ud-attributes',
     'The Q_Key of a UD queue pair, a privileged one too, and its first sequence number are shown as they were set.',
     { ...testQp, requirements: ['QP-39'] },
     script => {
@@ -217,7 +217,7 @@ const attributes: readonly Scenario[] = [
     },
   ),
   scenario(
-    'qp/modify/in-place',
+    'QP/modify/in-place',
     'Attributes change without a change of state where the table allows it, and not in RTR.',
     { requirements: ['QP-28', 'QP-32'] },
     script => {
@@ -233,7 +233,7 @@ const attributes: readonly Scenario[] = [
     },
   ),
   scenario(
-    'qp/modify/reset-forgets',
+    'QP/modify/reset-forgets',
     'After a move to RESET every attribute has to be given again.',
     { requirements: ['QP-40'] },
     script => {
@@ -246,7 +246,7 @@ const attributes: readonly Scenario[] = [
     },
   ),
   scenario(
-    'qp/modify/24-bit-sequence-numbers',
+    'QP/modify/24-bit-sequence-numbers',
     'Of a sequence number the low 24 bits count, and sequence numbers go round.',
     { requirements: ['QP-38'] },
     script => {

@@ -8,7 +8,7 @@ const manual = { source: 'libibverbs man ibv_req_notify_cq' };
 
 const any: readonly Scenario[] = [
   scenario(
-    'event/any/one-shot',
+    'CQ/event-any/one-shot',
     'Armed once, a completion queue raises one event, however many completions come.',
     { ...testEvents, requirements: ['CQ-08', 'CQ-37', 'CQ-38', 'CQ-46'] },
     script => {
@@ -23,7 +23,7 @@ const any: readonly Scenario[] = [
     },
   ),
   scenario(
-    'event/any/not-armed',
+    'CQ/event-any/not-armed',
     'A completion queue that is not armed raises no event.',
     { requirements: ['CQ-09', 'CQ-35', 'CQ-44'] },
     script => {
@@ -43,7 +43,7 @@ const any: readonly Scenario[] = [
     },
   ),
   scenario(
-    'event/any/send-queue',
+    'CQ/event-any/send-queue',
     'A send completion raises the event of its completion queue; a silent success does not.',
     { ...manual, requirements: ['CQ-38', 'CQ-02'] },
     script => {
@@ -56,7 +56,7 @@ const any: readonly Scenario[] = [
     },
   ),
   scenario(
-    'event/any/armed-late',
+    'CQ/event-any/armed-late',
     'Completions that are in the queue when it is armed raise no event; the next one does.',
     { ...manual, requirements: ['CQ-36', 'CTRL-43'] },
     script => {
@@ -70,7 +70,7 @@ const any: readonly Scenario[] = [
     },
   ),
   scenario(
-    'event/any/armed-twice',
+    'CQ/event-any/armed-twice',
     'Arming twice is arming once.',
     { requirements: ['CQ-37', 'CQ-46'] },
     script => {
@@ -83,7 +83,7 @@ const any: readonly Scenario[] = [
     },
   ),
   scenario(
-    'event/any/new-queue-is-disarmed',
+    'CQ/event-any/new-queue-is-disarmed',
     'A completion queue in the place of an armed one that was destroyed is not armed.',
     { requirements: ['CQ-35', 'RST-15', 'RST-16'] },
     script => {
@@ -101,7 +101,7 @@ const any: readonly Scenario[] = [
 
 const solicited: readonly Scenario[] = [
   scenario(
-    'event/solicited/receive',
+    'CQ/event-solicited/receive',
     'Armed for solicited completions, a queue stays silent for a plain message and raises its event for a solicited one.',
     { ...manual, requirements: ['CQ-39', 'CQ-41'] },
     script => {
@@ -117,7 +117,7 @@ const solicited: readonly Scenario[] = [
     },
   ),
   scenario(
-    'event/solicited/long-message',
+    'CQ/event-solicited/long-message',
     'Of a message of many packets the mark counts once, at its end.',
     { requirements: ['CQ-39'] },
     script => {
@@ -129,7 +129,7 @@ const solicited: readonly Scenario[] = [
     },
   ),
   scenario(
-    'event/solicited/write-imm',
+    'CQ/event-solicited/write-imm',
     'A solicited write with immediate data raises the event; a plain write, solicited or not, touches no completion queue.',
     { ...manual, requirements: ['CQ-39', 'DATA-11'] },
     script => {
@@ -143,7 +143,7 @@ const solicited: readonly Scenario[] = [
     },
   ),
   scenario(
-    'event/solicited/datagram',
+    'CQ/event-solicited/datagram',
     'A solicited datagram raises the event.',
     { ...manual, requirements: ['CQ-39', 'CQ-41'] },
     script => {
@@ -157,7 +157,7 @@ const solicited: readonly Scenario[] = [
     },
   ),
   scenario(
-    'event/solicited/own-send',
+    'CQ/event-solicited/own-send',
     "A successful send of one's own is not solicited, whatever its flags.",
     { ...manual, requirements: ['CQ-41'] },
     script => {
@@ -169,7 +169,7 @@ const solicited: readonly Scenario[] = [
     },
   ),
   scenario(
-    'event/solicited/error',
+    'CQ/event-solicited/error',
     'A completion with an error counts as solicited, on both sides.',
     { ...manual, requirements: ['CQ-40'] },
     script => {
@@ -183,7 +183,7 @@ const solicited: readonly Scenario[] = [
     },
   ),
   scenario(
-    'event/solicited/flush',
+    'CQ/event-solicited/flush',
     'Flushed requests count as solicited.',
     { ...manual, requirements: ['CQ-40'] },
     script => {
@@ -201,7 +201,7 @@ const solicited: readonly Scenario[] = [
 
 const both: readonly Scenario[] = [
   scenario(
-    'event/rearm/widened',
+    'CQ/event-rearm/widened',
     'Armed for solicited, then for any: a plain message raises the event.',
     { requirements: ['CQ-38'] },
     script => {
@@ -214,7 +214,7 @@ const both: readonly Scenario[] = [
     },
   ),
   scenario(
-    'event/rearm/not-narrowed',
+    'CQ/event-rearm/not-narrowed',
     'Armed for any, then for solicited: a plain message still raises the event.',
     { requirements: ['CQ-03'] },
     script => {
@@ -227,7 +227,7 @@ const both: readonly Scenario[] = [
     },
   ),
   scenario(
-    'event/shared-queue',
+    'CQ/event/shared-queue',
     'On a queue that sends and receives share, the first completion of either kind raises the event.',
     { requirements: ['CQ-37', 'CQ-38'] },
     script => {

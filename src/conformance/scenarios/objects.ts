@@ -18,7 +18,7 @@ function several<T>(count: number, make: (i: number) => T): T[] {
 
 const deviceAndPort: readonly Scenario[] = [
   scenario(
-    'device/query',
+    'CTRL/query-device/limits',
     'A device can be asked for its limits, more than once.',
     testDevice,
     ({ guests: [guest] }) => {
@@ -26,14 +26,19 @@ const deviceAndPort: readonly Scenario[] = [
       guest.do({ op: 'queryDevice' });
     },
   ),
-  scenario('device/query-port', 'A port can be asked for its limits.', testDevice, ({ guests: [guest] }) => {
-    guest.do({ op: 'queryPort' });
-  }),
+  scenario(
+    'CTRL/query-port/limits',
+    'A port can be asked for its limits.',
+    testDevice,
+    ({ guests: [guest] }) => {
+      guest.do({ op: 'queryPort' });
+    },
+  ),
 ];
 
 const domains: readonly Scenario[] = [
   scenario(
-    'pd/create-destroy',
+    'CTRL/create-pd/and-destroy',
     'A protection domain is created and destroyed, many times over.',
     testPd,
     ({ guests: [guest] }) => {
@@ -41,7 +46,7 @@ const domains: readonly Scenario[] = [
     },
   ),
   scenario(
-    'pd/destroy-twice',
+    'CTRL/destroy-pd/twice',
     'A second destroy is refused.',
     { ...one, requirements: ['RST-03', 'RST-26'] },
     ({ guests: [guest] }) => {
@@ -51,7 +56,7 @@ const domains: readonly Scenario[] = [
     },
   ),
   scenario(
-    'pd/destroy-with-region',
+    'CTRL/destroy-pd/with-region',
     'A protection domain with a region is kept until the region is gone.',
     { ...one, source: 'libibverbs man ibv_alloc_pd', requirements: ['RST-01', 'ERR-03'] },
     ({ guests: [guest] }) => {
@@ -63,7 +68,7 @@ const domains: readonly Scenario[] = [
     },
   ),
   scenario(
-    'pd/destroy-with-queue-pair',
+    'CTRL/destroy-pd/with-queue-pair',
     'A protection domain with a queue pair is kept until the queue pair is gone.',
     { ...one, source: 'libibverbs man ibv_alloc_pd', requirements: ['RST-01', 'ERR-03'] },
     ({ guests: [guest] }) => {
@@ -75,7 +80,7 @@ const domains: readonly Scenario[] = [
     },
   ),
   scenario(
-    'pd/destroy-with-address-handle',
+    'CTRL/destroy-pd/with-address-handle',
     'A protection domain with an address handle is kept until the handle is gone.',
     { ...one, source: 'libibverbs man ibv_alloc_pd', requirements: ['RST-01', 'ERR-03'] },
     ({ guests: [guest] }) => {
@@ -88,7 +93,7 @@ const domains: readonly Scenario[] = [
     },
   ),
   scenario(
-    'pd/limit',
+    'CTRL/create-pd/limit',
     'As many protection domains as advertised, no more, and room again when one is gone.',
     { ...one, requirements: ['ERR-02', 'RST-22', 'RST-23', 'RST-24'] },
     ({ guests: [guest] }) => {
@@ -103,7 +108,7 @@ const domains: readonly Scenario[] = [
 
 const completionQueues: readonly Scenario[] = [
   scenario(
-    'cq/create/depths',
+    'CTRL/create-cq/depths',
     'Completion queues of one entry, half of the limit and the limit.',
     testCq,
     ({ guests: [guest] }) => {
@@ -112,7 +117,7 @@ const completionQueues: readonly Scenario[] = [
     },
   ),
   scenario(
-    'cq/create/too-deep',
+    'CTRL/create-cq/too-deep',
     'A completion queue of one entry more than the limit is refused.',
     testCq,
     ({ guests: [guest] }) => {
@@ -122,7 +127,7 @@ const completionQueues: readonly Scenario[] = [
     },
   ),
   scenario(
-    'cq/create/zero-depth',
+    'CTRL/create-cq/zero-depth',
     'A completion queue without entries is refused.',
     one,
     ({ guests: [guest] }) => {
@@ -131,7 +136,7 @@ const completionQueues: readonly Scenario[] = [
     },
   ),
   scenario(
-    'cq/destroy-twice',
+    'CTRL/destroy-cq/twice',
     'A second destroy is refused.',
     { ...one, requirements: ['RST-03', 'RST-26'] },
     ({ guests: [guest] }) => {
@@ -141,7 +146,7 @@ const completionQueues: readonly Scenario[] = [
     },
   ),
   scenario(
-    'cq/destroy-in-use',
+    'CTRL/destroy-cq/in-use',
     'A completion queue that a queue pair sends or receives through is kept.',
     { ...one, source: 'libibverbs man ibv_create_cq', requirements: ['RST-02', 'ERR-03'] },
     ({ guests: [guest] }) => {
@@ -155,7 +160,7 @@ const completionQueues: readonly Scenario[] = [
     },
   ),
   scenario(
-    'cq/limit',
+    'CTRL/create-cq/limit',
     'As many completion queues as the device has, no more, and room again when one is gone.',
     { ...one, requirements: ['ERR-02', 'RST-22', 'RST-23', 'RST-24'] },
     ({ guests: [guest] }) => {
@@ -170,7 +175,7 @@ const completionQueues: readonly Scenario[] = [
 
 const handles: readonly Scenario[] = [
   scenario(
-    'ah/create-destroy',
+    'CTRL/create-ah/and-destroy',
     'An address handle to the own GID is created and destroyed.',
     testAddr,
     ({ guests: [guest] }) => {
@@ -179,7 +184,7 @@ const handles: readonly Scenario[] = [
     },
   ),
   scenario(
-    'ah/destroy-twice',
+    'CTRL/destroy-ah/twice',
     'A second destroy is refused.',
     { ...testAddr, requirements: ['RST-03', 'RST-04', 'RST-26'] },
     ({ guests: [guest] }) => {
@@ -190,7 +195,7 @@ const handles: readonly Scenario[] = [
     },
   ),
   scenario(
-    'ah/empty-source-gid',
+    'CTRL/create-ah/empty-source-gid',
     'An address handle that names an empty or missing entry of the GID table is refused.',
     { ...one, requirements: ['RST-21'] },
     ({ guests: [guest] }) => {
@@ -206,7 +211,7 @@ const handles: readonly Scenario[] = [
     },
   ),
   scenario(
-    'ah/unknown-destination',
+    'CTRL/create-ah/unknown-destination',
     'An address handle to a GID that nobody has can be created.',
     one,
     ({ guests: [guest] }) => {
@@ -215,7 +220,7 @@ const handles: readonly Scenario[] = [
     },
   ),
   scenario(
-    'ah/limit',
+    'CTRL/create-ah/limit',
     'As many address handles as advertised, no more, and room again when one is gone.',
     { ...one, requirements: ['ERR-02', 'RST-22', 'RST-23', 'RST-24'] },
     ({ guests: [guest] }) => {
@@ -232,7 +237,7 @@ const handles: readonly Scenario[] = [
 
 const gids: readonly Scenario[] = [
   scenario(
-    'gid/add-delete',
+    'CTRL/add-gid/and-delete',
     'Every entry of the GID table can be set, cleared and set again.',
     one,
     ({ guests: [guest] }) => {
@@ -242,7 +247,7 @@ const gids: readonly Scenario[] = [
     },
   ),
   scenario(
-    'gid/index-too-large',
+    'CTRL/add-gid/index-too-large',
     'An index past the GID table is refused, for adding and deleting.',
     one,
     ({ guests: [guest] }) => {
@@ -252,14 +257,14 @@ const gids: readonly Scenario[] = [
       guest.do({ op: 'addGid', index: port.gidTableLength - 1, gid: 0 });
     },
   ),
-  scenario('gid/delete-empty', 'Deleting an empty entry is refused.', one, ({ guests: [guest] }) => {
+  scenario('CTRL/del-gid/empty', 'Deleting an empty entry is refused.', one, ({ guests: [guest] }) => {
     guest.do({ op: 'delGid', index: 0, expect: 'refused' });
     guest.do({ op: 'addGid', index: 0, gid: 0 });
     guest.do({ op: 'delGid', index: 0 });
     guest.do({ op: 'delGid', index: 0, expect: 'refused' });
   }),
   scenario(
-    'gid/taken',
+    'CTRL/add-gid/taken',
     'A machine cannot take the GID that another one has, but can once it is free.',
     {},
     ({ guests: [guest, thief] }) => {
@@ -270,7 +275,7 @@ const gids: readonly Scenario[] = [
     },
   ),
   scenario(
-    'gid/replace',
+    'CTRL/add-gid/replace',
     'Setting an occupied entry replaces it: the old GID is free then.',
     {},
     ({ guests: [guest, other] }) => {
@@ -285,7 +290,7 @@ const gids: readonly Scenario[] = [
 const queuePairs: readonly Scenario[] = [
   ...(['RC', 'UC', 'UD', 'GSI'] as const).map(type =>
     scenario(
-      `qp/create/${type.toLowerCase()}`,
+      `CTRL/create-qp/${type.toLowerCase()}`,
       `A new queue pair of type ${type} is in RESET, and goes when it is destroyed.`,
       { ...testQp, requirements: ['QP-08', 'QP-10', 'QP-23'] },
       ({ guests: [guest] }) => {
@@ -297,7 +302,7 @@ const queuePairs: readonly Scenario[] = [
     ),
   ),
   scenario(
-    'qp/create/smi',
+    'CTRL/create-qp/smi',
     'There is no subnet management queue pair on RoCE.',
     { ...one, requirements: ['CTRL-73'] },
     ({ guests: [guest] }) => {
@@ -305,7 +310,7 @@ const queuePairs: readonly Scenario[] = [
     },
   ),
   scenario(
-    'qp/create/second-gsi',
+    'CTRL/create-qp/second-gsi',
     'One GSI queue pair at a time.',
     { ...one, requirements: ['QP-04', 'QP-05'] },
     ({ guests: [guest] }) => {
@@ -317,7 +322,7 @@ const queuePairs: readonly Scenario[] = [
     },
   ),
   scenario(
-    'qp/create/capacities',
+    'CTRL/create-qp/capacities',
     'Capacities at the limits are granted; one more of anything is refused.',
     { ...testQp, requirements: ['CTRL-76', 'CTRL-78', 'CTRL-79', 'CTRL-80'] },
     ({ guests: [guest] }) => {
@@ -337,7 +342,7 @@ const queuePairs: readonly Scenario[] = [
     },
   ),
   scenario(
-    'qp/create/capacities-absurd',
+    'CTRL/create-qp/capacities-absurd',
     'Capacities far outside the limits are refused, and nothing is created.',
     { ...testQp, requirements: ['CTRL-76', 'RST-25'] },
     ({ guests: [guest] }) => {
@@ -354,7 +359,7 @@ const queuePairs: readonly Scenario[] = [
     },
   ),
   scenario(
-    'qp/limit',
+    'CTRL/create-qp/limit',
     'As many queue pairs as there are numbers from 2 on; one more is refused and the others keep working.',
     { ...one, requirements: ['QP-03', 'QP-05', 'RST-22', 'RST-23', 'RST-24'] },
     script => {
@@ -371,7 +376,7 @@ const queuePairs: readonly Scenario[] = [
     },
   ),
   scenario(
-    'qp/destroy-twice',
+    'CTRL/destroy-qp/twice',
     'A second destroy is refused.',
     { ...one, requirements: ['CTRL-84', 'CTRL-89', 'CTRL-93', 'RST-03'] },
     ({ guests: [guest] }) => {

@@ -37,19 +37,19 @@ function sendBandwidth(near: Endpoint, far: Endpoint, bytes: number, lists: numb
 
 const sends: readonly Scenario[] = [
   scenario(
-    'perftest/send-bw-rc',
+    'DATA/perftest/send-bw-rc',
     'A receiver with 512 receives keeps up with lists of 100 RC messages of which the last is signaled.',
     wide,
     script => sendBandwidth(...script.pair('RC', deep), 4096, 4),
   ),
   scenario(
-    'perftest/send-bw-uc',
+    'DATA/perftest/send-bw-uc',
     'The same over UC: as long as receives are there nothing is lost.',
     wide,
     script => sendBandwidth(...script.pair('UC', unreliable), 4096, 3),
   ),
   scenario(
-    'perftest/send-bw-ud',
+    'DATA/perftest/send-bw-ud',
     'The same with datagrams, every one signaled, as the tool does there.',
     wide,
     script => {
@@ -63,7 +63,7 @@ const sends: readonly Scenario[] = [
     },
   ),
   scenario(
-    'perftest/send-bw-rc-large',
+    'DATA/perftest/send-bw-rc-large',
     'Messages of 64 KiB, each signaled, half the send depth at a time.',
     wide,
     script => {
@@ -79,7 +79,7 @@ const sends: readonly Scenario[] = [
     },
   ),
   scenario(
-    'perftest/send-bw-credits',
+    'DATA/perftest/send-bw-credits',
     'The receiver writes a four-byte counter to the sender after every third of its receives; sends and writes share the queue pairs.',
     facts,
     script => {
@@ -98,7 +98,7 @@ const sends: readonly Scenario[] = [
     },
   ),
   scenario(
-    'perftest/send-imm-bw',
+    'DATA/perftest/send-imm-bw',
     'Every message carries immediate data and every receive completion says so.',
     facts,
     script => {
@@ -112,7 +112,7 @@ const sends: readonly Scenario[] = [
     },
   ),
   scenario(
-    'perftest/send-bw-both-ways',
+    'DATA/perftest/send-bw-both-ways',
     'Both sides stream at the same time, receives served before sends.',
     facts,
     script => {
@@ -126,7 +126,7 @@ const sends: readonly Scenario[] = [
     },
   ),
   scenario(
-    'perftest/send-bw-events',
+    'DATA/perftest/send-bw-events',
     'The receiver arms when a poll finds nothing; a burst of eight messages raises one event.',
     facts,
     script => {
@@ -143,7 +143,7 @@ const sends: readonly Scenario[] = [
     },
   ),
   scenario(
-    'perftest/send-post-list',
+    'DATA/perftest/send-post-list',
     'Of sixteen sends posted in one call only the last is signaled; its completion frees all the places.',
     facts,
     script => {
@@ -157,7 +157,7 @@ const sends: readonly Scenario[] = [
     },
   ),
   scenario(
-    'perftest/send-bw-many-qps',
+    'DATA/perftest/send-bw-many-qps',
     'Six pairs of queue pairs share one send and one receive completion queue; each completion finds its request.',
     facts,
     script => {
@@ -197,14 +197,14 @@ function latency(script: Script, type: EndpointType): void {
 const latencies: readonly Scenario[] = [
   ...(['RC', 'UC', 'UD'] as const).map(type =>
     scenario(
-      `perftest/send-lat-${type.toLowerCase()}`,
+      `DATA/perftest/send-lat-${type.toLowerCase()}`,
       `Two bytes go to and fro over ${type} at a send depth of one, one send in four signaled.`,
       facts,
       script => latency(script, type),
     ),
   ),
   scenario(
-    'perftest/write-lat',
+    'DATA/perftest/write-lat',
     'Each side sees the last byte that the other wrote inline, and writes back; no receive is posted anywhere.',
     facts,
     script => {
@@ -219,7 +219,7 @@ const latencies: readonly Scenario[] = [
     },
   ),
   scenario(
-    'perftest/write-imm-lat',
+    'DATA/perftest/write-imm-lat',
     'Writes with immediate data are answered when their receive completes.',
     facts,
     script => {
@@ -235,7 +235,7 @@ const latencies: readonly Scenario[] = [
     },
   ),
   scenario(
-    'perftest/read-lat',
+    'DATA/perftest/read-lat',
     'One read at a time, each signaled and polled before the next.',
     facts,
     script => {
@@ -274,16 +274,16 @@ function writeBandwidth(near: Endpoint, far: Endpoint): void {
 
 const oneSided: readonly Scenario[] = [
   scenario(
-    'perftest/write-bw-rc',
+    'DATA/perftest/write-bw-rc',
     'Lists of RC writes with one completion each; the target does nothing, and grants remote write only.',
     wide,
     script => writeBandwidth(...script.pair('RC', writesOnly)),
   ),
-  scenario('perftest/write-bw-uc', 'Lists of UC writes with one completion each.', wide, script =>
+  scenario('DATA/perftest/write-bw-uc', 'Lists of UC writes with one completion each.', wide, script =>
     writeBandwidth(...script.pair('UC', writesOnly)),
   ),
   scenario(
-    'perftest/write-imm-bw',
+    'DATA/perftest/write-imm-bw',
     'Writes with immediate data use receives without elements, one each.',
     facts,
     script => {
@@ -297,7 +297,7 @@ const oneSided: readonly Scenario[] = [
     },
   ),
   scenario(
-    'perftest/read-bw',
+    'DATA/perftest/read-bw',
     'More reads are posted than may be outstanding; the rest wait their turn, and none fails.',
     facts,
     script => {
@@ -315,7 +315,7 @@ const oneSided: readonly Scenario[] = [
     },
   ),
   scenario(
-    'perftest/warm-up',
+    'DATA/perftest/warm-up',
     'The send queue is filled with signaled writes to the last place and drained, twice.',
     facts,
     script => {
@@ -334,7 +334,7 @@ const MEGABYTE = 1024 * 1024;
 
 const sizes: readonly Scenario[] = [
   scenario(
-    'perftest/all-sizes',
+    'DATA/perftest/all-sizes',
     'Sends, writes and reads of every power of two from 2 bytes to 64 KiB.',
     { ...facts, arenaBytes: 128 * 1024, requirements: ['ORD-07', 'ORD-08', 'ORD-09'] },
     script => {
@@ -354,7 +354,7 @@ const sizes: readonly Scenario[] = [
     },
   ),
   scenario(
-    'perftest/eight-megabytes',
+    'DATA/perftest/eight-megabytes',
     'One message of 8 MiB in packets of 4096 bytes arrives whole.',
     { ...facts, wide: true, arenaBytes: 8 * MEGABYTE },
     script => {

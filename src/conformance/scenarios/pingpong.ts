@@ -56,43 +56,43 @@ function withEvents(script: Script, type: EndpointType, bytes: number): void {
 
 const examples: readonly Scenario[] = [
   scenario(
-    'verbs/rc-pingpong',
+    'DATA/verbs/rc-pingpong',
     'Messages of four packets go to and fro over RC; neither queue pair nor region grants the peer any right.',
     { source, requirements: ['QP-22', 'QP-32', 'ORD-07', 'ORD-09'] },
     script => pingpong(script, 'RC', 4096),
   ),
   scenario(
-    'verbs/uc-pingpong',
+    'DATA/verbs/uc-pingpong',
     'Messages of four packets go to and fro over UC, where nothing is acknowledged.',
     { source, requirements: ['ORD-04', 'ORD-06'] },
     script => pingpong(script, 'UC', 4096),
   ),
   scenario(
-    'verbs/ud-pingpong',
+    'DATA/verbs/ud-pingpong',
     'Datagrams of 1024 bytes go to and fro; each lies 40 bytes into its receive buffer.',
     { source, requirements: ['ORD-04'] },
     script => pingpong(script, 'UD', 1024),
   ),
   scenario(
-    'verbs/rc-pingpong-events',
+    'DATA/verbs/rc-pingpong-events',
     'The receiver of every RC message sleeps until its completion event, and every sleep ends.',
     { source },
     script => withEvents(script, 'RC', 1024),
   ),
   scenario(
-    'verbs/uc-pingpong-events',
+    'DATA/verbs/uc-pingpong-events',
     'The receiver of every UC message sleeps until its completion event, and every sleep ends.',
     { source },
     script => withEvents(script, 'UC', 1024),
   ),
   scenario(
-    'verbs/ud-pingpong-events',
+    'DATA/verbs/ud-pingpong-events',
     'The receiver of every datagram sleeps until its completion event, and every sleep ends.',
     { source },
     script => withEvents(script, 'UD', 512),
   ),
   scenario(
-    'verbs/rc-pingpong-shared-buffer',
+    'DATA/verbs/rc-pingpong-shared-buffer',
     'Both sides send from the buffer that they receive into.',
     { source },
     script => {
@@ -113,7 +113,7 @@ const examples: readonly Scenario[] = [
     },
   ),
   scenario(
-    'verbs/rc-pingpong-loopback',
+    'DATA/verbs/rc-pingpong-loopback',
     'Two queue pairs of one machine exchange messages through its own GID.',
     { source: 'rdma-core tests/base.py', hosts: [0] },
     script => {
@@ -126,19 +126,19 @@ const examples: readonly Scenario[] = [
     },
   ),
   scenario(
-    'verbs/rc-pingpong-same-host',
+    'DATA/verbs/rc-pingpong-same-host',
     'Two machines on one host exchange messages as two on different hosts do.',
     { source, hosts: [0, 0] },
     script => pingpong(script, 'RC', 4096),
   ),
   scenario(
-    'verbs/ud-pingpong-same-host',
+    'DATA/verbs/ud-pingpong-same-host',
     'Two machines on one host exchange datagrams.',
     { source, hosts: [1, 1] },
     script => pingpong(script, 'UD', 256),
   ),
   scenario(
-    'verbs/rc-pingpong-lossy',
+    'DATA/verbs/rc-pingpong-lossy',
     'A fabric that loses, doubles and reorders packets is not seen on RC.',
     { requirements: ['ORD-03', 'ERR-22'], faults: { drop: 40, duplicate: 40, reorder: 40 } },
     script => pingpong(script, 'RC', 4096),
@@ -147,7 +147,7 @@ const examples: readonly Scenario[] = [
 
 const connectionManager: readonly Scenario[] = [
   scenario(
-    'verbs/rping',
+    'DATA/verbs/rping',
     'A client describes a buffer, the server reads it, says so, writes to it and says so; descriptions come from a region without rights.',
     { source: 'librdmacm examples', requirements: ['ORD-08', 'ORD-10'] },
     script => {
@@ -177,7 +177,7 @@ const connectionManager: readonly Scenario[] = [
     },
   ),
   scenario(
-    'verbs/gsi-mad-exchange',
+    'DATA/verbs/gsi-mad-exchange',
     'Management datagrams of 256 bytes go to and fro between the queue pairs with number 1.',
     { source: 'librdmacm', requirements: ['QP-02', 'QP-04'] },
     script => pingpong(script, 'GSI', 256),

@@ -7,7 +7,7 @@ const manual = { source: 'libibverbs man ibv_modify_qp' };
 
 const posting: readonly Scenario[] = [
   scenario(
-    'qp/post/in-reset',
+    'QP/post/in-reset',
     'Nothing can be posted in RESET.',
     { source: 'rdma-core tests/test_qpex.py', requirements: ['QP-13', 'QP-14'] },
     script => {
@@ -19,7 +19,7 @@ const posting: readonly Scenario[] = [
     },
   ),
   scenario(
-    'qp/post/before-rts',
+    'QP/post/before-rts',
     'Receives can be posted from INIT on, sends not before RTS; receives posted early are filled later.',
     { requirements: ['QP-13', 'QP-16', 'QP-19'] },
     script => {
@@ -37,7 +37,7 @@ const posting: readonly Scenario[] = [
     },
   ),
   scenario(
-    'qp/receive-in-rtr',
+    'QP/rtr/receives',
     'A queue pair in RTR answers writes and reads of its peer.',
     { requirements: ['QP-21'] },
     script => {
@@ -52,7 +52,7 @@ const posting: readonly Scenario[] = [
     },
   ),
   scenario(
-    'qp/peer-not-ready',
+    'QP/init/peer-not-ready',
     'Packets for a queue pair in INIT are dropped: the requester tries as often as it may, then fails.',
     { requirements: ['QP-20', 'ERR-19'] },
     script => {
@@ -69,7 +69,7 @@ const posting: readonly Scenario[] = [
 
 const errors: readonly Scenario[] = [
   scenario(
-    'qp/error/flush',
+    'QP/error/flush',
     'Moved to ERR, a queue pair completes all it holds as flushed, in posting order, and flushes what is posted later.',
     { requirements: ['QP-47', 'QP-48', 'QP-49', 'QP-51'] },
     script => {
@@ -88,7 +88,7 @@ const errors: readonly Scenario[] = [
     },
   ),
   scenario(
-    'qp/error/only-to-reset',
+    'QP/error/only-to-reset',
     'Out of ERR leads no way but the one over RESET.',
     { requirements: ['QP-24', 'QP-51'] },
     script => {
@@ -103,7 +103,7 @@ const errors: readonly Scenario[] = [
     },
   ),
   scenario(
-    'qp/error/from-every-state',
+    'QP/error/from-every-state',
     'ERR can be reached from INIT, RTR, RTS and SQD.',
     { requirements: ['QP-32'] },
     script => {
@@ -121,7 +121,7 @@ const errors: readonly Scenario[] = [
     },
   ),
   scenario(
-    'qp/error/peer-in-error',
+    'QP/error/peer-in-error',
     'A queue pair in ERR answers nothing; its peer runs out of retries.',
     { requirements: ['QP-20', 'ERR-19'] },
     script => {
@@ -132,7 +132,7 @@ const errors: readonly Scenario[] = [
     },
   ),
   scenario(
-    'qp/reset/discards',
+    'QP/reset/discards',
     'Moved to RESET, a queue pair completes nothing of what it held.',
     { requirements: ['QP-41', 'QP-12'] },
     script => {
@@ -145,7 +145,7 @@ const errors: readonly Scenario[] = [
     },
   ),
   scenario(
-    'qp/reset/keeps-completions',
+    'QP/reset/keeps-completions',
     'Completions that are in the completion queue stay there when their queue pair is moved to RESET and destroyed.',
     { requirements: ['QP-43', 'RST-10'] },
     script => {
@@ -161,7 +161,7 @@ const errors: readonly Scenario[] = [
     },
   ),
   scenario(
-    'qp/restart',
+    'QP/reset/restart',
     'Both ends go from ERR over RESET up to RTS with new sequence numbers, and traffic flows as on new queue pairs.',
     { source: 'rdma-core tests/test_mr.py', requirements: ['QP-12', 'QP-44', 'RST-06'] },
     script => {
@@ -187,7 +187,7 @@ const errors: readonly Scenario[] = [
     },
   ),
   scenario(
-    'qp/destroy/outstanding',
+    'QP/destroy/outstanding',
     'A queue pair is destroyed with requests outstanding; none of them completes, and the peer times out.',
     { requirements: ['QP-10', 'QP-11', 'QP-41', 'RST-08'] },
     script => {
@@ -202,7 +202,7 @@ const errors: readonly Scenario[] = [
     },
   ),
   scenario(
-    'qp/destroy/number-reused',
+    'QP/destroy/number-reused',
     'A queue pair that gets the number of one that is gone has nothing of it: no request, no attribute, no packet.',
     { requirements: ['QP-03', 'QP-12', 'RST-11'] },
     script => {
@@ -223,7 +223,7 @@ const errors: readonly Scenario[] = [
 
 const draining: readonly Scenario[] = [
   scenario(
-    'qp/sqd/idle',
+    'QP/sqd/idle',
     'An idle queue pair is drained at once; sends posted then wait for RTS, receives are filled meanwhile.',
     { ...manual, requirements: ['QP-54', 'QP-55', 'QP-56', 'QP-58', 'QP-21'] },
     script => {
@@ -244,7 +244,7 @@ const draining: readonly Scenario[] = [
     },
   ),
   scenario(
-    'qp/sqd/draining',
+    'QP/sqd/draining',
     'A started send keeps the queue pair draining; until it is done only ERR and RESET are allowed.',
     { ...manual, requirements: ['QP-54', 'QP-56', 'QP-57'] },
     script => {
@@ -262,7 +262,7 @@ const draining: readonly Scenario[] = [
     },
   ),
   scenario(
-    'qp/sqd/draining-to-error',
+    'QP/sqd/draining-to-error',
     'A draining queue pair can be moved to ERR; the started send is flushed with the rest.',
     { requirements: ['QP-48', 'QP-57'] },
     script => {
@@ -276,7 +276,7 @@ const draining: readonly Scenario[] = [
     },
   ),
   scenario(
-    'qp/sqd/attributes',
+    'QP/sqd/attributes',
     'While drained the retry counts and the number of reads can be changed.',
     { ...manual, requirements: ['QP-32', 'QP-33'] },
     script => {
@@ -300,7 +300,7 @@ const draining: readonly Scenario[] = [
 
 const sendErrors: readonly Scenario[] = (['UC', 'UD'] as const).map(type =>
   scenario(
-    `qp/sqe/${type.toLowerCase()}`,
+    `QP/sqe/${type.toLowerCase()}`,
     `${type}: a send that fails stops the send queue alone; receiving goes on, and RTS starts sending again.`,
     { ...manual, requirements: ['QP-59', 'QP-60', 'QP-61', 'QP-62'] },
     script => {

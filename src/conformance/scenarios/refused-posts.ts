@@ -6,7 +6,7 @@ const testQpex = { source: 'rdma-core tests/test_qpex.py' };
 
 export const refusedPostScenarios: readonly Scenario[] = [
   scenario(
-    'negative/post/too-many-elements',
+    'ERR/post/too-many-elements',
     'A request with one element more than the capacity is refused at once, and nothing is posted.',
     { ...testQpex, requirements: ['ERR-08', 'ERR-09'] },
     script => {
@@ -23,7 +23,7 @@ export const refusedPostScenarios: readonly Scenario[] = [
     },
   ),
   scenario(
-    'negative/post/inline-too-long',
+    'ERR/post/inline-too-long',
     'Inline data one byte longer than the capacity is refused at once.',
     { requirements: ['ERR-08', 'ERR-09'] },
     script => {
@@ -33,14 +33,14 @@ export const refusedPostScenarios: readonly Scenario[] = [
       near.sent();
     },
   ),
-  scenario('negative/post/inline-read', 'A read cannot be inline.', { requirements: ['ERR-08'] }, script => {
+  scenario('ERR/post/inline-read', 'A read cannot be inline.', { requirements: ['ERR-08'] }, script => {
     const [near] = script.pair('RC');
     near.read({ inline: 8 }, 'EINVAL');
     near.read({ bytes: 8 });
     near.sent();
   }),
   scenario(
-    'negative/post/opcode-of-another-type',
+    'ERR/post/opcode-of-another-type',
     'Reads on UC, and writes and reads on UD, are refused at once.',
     { requirements: ['ERR-08'] },
     script => {
@@ -54,7 +54,7 @@ export const refusedPostScenarios: readonly Scenario[] = [
     },
   ),
   scenario(
-    'negative/post/no-reads-allowed',
+    'ERR/post/no-reads-allowed',
     'A read on a queue pair that may have none outstanding is refused at once.',
     { requirements: ['ERR-08'] },
     script => {
@@ -65,7 +65,7 @@ export const refusedPostScenarios: readonly Scenario[] = [
     },
   ),
   scenario(
-    'negative/post/send-queue-full',
+    'ERR/post/send-queue-full',
     'As many sends outstanding as the capacity, and one more is refused; there is room again when they are done.',
     { source: 'rdma-core tests/test_qp.py', requirements: ['ERR-08', 'ERR-10', 'DATA-31', 'DATA-32'] },
     script => {
@@ -80,7 +80,7 @@ export const refusedPostScenarios: readonly Scenario[] = [
     },
   ),
   scenario(
-    'negative/post/receive-queue-full',
+    'ERR/post/receive-queue-full',
     'As many receives outstanding as the capacity, and one more is refused; each message makes room for one.',
     { source: 'rdma-core tests/test_qp.py', requirements: ['ERR-08', 'ERR-10', 'DATA-31', 'DATA-32'] },
     script => {
@@ -95,7 +95,7 @@ export const refusedPostScenarios: readonly Scenario[] = [
     },
   ),
   scenario(
-    'negative/post/list-with-a-bad-one',
+    'ERR/post/list-with-a-bad-one',
     'Of a list the requests before the refused one stay posted.',
     { source: 'libibverbs man ibv_post_send', requirements: ['ERR-09'] },
     script => {

@@ -24,7 +24,7 @@ function denied(
   spec: SendSpec = {},
 ): Scenario {
   return scenario(
-    `negative/right/${id}`,
+    `ERR/right/${id}`,
     doc,
     { ...testMr, requirements: ['ERR-14', 'MEM-16', 'MEM-17'] },
     script => {
@@ -77,7 +77,7 @@ export const rightScenarios: readonly Scenario[] = [
     'REM_ACCESS_ERR',
   ),
   scenario(
-    'negative/right/write-imm',
+    'ERR/right/write-imm',
     'A write with immediate data in one packet has its receive when its key turns out to be wrong: that fails too.',
     { requirements: ['ERR-15', 'QP-53', 'DATA-82'] },
     script => {
@@ -89,7 +89,7 @@ export const rightScenarios: readonly Scenario[] = [
     },
   ),
   scenario(
-    'negative/right/write-imm-long',
+    'ERR/right/write-imm-long',
     'A write with immediate data in many packets fails at the first, before it has a receive.',
     { requirements: ['ERR-15', 'QP-53'] },
     script => {
@@ -101,7 +101,7 @@ export const rightScenarios: readonly Scenario[] = [
     },
   ),
   scenario(
-    'negative/right/uc-write',
+    'ERR/right/uc-write',
     'A UC write to a queue pair without remote write is dropped in silence.',
     { requirements: ['ERR-21', 'MEM-16'] },
     script => {
@@ -114,7 +114,7 @@ export const rightScenarios: readonly Scenario[] = [
     },
   ),
   scenario(
-    'negative/read/none-answered',
+    'ERR/read/none-answered',
     'A read at a responder that answers none is an invalid request.',
     { requirements: ['ERR-14', 'QP-53'] },
     script => {

@@ -7,7 +7,7 @@ import type { Scenario } from './scenario.js';
 
 const receivers: readonly Scenario[] = [
   scenario(
-    'negative/receive/too-small',
+    'ERR/receive/too-small',
     'A message longer than its receive fails on both sides; no byte behind the receive is touched.',
     { requirements: ['ERR-16', 'QP-53', 'ERR-23'] },
     script => {
@@ -23,7 +23,7 @@ const receivers: readonly Scenario[] = [
     },
   ),
   scenario(
-    'negative/receive/too-small-by-packets',
+    'ERR/receive/too-small-by-packets',
     'The same when the message has several packets and the first ones fit.',
     { requirements: ['ERR-16', 'ERR-23'] },
     script => {
@@ -37,7 +37,7 @@ const receivers: readonly Scenario[] = [
     },
   ),
   scenario(
-    'negative/receive/uc-too-small',
+    'ERR/receive/uc-too-small',
     'A UC message longer than its receive is dropped; the receive takes the next one.',
     { requirements: ['ERR-21', 'DATA-56'] },
     script => {
@@ -51,7 +51,7 @@ const receivers: readonly Scenario[] = [
     },
   ),
   scenario(
-    'negative/receive/uc-wrong-key',
+    'ERR/receive/uc-wrong-key',
     'A UC receive with a wrong key fails when a message comes, and takes its queue pair to ERR; the sender does not notice.',
     { requirements: ['ERR-17', 'QP-46'] },
     script => {
@@ -65,7 +65,7 @@ const receivers: readonly Scenario[] = [
     },
   ),
   scenario(
-    'negative/rnr/none-left',
+    'ERR/rnr/none-left',
     'Without retries a send that meets no receive fails; the peer is not touched.',
     { requirements: ['ERR-18', 'DATA-72'] },
     script => {
@@ -77,7 +77,7 @@ const receivers: readonly Scenario[] = [
     },
   ),
   scenario(
-    'negative/rnr/some',
+    'ERR/rnr/some',
     'With three retries a send that meets no receive fails in the end, and the sends behind it are flushed.',
     { requirements: ['ERR-18', 'QP-48'] },
     script => {
@@ -88,7 +88,7 @@ const receivers: readonly Scenario[] = [
     },
   ),
   scenario(
-    'negative/rnr/endless',
+    'ERR/rnr/endless',
     'With endless retries a send waits until a receive is posted, and writes behind it wait too.',
     { requirements: ['ERR-18', 'DATA-70', 'ORD-03'] },
     script => {
@@ -104,7 +104,7 @@ const receivers: readonly Scenario[] = [
     },
   ),
   scenario(
-    'negative/rnr/write-imm',
+    'ERR/rnr/write-imm',
     'A write with immediate data needs a receive; its data may come before.',
     { requirements: ['ERR-18'] },
     script => {
@@ -119,7 +119,7 @@ const receivers: readonly Scenario[] = [
     },
   ),
   scenario(
-    'negative/rnr/uc',
+    'ERR/rnr/uc',
     'A UC message that meets no receive is lost; the next one finds the receive posted since.',
     { requirements: ['DATA-56'] },
     script => {
@@ -138,7 +138,7 @@ const impatient: EndpointOptions = { rts: { retryCnt: 1, timeout: 8 } };
 
 const silence: readonly Scenario[] = [
   scenario(
-    'negative/silence/peer-destroyed',
+    'ERR/silence/peer-destroyed',
     'The peer of a destroyed queue pair runs out of retries.',
     { requirements: ['ERR-19', 'RST-08'] },
     script => {
@@ -150,7 +150,7 @@ const silence: readonly Scenario[] = [
     },
   ),
   scenario(
-    'negative/silence/no-timeout',
+    'ERR/silence/no-timeout',
     'Without a time-out a request waits for its answer for ever, until the queue pair is moved to ERR.',
     { requirements: ['DATA-68', 'QP-48'] },
     script => {
@@ -164,7 +164,7 @@ const silence: readonly Scenario[] = [
     },
   ),
   scenario(
-    'negative/silence/gid-deleted',
+    'ERR/silence/gid-deleted',
     'When the peer deletes its GID packets to it find nobody; the peer notices nothing.',
     { requirements: ['RST-21', 'CTRL-108', 'ERR-19'] },
     script => {
@@ -176,7 +176,7 @@ const silence: readonly Scenario[] = [
     },
   ),
   scenario(
-    'negative/silence/not-the-peer',
+    'ERR/silence/not-the-peer',
     'A queue pair does not listen to one that it is not connected to.',
     { requirements: ['ISO-12', 'ERR-19'] },
     script => {
@@ -197,7 +197,7 @@ const silence: readonly Scenario[] = [
     },
   ),
   scenario(
-    'negative/silence/unknown-queue-pair',
+    'ERR/silence/unknown-queue-pair',
     'Requests to a number that no queue pair has run out of retries.',
     { requirements: ['ERR-19'] },
     script => {
