@@ -18,6 +18,9 @@ export const ARENA_BASE = 0x7f00_0000_0000;
 /** First guest-physical address: not 0, so that an offset taken for an address misses. */
 export const GUEST_BASE = 0x1_4000_0000;
 
+/** Up to this many bytes are compared one by one: cheaper than making the views that comparing them at once needs. */
+const COMPARED_ONE_BY_ONE = 256;
+
 /** What freed DMA memory is filled with: whoever goes on using it reads nonsense. */
 const FREED = 0xdb;
 
@@ -166,6 +169,28 @@ export class SimulatedGuest implements GuestOs {
     };
   }
 
+  /** The first of `length` bytes from arena byte `at` on that is not as in `source` from `sourceAt` on, counted from 0; -1: none. */
+  differenceFrom(at: number, source: Uint8Array, sourceAt: number, length: number): number {
+    for (let done = 0; done < length;) {
+      const run = Math.min(length - done, PAGE_BYTES - ((at + done) % PAGE_BYTES));
+      const found = firstDifference(this.#bytes, this.#place(at + done), source, sourceAt + done, run);
+      if (found >= 0) return done + found;
+      done += run;
+    }
+    return -1;
+  }
+
+  /** The same against the arena of another machine. */
+  differenceFromGuest(at: number, other: SimulatedGuest, otherAt: number, length: number): number {
+    for (let done = 0; done < length;) {
+      const run = Math.min(length - done, PAGE_BYTES - ((otherAt + done) % PAGE_BYTES));
+      const found = this.differenceFrom(at + done, other.#bytes, other.#place(otherAt + done), run);
+      if (found >= 0) return done + found;
+      done += run;
+    }
+    return -1;
+  }
+
   /** Offset in the region of an arena offset. */
   #place(offset: number): number {
     return this.#pageOffsets[Math.floor(offset / PAGE_BYTES)] + (offset % PAGE_BYTES);
@@ -281,6 +306,17 @@ function shuffledPages(start: number, count: number, seed: number): Float64Array
     [pages[i], pages[j]] = [pages[j], pages[i]];
   }
   return pages;
+}
+
+/** Where two pieces of `length` bytes differ first, counted from their starts; -1: nowhere. */
+function firstDifference(a: Uint8Array, aAt: number, b: Uint8Array, bAt: number, length: number): number {
+  if (length > COMPARED_ONE_BY_ONE && equalBytes(a, aAt, b, bAt, length)) return -1;
+  for (let i = 0; i < length; i++) if (a[aAt + i] !== b[bAt + i]) return i;
+  return -1;
+}
+
+function equalBytes(a: Uint8Array, aAt: number, b: Uint8Array, bAt: number, length: number): boolean {
+  return Buffer.compare(a.subarray(aAt, aAt + length), b.subarray(bAt, bAt + length)) === 0;
 }
 
 function outside(offset: number, length: number, arenaBytes: number): RangeError {

@@ -8,14 +8,17 @@ import type { WorkCompletion } from '../../verbs/index.js';
 import { LawBroken, laws } from '../laws.js';
 import { RunObserver } from '../observer.js';
 import type { RequestSpec } from '../observer.js';
-import { machineOfGid, patternByte } from '../patterns.js';
+import { machineOfGid, patternByte, patternBytes } from '../patterns.js';
 import type { Action, Program, SendRequestSpec } from '../program.js';
 import type { CqRecord, ObjectRecord, QpRecord, WrRecord } from '../records.js';
+import type { SimulatedGuest } from '../simulated-guest.js';
 import type { World } from '../world.js';
+import { Writers } from './writers.js';
 
 /** Bytes of the global route in front of a datagram. */
 const GRH_BYTES = 40;
 const PAGE = 4096;
+const nowhere: readonly Span[] = [];
 
 interface Span {
   readonly vm: number;
@@ -27,7 +30,8 @@ interface Span {
 interface Posted {
   readonly request: WrRecord;
   readonly local: readonly Span[];
-  readonly remote: Span | undefined;
+  /** One span, or none where the peer's memory is not named. */
+  readonly remote: readonly Span[];
   /** First byte of the pattern of inline data; undefined when the bytes are in memory. */
   readonly fill: number | undefined;
   readonly imm: number | undefined;
@@ -36,47 +40,17 @@ interface Posted {
   readonly time: number;
 }
 
-/** Who may be writing where: per byte, how many requests may write it now, and when that number changed last. */
-class Writers {
-  readonly count: Uint16Array;
-  readonly changed: Uint32Array;
-
-  constructor(bytes: number) {
-    this.count = new Uint16Array(bytes);
-    this.changed = new Uint32Array(bytes);
-  }
-
-  change({ at, length }: Span, by: number, time: number): void {
-    const end = Math.min(this.count.length, at + length);
-    for (let i = Math.max(0, at); i < end; i++) {
-      this.count[i] += by;
-      this.changed[i] = time;
-    }
-  }
-
-  /** Only what was posted at `time` can have written this byte since. */
-  one(at: number, time: number): boolean {
-    return this.count[at] === 1 && this.changed[at] === time;
-  }
-
-  /** Nobody can have written this byte since `time`. */
-  none(at: number, time: number): boolean {
-    return this.count[at] === 0 && this.changed[at] <= time;
-  }
-}
-
 export class DataArrives extends RunObserver {
   readonly #world: World;
   readonly #writers: readonly Writers[];
   readonly #posted = new Map<WrRecord, Posted>();
-  /** Messages by service, kind and length. */
-  readonly #messages = new Map<string, Posted[]>();
+  /** Messages by service, kind and length; see {@link messageKey}. */
+  readonly #messages = new Map<number, Posted[]>();
   readonly #dma = new Set<string>();
-  /** Queue pairs, by machine and number, that have been in RESET again or were destroyed. */
-  readonly #restarted = new Set<string>();
-  /** Bytes of the receive that is looked at, and 1 where only that receive can have written. */
-  #received = new Uint8Array(0);
-  #known = new Uint8Array(0);
+  /** Queue pairs, by {@link pairKey}, that have been in RESET again or were destroyed. */
+  readonly #restarted = new Set<number>();
+  readonly #to = new SpanWalk();
+  readonly #from = new SpanWalk();
   #time = 1;
   /** A region over all memory was used across pages: who writes where is not known any more. */
   #blind = false;
@@ -95,22 +69,22 @@ export class DataArrives extends RunObserver {
 
   override actionStarted(_index: number, action: Action): void {
     this.#time++;
-    if (action.op === 'writeMemory') this.#writers[action.vm]?.change(action, 0, this.#time);
+    if (action.op === 'writeMemory')
+      this.#writers[action.vm]?.change(action.at, action.length, 0, this.#time);
   }
 
   override posted(request: WrRecord, spec: RequestSpec): void {
-    const { vm } = request.qp;
     const posted = this.#describe(request, spec);
     const read = request.opcode === WrOpcode.RDMA_READ;
     if (!request.send || read) {
       this.#posted.set(request, posted);
-      for (const span of posted.local) this.#writers[vm].change(span, 1, posted.time);
+      this.#change(posted.local, 1, posted.time);
       return;
     }
     const { remote } = posted;
-    if (remote !== undefined) {
+    if (remote.length > 0) {
       this.#posted.set(request, posted);
-      this.#writers[remote.vm]?.change(remote, 1, posted.time);
+      this.#change(remote, 1, posted.time);
     }
     if (isSend(request.opcode) || posted.imm !== undefined) this.#addMessage(posted);
   }
@@ -136,7 +110,7 @@ export class DataArrives extends RunObserver {
     return {
       request,
       local,
-      remote: far && { vm: far.vm, at: far.at, length },
+      remote: far === undefined ? nowhere : [{ vm: far.vm, at: far.at, length }],
       fill: sent.inline === undefined ? undefined : request.wrId & 0xff,
       imm: request.send && withImm ? (sent.imm ?? 0) : undefined,
       length,
@@ -145,11 +119,11 @@ export class DataArrives extends RunObserver {
   }
 
   #lookAcross(vm: number, mr: string, at: number, length: number): void {
-    if (this.#dma.has(`${vm}.${mr}`) && (at % PAGE) + length > PAGE) this.#blind = true;
+    if ((at % PAGE) + length > PAGE && this.#dma.has(`${vm}.${mr}`)) this.#blind = true;
   }
 
   #addMessage(posted: Posted): void {
-    const key = messageKey(posted.request.qp.type, !isSend(posted.request.opcode), posted.imm, posted.length);
+    const key = messageKey(posted.request.qp.type, !isSend(posted.request.opcode), posted.length);
     const list = this.#messages.get(key);
     if (list === undefined) this.#messages.set(key, [posted]);
     else list.push(posted);
@@ -171,10 +145,12 @@ export class DataArrives extends RunObserver {
   #finish(posted: Posted, success: boolean): void {
     const { request, local, remote } = posted;
     this.#posted.delete(request);
-    if (!request.send || request.opcode === WrOpcode.RDMA_READ) {
-      for (const span of local) this.#writers[request.qp.vm].change(span, -1, this.#time);
-    } else if (remote !== undefined && success && request.qp.type === QpType.RC)
-      this.#writers[remote.vm]?.change(remote, -1, this.#time);
+    if (!request.send || request.opcode === WrOpcode.RDMA_READ) this.#change(local, -1, this.#time);
+    else if (success && request.qp.type === QpType.RC) this.#change(remote, -1, this.#time);
+  }
+
+  #change(spans: readonly Span[], by: number, time: number): void {
+    for (const { vm, at, length } of spans) this.#writers[vm]?.change(at, length, by, time);
   }
 
   /**
@@ -182,42 +158,40 @@ export class DataArrives extends RunObserver {
    * has seen, its writes count as repeated ones: acknowledged and not carried out again.
    */
   #isFresh(qp: QpRecord): boolean {
-    const { destQpNum } = qp.attributes;
-    const peer = `${peerMachine(qp, qp.vm)}.${destQpNum ?? 0}`;
-    return !this.#restarted.has(`${qp.vm}.${qp.handle.qpNum}`) && !this.#restarted.has(peer);
+    const peer = pairKey(peerMachine(qp, qp.vm), qp.attributes.destQpNum ?? 0);
+    return !this.#restarted.has(pairKey(qp.vm, qp.handle.qpNum)) && !this.#restarted.has(peer);
   }
 
   override modified(qp: QpRecord, to: number | undefined): void {
-    if (to === QpState.RESET) this.#restarted.add(`${qp.vm}.${qp.handle.qpNum}`);
+    if (to === QpState.RESET) this.#restarted.add(pairKey(qp.vm, qp.handle.qpNum));
   }
 
   override destroyed(object: ObjectRecord): void {
-    if (object.kind === 'qp') this.#restarted.add(`${object.vm}.${object.handle.qpNum}`);
+    if (object.kind === 'qp') this.#restarted.add(pairKey(object.vm, object.handle.qpNum));
   }
 
+  /** A read that is done has its peer's bytes, a write has put its own. */
   #checkTransfer(posted: Posted, read: boolean): void {
-    const { request, remote, local, fill, time } = posted;
-    if (remote === undefined || this.#blind || this.#writers[remote.vm] === undefined) return;
-    const far = this.#bytes(remote);
-    let i = 0;
-    for (const span of fill === undefined ? local : [remote]) {
-      const near = this.#bytes(span);
-      const there = { vm: remote.vm, at: remote.at + i };
-      const [to, from] = read ? [span, there] : [there, span];
-      const target = this.#writers[to.vm];
-      const source = this.#writers[from.vm];
-      for (let k = 0; k < span.length; k++, i++) {
-        if (!target.one(to.at + k, time)) continue;
-        if (fill === undefined && !source.none(from.at + k, time)) continue;
-        this.compared++;
-        const wanted = fill === undefined ? near[k] : patternByte(fill, i);
-        if (far[i] === wanted) continue;
-        throw new LawBroken(
-          laws.dataArrives,
-          `request ${request.wrId} of ${request.qp.name}, machine ${request.qp.vm}, is done, and its byte ${i} is ${near[k]} here and ${far[i]} on machine ${remote.vm}`,
-        );
-      }
-    }
+    const { request, remote, local, fill, length, time } = posted;
+    if (this.#blind) return;
+    const [to, from] = read ? [local, remote] : [remote, local];
+    this.#to.start(to, 0);
+    const at =
+      fill === undefined
+        ? this.#firstDifference(from, length, time, time)
+        : this.#firstUnlike(fill, length, time);
+    if (at < 0) return;
+    const wanted = fill === undefined ? this.#byte(from, at) : patternByte(fill, at);
+    throw new LawBroken(
+      laws.dataArrives,
+      `request ${request.wrId} of ${request.qp.name}, machine ${request.qp.vm}, is done, and its byte ${at} is ${this.#byte(to, at)} and not ${wanted}`,
+    );
+  }
+
+  #byte(spans: readonly Span[], at: number): number {
+    const walk = this.#from;
+    walk.start(spans, at);
+    return this.#guest(walk.vm).readArena(walk.at, 1)[0];
   }
 
   #checkReceive(posted: Posted, completion: WorkCompletion): void {
@@ -226,9 +200,13 @@ export class DataArrives extends RunObserver {
     const header = datagram ? GRH_BYTES : 0;
     const write = completion.opcode === WcOpcode.RECV_RDMA_WITH_IMM;
     const imm = (completion.wcFlags & WcFlag.WITH_IMM) === 0 ? undefined : completion.immData;
-    const list = this.#messages.get(messageKey(qp.type, write, imm, completion.byteLen - header)) ?? [];
-    const length = write || this.#blind ? 0 : this.#gather(posted, completion.byteLen);
-    if (list.findLast(message => length === 0 || this.#matches(message, header)) !== undefined) return;
+    const length = completion.byteLen - header;
+    const list = this.#messages.get(messageKey(qp.type, write, length)) ?? [];
+    const anyBytes = write || this.#blind;
+    const sent = list.findLast(
+      message => message.imm === imm && (anyBytes || this.#arrived(message, posted, header)),
+    );
+    if (sent !== undefined) return;
     const what = imm === undefined ? '' : ` and immediate data ${imm}`;
     throw new LawBroken(
       laws.dataArrives,
@@ -236,55 +214,98 @@ export class DataArrives extends RunObserver {
     );
   }
 
-  /** Fills `#received` and `#known` with the first bytes of a receive, at most `byteLen`. Returns how many there are. */
-  #gather({ local, time }: Posted, byteLen: number): number {
-    if (this.#received.length < byteLen) {
-      this.#received = new Uint8Array(byteLen);
-      this.#known = new Uint8Array(byteLen);
-    }
-    let i = 0;
-    for (const span of local) {
-      const content = this.#bytes(span);
-      const writers = this.#writers[span.vm];
-      for (let k = 0; k < span.length && i < byteLen; k++, i++) {
-        this.#received[i] = content[k];
-        this.#known[i] = writers.one(span.at + k, time) ? 1 : 0;
-      }
-    }
-    this.#known.fill(0, i);
-    return i;
+  /** Whether a receive may hold this message, behind the header. */
+  #arrived({ fill, local, length, time }: Posted, receive: Posted, header: number): boolean {
+    this.#to.start(receive.local, header);
+    if (fill !== undefined) return this.#firstUnlike(fill, length, receive.time) < 0;
+    return this.#firstDifference(local, length, receive.time, time) < 0;
   }
 
-  #matches(message: Posted, header: number): boolean {
-    const bytes = this.#received;
-    const known = this.#known;
-    const { fill, length, local, time } = message;
-    if (fill !== undefined) {
-      for (let i = 0; i < length; i++) {
-        if (known[header + i] !== 1) continue;
-        this.compared++;
-        if (bytes[header + i] !== patternByte(fill, i)) return false;
+  /**
+   * The first of `length` bytes at which the target that `#to` stands on differs from the source, -1 when there is none. A byte
+   * counts that only what was posted at `toTime` can have written there, and that nobody can have changed here since `fromTime`.
+   */
+  #firstDifference(source: readonly Span[], length: number, toTime: number, fromTime: number): number {
+    const to = this.#to;
+    const from = this.#from;
+    from.start(source, 0);
+    for (let done = 0; done < length && to.left > 0 && from.left > 0;) {
+      const target = this.#writers[to.vm];
+      const origin = this.#writers[from.vm];
+      if (target === undefined || origin === undefined) return -1;
+      const run = Math.min(length - done, to.left, from.left, target.alike(to.at), origin.alike(from.at));
+      if (target.one(to.at, toTime) && origin.none(from.at, fromTime)) {
+        this.compared += run;
+        const at = this.#guest(to.vm).differenceFromGuest(to.at, this.#guest(from.vm), from.at, run);
+        if (at >= 0) return done + at;
       }
-      return true;
+      to.advance(run);
+      from.advance(run);
+      done += run;
     }
-    let i = header;
-    for (const span of local) {
-      const content = this.#bytes(span);
-      const writers = this.#writers[span.vm];
-      for (let k = 0; k < span.length; k++, i++) {
-        if (known[i] !== 1 || !writers.none(span.at + k, time)) continue;
-        this.compared++;
-        if (bytes[i] !== content[k]) return false;
-      }
-    }
-    return true;
+    return -1;
   }
 
-  /** Bytes of a span; all of it lies in the arena, or its request could not have succeeded. */
-  #bytes({ vm, at, length }: Span): Uint8Array {
-    const { guest } = this.#world.machines[vm];
-    const start = Math.min(Math.max(0, at), guest.arenaBytes);
-    return guest.readArena(start, Math.min(length, guest.arenaBytes - start));
+  /** The same against the pattern `fill`. */
+  #firstUnlike(fill: number, length: number, toTime: number): number {
+    const to = this.#to;
+    const pattern = patternBytes(fill, length);
+    for (let done = 0; done < length && to.left > 0;) {
+      const target = this.#writers[to.vm];
+      if (target === undefined) return -1;
+      const run = Math.min(length - done, to.left, target.alike(to.at));
+      if (target.one(to.at, toTime)) {
+        this.compared += run;
+        const at = this.#guest(to.vm).differenceFrom(to.at, pattern, done, run);
+        if (at >= 0) return done + at;
+      }
+      to.advance(run);
+      done += run;
+    }
+    return -1;
+  }
+
+  #guest(vm: number): SimulatedGuest {
+    return this.#world.machines[vm].guest;
+  }
+}
+
+/** Walks through the bytes of several spans as if they were one. */
+class SpanWalk {
+  #spans: readonly Span[] = [];
+  #next = 0;
+  vm = 0;
+  at = 0;
+  /** Bytes left of the span at hand; 0 at the end. */
+  left = 0;
+
+  start(spans: readonly Span[], skip: number): void {
+    this.#spans = spans;
+    this.#next = 0;
+    this.#enter();
+    for (let rest = skip; rest > 0 && this.left > 0;) {
+      const step = Math.min(rest, this.left);
+      this.advance(step);
+      rest -= step;
+    }
+  }
+
+  /** Goes on by at most what is left of the span. */
+  advance(bytes: number): void {
+    this.at += bytes;
+    this.left -= bytes;
+    if (this.left === 0) this.#enter();
+  }
+
+  #enter(): void {
+    if (this.#next === this.#spans.length) {
+      this.left = 0;
+      return;
+    }
+    const { vm, at, length } = this.#spans[this.#next++];
+    this.vm = vm;
+    this.at = at;
+    this.left = length;
   }
 }
 
@@ -298,8 +319,13 @@ function isSend(opcode: number): boolean {
   return opcode === WrOpcode.SEND || opcode === WrOpcode.SEND_WITH_IMM;
 }
 
-function messageKey(type: number, write: boolean, imm: number | undefined, length: number): string {
+/** A number for each service, kind of message and length. */
+function messageKey(type: number, write: boolean, length: number): number {
   // The GSI queue pair and others talk to each other.
   const service = type === QpType.GSI ? QpType.UD : type;
-  return `${service} ${write ? 'write' : 'send'} ${imm ?? '-'} ${length}`;
+  return length * 16 + service * 2 + (write ? 1 : 0);
+}
+
+function pairKey(vm: number, qpNum: number): number {
+  return vm * 2 ** 24 + qpNum;
 }
