@@ -23,6 +23,7 @@ export class CompiledMachine {
   readonly closure: Int32Array;
   /** For `from * stateNames.length + to`: the first internal transition on a way from one to the other, or -1. */
   readonly hiddenStep: Int16Array;
+  readonly #stateCount: number;
   readonly #guard: Uint8Array;
   readonly #required: Int32Array;
   /** Complement of the bits that a mask guard allows. */
@@ -38,6 +39,7 @@ export class CompiledMachine {
     this.transitions = definition.transitions;
     this.initial = this.stateId(definition.initial);
     this.endStates = definition.states.reduce((mask, state, i) => (state.end ? mask | (1 << i) : mask), 0);
+    this.#stateCount = this.stateNames.length;
     const count = this.transitions.length;
     this.cell = new Int16Array(this.eventNames.length * this.stateNames.length).fill(-1);
     this.target = new Uint8Array(count);
@@ -86,13 +88,13 @@ export class CompiledMachine {
 
   /** The transition that one state takes, or -1. */
   transitionFrom(state: number, event: number, arg: number, count: number, limit: number): number {
-    const transition = this.cell[event * this.stateNames.length + state];
+    const transition = this.cell[event * this.#stateCount + state];
     return transition >= 0 && this.#holds(transition, arg, count, limit) ? transition : -1;
   }
 
   /** The states that a set of states can be in after an event and after whatever happens unseen; 0: none allows it. */
   image(states: number, event: number, arg: number, count: number, limit: number): number {
-    const row = event * this.stateNames.length;
+    const row = event * this.#stateCount;
     let after = 0;
     for (let rest = states; rest !== 0; rest &= rest - 1) {
       const transition = this.cell[row + 31 - Math.clz32(rest & -rest)];

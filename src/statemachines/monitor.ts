@@ -105,6 +105,7 @@ export class Monitor {
   event(key: number, event: number, arg = 0): boolean {
     this.consumed++;
     if (this.#lifeOf(key) !== Life.open) return this.#notOpen(key, event, arg);
+    if (this.#pendingEvent[key] === NOTHING && this.#stepPlainly(key, event, arg)) return true;
     const before = this.#possible[key];
     const now = this.machine.image(before, event, arg, this.#count[key], this.#limit[key]);
     if (this.#pendingEvent[key] !== NOTHING) return this.#eventInFlight(key, event, arg, now);
@@ -112,6 +113,22 @@ export class Monitor {
     this.#possible[key] = now;
     this.#follow(key, before, event, arg);
     this.#count[key] = this.machine.countAfter(event, arg, this.#count[key]);
+    return true;
+  }
+
+  /** The short way for nearly every event: one state is possible and allows it. False: it has to be looked at closely. */
+  #stepPlainly(key: number, event: number, arg: number): boolean {
+    const machine = this.machine;
+    const state = this.#plain[key];
+    if (this.#possible[key] !== 1 << state) return false;
+    const count = this.#count[key];
+    const transition = machine.transitionFrom(state, event, arg, count, this.#limit[key]);
+    if (transition < 0) return false;
+    const to = machine.target[transition];
+    this.coverage[transition]++;
+    this.#plain[key] = to;
+    this.#possible[key] = machine.closure[to];
+    this.#count[key] = machine.countAfter(event, arg, count);
     return true;
   }
 
