@@ -18,7 +18,8 @@ const rooms = {
     may: ['abi', 'verbs', 'virtio', 'statemachines', 'fabric', 'reference', 'device', 'driver', 'transports'],
   },
   explorer: { may: ['statemachines', 'abi', 'verbs'] },
-  cli: { may: ['conformance', 'explorer', 'statemachines', 'abi', 'verbs'] },
+  report: { may: ['conformance'] },
+  cli: { may: ['report', 'conformance', 'explorer', 'statemachines', 'abi', 'verbs'] },
 };
 
 /** The npm packages that a room may use; a room that is not listed uses none. */
@@ -28,6 +29,7 @@ const packages = {
   reference: ['ts-pattern'],
   conformance: ['zod', 'fast-check', 'ts-pattern', 'xstate'],
   explorer: ['xstate', 'ts-pattern'],
+  report: ['zod', 'ts-pattern'],
   cli: ['commander', 'picocolors', 'ts-pattern', 'zod'],
 };
 

@@ -14,6 +14,7 @@ const { fillBlocks, renderChecks, renderCoverage, renderQpTable } = await load(
 const { collectChecks } = await load('conformance/requirements.js');
 const { renderMachineDocs } = await load('explorer/index.js');
 const { renderScenarioFiles } = await load('conformance/scenarios/index.js');
+const { reportSchemaText } = await load('report/index.js');
 
 const generated = documents();
 const stale = generated.filter(({ path, text }) => readIfThere(path) !== text).map(({ path }) => path);
@@ -49,6 +50,7 @@ function documents() {
   return [
     ...chapters,
     { path: 'docs/abi.md', text: renderAbiDocument() },
+    { path: 'docs/report.schema.json', text: reportSchemaText() },
     { path: 'spec/checks.json', text: renderChecks(checks) },
     { path: 'spec/coverage.md', text: renderCoverage(chapters, checks) },
     ...(renderMachineDocs?.() ?? []).map(({ path, text }) => ({ path: `docs/machines/${path}`, text })),

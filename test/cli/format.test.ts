@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { partiesOf, sequenceChart } from '../../src/cli/format/chart.js';
+import { sequenceChart } from '../../src/cli/format/chart.js';
 import { findingText } from '../../src/cli/format/finding.js';
 import { machineText } from '../../src/cli/format/machine.js';
 import { progressLine } from '../../src/cli/format/progress.js';
+import { partiesOf } from '../../src/report/index.js';
 import { actionLine, programScript } from '../../src/conformance/script.js';
 import { summaryText } from '../../src/cli/format/summary.js';
 import { count, duration, plain, virtualTime, wrap } from '../../src/cli/format/text.js';

@@ -2,8 +2,9 @@
 import { match } from 'ts-pattern';
 import type { Program } from '../../conformance/program.js';
 import type { ReplayReport } from '../engine.js';
-import { partiesOf, sequenceChart } from './chart.js';
+import { sequenceChart } from './chart.js';
 import { actionLine } from '../../conformance/index.js';
+import { partiesOf } from '../../report/index.js';
 import { plural, type Colours } from './text.js';
 
 export function stepsText(program: Program, report: ReplayReport, width: number, c: Colours): string {

@@ -1,0 +1,62 @@
+/** Grades as reports count and order them. */
+import { chapterOf } from '../conformance/cases/case.js';
+import type { CaseResult, Grade } from '../conformance/cases/case-report.js';
+import type { CheckReport, Finding } from '../conformance/report.js';
+
+/** From the best to the worst: what `diff` calls better and worse. */
+export const gradeOrder = [
+  'pass',
+  'informational',
+  'non-strict',
+  'unsupported',
+  'skipped',
+  'inconclusive',
+  'fail',
+] as const satisfies readonly Grade[];
+
+export type GradeCounts = Readonly<Record<Grade, number>>;
+
+export function countGrades(cases: readonly Pick<CaseResult, 'grade'>[]): GradeCounts {
+  const counts = {
+    pass: 0,
+    informational: 0,
+    'non-strict': 0,
+    unsupported: 0,
+    skipped: 0,
+    inconclusive: 0,
+    fail: 0,
+  };
+  for (const { grade } of cases) counts[grade]++;
+  return counts;
+}
+
+/** Failed, and nobody said that it would. */
+export function isFailure({ grade, known }: Pick<CaseResult, 'grade' | 'known'>): boolean {
+  return grade === 'fail' && known === undefined;
+}
+
+/** Cases by the chapter of the spec that their id begins with, in the order of their first appearance. */
+export function byChapter<T extends { readonly id: string }>(cases: readonly T[]): Map<string, T[]> {
+  const chapters = new Map<string, T[]>();
+  for (const each of cases) {
+    const chapter = chapterOfAny(each.id);
+    const known = chapters.get(chapter);
+    if (known === undefined) chapters.set(chapter, [each]);
+    else known.push(each);
+  }
+  return chapters;
+}
+
+/** An id from a file may have no chapter; it is one of its own then. */
+function chapterOfAny(id: string): string {
+  return id.includes('/') ? chapterOf(id) : id;
+}
+
+/** The findings of generated programs that no failed case of the report tells already. */
+export function findingsBesideCases({
+  findings,
+  cases,
+}: Pick<CheckReport, 'findings' | 'cases'>): readonly Finding[] {
+  const told = new Set(cases.filter(({ grade }) => grade !== 'pass').map(({ law }) => law));
+  return findings.filter(({ law }) => !told.has(law));
+}
