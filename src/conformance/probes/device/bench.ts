@@ -1,0 +1,180 @@
+/**
+ * The bench on which a device is probed: machines with the judged device each, the kit's driver played by hand opposite, a
+ * reference HCA below and a network between. Everything is driven by one scheduler; `run` goes on until nothing moves.
+ */
+import { profiles } from '../../../abi/index.js';
+import type { Profile } from '../../../abi/index.js';
+import { Fabric, Scheduler, SeededChoices, firstChoice, noFaults } from '../../../fabric/index.js';
+import { ReferenceHca } from '../../../reference/index.js';
+import { bundledDevice } from '../../bundled.js';
+import { CaseBroken } from '../../cases/case.js';
+import type { CaseContext, CaseEffort } from '../../cases/case.js';
+import type { Limits } from '../../limits.js';
+import type { ChartEvent } from '../../report.js';
+import { ProbeMachine } from './machine.js';
+import type { StartOptions, Surroundings } from './machine.js';
+import { WatchedMemory } from './watched-memory.js';
+
+/** Small, so that every limit is soon reached, and each one different from its neighbours. */
+export const probeLimits: Limits = {
+  attributes: {
+    maxMrSizeBytes: 256 * 1024,
+    pageSizeCap: 4096,
+    maxQp: 8,
+    maxQpWr: 16,
+    maxSendSge: 4,
+    maxRecvSge: 3,
+    maxSgeRd: 3,
+    maxCq: 5,
+    maxCqe: 24,
+    maxMr: 6,
+    maxPd: 5,
+    maxAh: 4,
+    maxQpRdAtom: 4,
+    maxQpInitRdAtom: 5,
+  },
+  port: { gidTableLength: 4, maxMsgSizeBytes: 16 * 1024, activeMtu: 3 },
+  device: { maxQps: 8, maxCqs: 5, queueSizeMax: 32 },
+};
+
+export interface BenchOptions extends StartOptions {
+  readonly limits?: Limits;
+  /** Machines, each with the judged device, all on one host; 2 when absent. */
+  readonly machines?: number;
+  /** Leaves machine 0 as it is after power-on. */
+  readonly unstarted?: boolean;
+  /** Guest memory of each machine; {@link MEMORY_BYTES} when absent. */
+  readonly memoryBytes?: number;
+  /** Chooses who goes next by the case's seed in place of the order of posting. */
+  readonly racing?: boolean;
+}
+
+export const MEMORY_BYTES = 256 * 1024;
+
+/** Steps in which everything must have come to rest. */
+export const STEPS_MAX = 20_000;
+
+/** Arrows that a failure shows. */
+const CHART_MAX = 40;
+
+export class Bench implements Surroundings {
+  readonly profile: Profile;
+  readonly limits: Limits;
+  readonly scheduler: Scheduler;
+  readonly fabric: Fabric;
+  readonly machines: readonly ProbeMachine[];
+  /** Steps of the scheduler so far. */
+  steps = 0;
+  /** Packets sent so far by all machines. */
+  packets = 0;
+  readonly #chart: ChartEvent[] = [];
+
+  constructor({ profile, implementation, seed }: CaseContext, options: BenchOptions = {}) {
+    this.profile = profiles[profile];
+    this.limits = options.limits ?? probeLimits;
+    this.scheduler = new Scheduler(options.racing === true ? new SeededChoices(seed) : firstChoice);
+    this.fabric = new Fabric(this.scheduler, {
+      latencyNs: 1000,
+      bandwidthBitsPerSecond: 100e9,
+      faults: noFaults,
+      faultSeed: seed,
+    });
+    implementation.network?.(this.fabric);
+    this.fabric.observe({ sent: () => this.packets++, delivered: () => {}, dropped: () => {} });
+    const hca = new ReferenceHca(this.scheduler, this.fabric, this.limits);
+    const createDevice = implementation.device ?? bundledDevice;
+    this.machines = Array.from({ length: options.machines ?? 2 }, (_, vm) => {
+      const memory = new WatchedMemory(options.memoryBytes ?? MEMORY_BYTES);
+      const hcaFunction = hca.openFunction();
+      const device = createDevice({
+        profile: this.profile,
+        memory,
+        function: implementation.adapter?.(hcaFunction, vm) ?? hcaFunction,
+        scheduler: this.scheduler,
+        limits: this.limits.device,
+        ringFeatures: { indirect: true, eventIdx: true },
+        vm,
+        ringObserver: undefined,
+        controlObserver: undefined,
+      });
+      return new ProbeMachine(vm, device, memory, this);
+    });
+    for (const machine of this.machines) {
+      if (machine.vm > 0 || options.unstarted !== true) machine.start(options);
+    }
+  }
+
+  /** The machine whose device is probed. */
+  get me(): ProbeMachine {
+    return this.machines[0];
+  }
+  /** Another machine on the same host. */
+  get neighbour(): ProbeMachine {
+    return this.machines[1];
+  }
+
+  /** Runs until nothing is left to do; a device that polls gets its turns as long as they bring something new. */
+  run(): void {
+    this.#runUntilQuiet();
+    const { scheduler } = this;
+    while (scheduler.endlessWaiting > 0) {
+      const before = this.#progress();
+      const target = scheduler.endlessFired + scheduler.endlessWaiting;
+      while (scheduler.endlessFired < target && scheduler.step()) this.#runUntilQuiet();
+      if (this.#progress() === before) break;
+    }
+    this.#checkTrespass();
+  }
+
+  #runUntilQuiet(): void {
+    for (let steps = 0; !this.scheduler.quiet; steps++) {
+      if (steps > STEPS_MAX)
+        this.accuse(['HOST-01'], `not at rest after ${STEPS_MAX} steps of the scheduler`);
+      this.scheduler.step();
+      this.steps++;
+    }
+  }
+
+  #progress(): number {
+    return this.machines.reduce((sum, { memory }) => sum + memory.writes, 0);
+  }
+
+  #checkTrespass(): void {
+    for (const { memory, name } of this.machines) {
+      if (memory.trespass === undefined) continue;
+      const { address, length } = memory.trespass;
+      this.accuse(
+        ['ISO-08', 'VQ-33', 'ERR-23'],
+        `the device wrote ${length} bytes at 0x${address.toString(16)} in the memory of ${name}: in no writable descriptor, used ring or writable region`,
+      );
+    }
+  }
+
+  note(from: string, to: string, text: string): void {
+    if (this.#chart.length === CHART_MAX) this.#chart.shift();
+    this.#chart.push({ timeNs: this.scheduler.nowNs, from, to, text });
+  }
+
+  /** Throws CaseBroken with the exchange so far. */
+  accuse = (requirements: readonly string[], message: string): never => {
+    const steps = [
+      ...this.#chart,
+      { timeNs: this.scheduler.nowNs, from: 'probe', to: 'probe', text: message },
+    ];
+    throw new CaseBroken(requirements, message, steps);
+  };
+
+  /** Accuses unless the two are the same as JSON. `what` says what was done. */
+  same(requirements: readonly string[], what: string, actual: unknown, expected: unknown): void {
+    const [got, wanted] = [JSON.stringify(actual), JSON.stringify(expected)];
+    if (got !== wanted) this.accuse(requirements, `${what}: ${got}, expected ${wanted}`);
+  }
+
+  /** What the probe did so far. */
+  get effort(): CaseEffort {
+    return {
+      runs: 1,
+      actions: this.machines.reduce((sum, { transport }) => sum + transport.notifications, 0),
+    };
+  }
+}

@@ -1,0 +1,18 @@
+/** The half of the kit that judges a device by hand-written exchanges: a raw driver, and the cases that it plays. */
+import type { ConformanceCase } from '../../cases/case.js';
+import { completionQueueRefusals } from './refusals-completion-queues.js';
+import { domainRefusals, routeRefusals } from './refusals-domains.js';
+import { regionRefusals } from './refusals-regions.js';
+
+export { Bench, probeLimits } from './bench.js';
+export type { BenchOptions } from './bench.js';
+export { ProbeMachine } from './machine.js';
+export { WatchedMemory } from './watched-memory.js';
+
+/** Cases that ask a device, in the order of the spec's chapters. */
+export const deviceCases: readonly ConformanceCase[] = [
+  ...completionQueueRefusals,
+  ...domainRefusals,
+  ...regionRefusals,
+  ...routeRefusals,
+];
