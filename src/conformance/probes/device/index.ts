@@ -3,6 +3,10 @@ import type { ConformanceCase } from '../../cases/case.js';
 import { completionQueueRefusals } from './refusals-completion-queues.js';
 import { domainRefusals, routeRefusals } from './refusals-domains.js';
 import { regionRefusals } from './refusals-regions.js';
+import { queuePairRefusals } from './refusals-queue-pairs.js';
+import { modifyRefusals } from './refusals-modify-qp.js';
+import { modifyTableCases } from './modify-qp-table.js';
+import { controlFrameCases } from './control-frame.js';
 
 export { Bench, probeLimits } from './bench.js';
 export type { BenchOptions } from './bench.js';
@@ -11,8 +15,12 @@ export { WatchedMemory } from './watched-memory.js';
 
 /** Cases that ask a device, in the order of the spec's chapters. */
 export const deviceCases: readonly ConformanceCase[] = [
+  ...controlFrameCases,
   ...completionQueueRefusals,
   ...domainRefusals,
   ...regionRefusals,
+  ...queuePairRefusals,
   ...routeRefusals,
+  ...modifyRefusals,
+  ...modifyTableCases,
 ];
