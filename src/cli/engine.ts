@@ -1,5 +1,8 @@
 /** The part of the conformance kit that the command line drives, as one interface, so that tests can put another in place. */
 import type * as conformance from '../conformance/index.js';
 
-export type Engine = Pick<typeof conformance, 'check' | 'programOf' | 'replay' | 'parseProgram'>;
+export type Engine = Pick<
+  typeof conformance,
+  'casesMatching' | 'catalogue' | 'check' | 'programOf' | 'replay' | 'parseProgram'
+>;
 export type { ReplayReport } from '../conformance/replay.js';

@@ -1,5 +1,6 @@
 /** What passes between the command line and the worker thread that does the judging. */
 import type { Program } from '../conformance/program.js';
+import type { CaseResult } from '../conformance/cases/case-report.js';
 import type { CheckReport, Progress, SuiteName } from '../conformance/report.js';
 import type { ReplayReport } from './engine.js';
 
@@ -10,6 +11,10 @@ export interface CheckJob {
   readonly profile: ProfileName;
   readonly seed: number;
   readonly suites: readonly SuiteName[];
+  /** Ids of the cases to ask; all when undefined. */
+  readonly cases: readonly string[] | undefined;
+  /** Ids of the cases that have been asked already. */
+  readonly done: readonly string[];
   readonly runs: number | undefined;
   readonly timeMs: number | undefined;
 }
@@ -35,7 +40,7 @@ export interface WorkerData {
   readonly engineUrl: string;
   /** Int32Array of {@link Signal} members. */
   readonly signals: SharedArrayBuffer;
-  /** Int32Array: batch seed, number of the run in the batch (negative: none), 0 for settled and 1 for racing. */
+  /** Int32Array of {@link RUN_INDEX_LENGTH} places, as the kit's `UnderWay` names them. */
   readonly runIndex: SharedArrayBuffer;
 }
 
@@ -49,10 +54,12 @@ export const Signal = {
   judging: 2,
 } as const;
 export const SIGNALS = 3;
-export const RUN_INDEX_LENGTH = 3;
+/** Batch seed, number of the program in the batch, mode, place of the case in the catalogue. */
+export const RUN_INDEX_LENGTH = 4;
 
 export type WorkerMessage =
   | { readonly kind: 'progress'; readonly progress: Progress }
+  | { readonly kind: 'case'; readonly result: CaseResult }
   | { readonly kind: 'checked'; readonly report: CheckReport }
   | { readonly kind: 'replayed'; readonly report: ReplayReport }
   | { readonly kind: 'not-loaded'; readonly reason: string }

@@ -2,14 +2,13 @@
 import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import type { SuiteName } from '../conformance/report.js';
+import { suiteNames, type SuiteName } from '../conformance/report.js';
+import type { Engine } from './engine.js';
 import { CliError, ExitCode, usageError } from './exit-code.js';
 import { colours, type Colours } from './format/text.js';
 import type { Io } from './io.js';
 import type { Modules, ProfileName } from './job.js';
 import { unknownName } from './nearest.js';
-
-export const suiteNames: readonly SuiteName[] = ['settled', 'racing', 'scenarios', 'bounds', 'leaks'];
 
 export interface OutputOptions {
   readonly color: boolean;
@@ -84,6 +83,33 @@ export function gatherSuites(text: string, before: readonly SuiteName[] | undefi
     return known;
   });
   return [...new Set([...(before ?? []), ...wanted])];
+}
+
+/** Gathers an option that may be given more than once, or with a list. */
+export function gather(text: string, before: readonly string[] = []): readonly string[] {
+  return [...before, ...text.split(',').map(part => part.trim())];
+}
+
+/**
+ * Ids of the cases that `--only` and `--skip` leave; undefined when all are left.
+ * @throws CliError (usage) when a pattern names no case
+ */
+export function chosenCases(
+  { casesMatching, catalogue }: Pick<Engine, 'casesMatching' | 'catalogue'>,
+  only: readonly string[] | undefined,
+  skip: readonly string[] | undefined,
+): readonly string[] | undefined {
+  if (only === undefined && skip === undefined) return undefined;
+  const ids = catalogue.map(({ id }) => id);
+  const named = (patterns: readonly string[]): readonly string[] =>
+    patterns.flatMap(pattern => {
+      const found = casesMatching(pattern);
+      if (found.length === 0) throw usageError(`${unknownName('case', pattern, ids)} vrdma list shows all.`);
+      return found.map(({ id }) => id);
+    });
+  const left = new Set(only === undefined ? ids : named(only));
+  for (const id of skip === undefined ? [] : named(skip)) left.delete(id);
+  return [...left];
 }
 
 /** @throws CliError (could not judge) when a module's file is not there. */

@@ -1,10 +1,9 @@
-/** Turns whatever a job came to, a hang or a crash included, into the one report that every face reads. */
+/** What a worker's end means: a report, no verdict, or a crash of the implementation. */
 import { match } from 'ts-pattern';
 import { fileURLToPath } from 'node:url';
-import type { Program } from '../conformance/program.js';
+import { laws } from '../conformance/laws.js';
 import { REPORT_VERSION } from '../conformance/report.js';
-import type { CheckReport, Finding, Progress, SuiteName } from '../conformance/report.js';
-import type { Engine } from './engine.js';
+import type { CheckReport, Progress } from '../conformance/report.js';
 import type { ProfileName } from './job.js';
 import type { Outcome, RunIndex } from './supervise.js';
 
@@ -12,62 +11,48 @@ import type { Outcome, RunIndex } from './supervise.js';
 export interface Asked {
   readonly profile: ProfileName;
   readonly seed: number;
-  readonly suites: readonly SuiteName[];
   readonly progress: Progress | undefined;
   readonly elapsedMs: number;
-  /** The program that was under way; undefined when it cannot be told. */
-  programOf(run: RunIndex): Program | undefined;
 }
 
-export function reportOf(outcome: Outcome, asked: Asked): CheckReport {
-  return match(outcome)
-    .with({ kind: 'checked' }, ({ report }) => report)
-    .with({ kind: 'not-loaded' }, ({ reason }) => inconclusive(asked, reason))
-    .with({ kind: 'failed' }, ({ stack }) =>
-      inconclusive(asked, `a fault of the kit, not of the implementation: ${stack}`),
-    )
-    .with({ kind: 'stopped' }, () => ({ ...inconclusive(asked, 'interrupted'), interrupted: true }))
-    .with({ kind: 'replayed' }, () =>
-      inconclusive(asked, 'a fault of the kit: a check came back as a replay'),
-    )
-    .otherwise(ended => unanswered(ended, asked));
-}
-
-/** The program that was under way, by the kit that made it; undefined before the first one and while one is shrunk. */
-export function programUnderWay(engine: Engine): (run: RunIndex) => Program | undefined {
-  return ([batchSeed, run, mode]) =>
-    run < 0 ? undefined : engine.programOf(batchSeed, run, mode === 0 ? 'settled' : 'racing');
+/** The implementation gave no answer: what that breaks, and what was under way. */
+export interface Crash {
+  readonly law: string;
+  readonly requirements: readonly string[];
+  readonly message: string;
+  readonly run: RunIndex;
 }
 
 type Unanswered = Extract<Outcome, { kind: 'hung' | 'crashed' | 'vanished' }>;
 
-/** The worker gave no answer. While judging that is the implementation's doing, unless the stack says otherwise. */
-function unanswered(ended: Unanswered, asked: Asked): CheckReport {
-  const what = describe(ended);
-  if (!ended.judging) return inconclusive(asked, `the implementation could not be loaded: ${what}`);
-  if (ended.kind === 'crashed' && threwInKit(ended.stack))
-    return inconclusive(asked, `a fault of the kit, not of the implementation: ${what}`);
-  const law = match(ended.kind)
-    .with('hung', 'vanished', () => 'an implementation answers')
-    .with('crashed', () => 'an implementation never crashes')
-    .exhaustive();
-  const program = asked.programOf(ended.run);
-  const base = inconclusive(asked, what);
-  if (program === undefined) {
-    const when = 'while no program could be named: before the first one, or while a failing one was shrunk';
-    return { ...base, verdict: 'fail', reason: `the implementation failed ${when}: ${what}` };
-  }
-  const finding: Finding = {
-    suite: asked.progress?.suite ?? asked.suites[0] ?? 'settled',
-    law,
-    requirements: [],
-    message: what,
-    program,
-    actions: program.actions.length,
-    shrinks: 0,
-    tail: [],
-  };
-  return { ...base, verdict: 'fail', findings: [finding] };
+/** A worker that gave no answer while it judged: the implementation's doing, unless the stack says otherwise. */
+export function crashOf(outcome: Outcome): Crash | undefined {
+  if (outcome.kind !== 'hung' && outcome.kind !== 'crashed' && outcome.kind !== 'vanished') return undefined;
+  if (!outcome.judging || isFaultOfKit(outcome)) return undefined;
+  const law = outcome.kind === 'crashed' ? laws.neverCrashes : laws.answers;
+  const { name, requirements } = law;
+  return { law: name, requirements, message: describe(outcome), run: outcome.run };
+}
+
+/** The report of a job that ended in any way but a crash of the implementation. */
+export function reportOf(outcome: Outcome, asked: Asked): CheckReport {
+  const kitFault = (what: string) =>
+    emptyReport(asked, `a fault of the kit, not of the implementation: ${what}`);
+  return match(outcome)
+    .with({ kind: 'checked' }, ({ report }) => report)
+    .with({ kind: 'not-loaded' }, ({ reason }) => emptyReport(asked, reason))
+    .with({ kind: 'failed' }, ({ stack }) => kitFault(stack))
+    .with({ kind: 'stopped' }, () => ({ ...emptyReport(asked, 'interrupted'), interrupted: true }))
+    .with({ kind: 'replayed' }, () => kitFault('a check came back as a replay'))
+    .otherwise(ended =>
+      ended.judging
+        ? kitFault(describe(ended))
+        : emptyReport(asked, `the implementation could not be loaded: ${describe(ended)}`),
+    );
+}
+
+function isFaultOfKit(ended: Unanswered): boolean {
+  return ended.kind === 'crashed' && threwInKit(ended.stack);
 }
 
 export function describe(ended: Unanswered): string {
@@ -101,8 +86,8 @@ export function threwInKit(stack: string, kit = kitDirectory): boolean {
   return !frame.includes(`${kit}driver/`) && !frame.includes(`${kit}device/`);
 }
 
-function inconclusive(asked: Asked, reason: string): CheckReport {
-  const { progress } = asked;
+/** A report without a verdict. */
+export function emptyReport({ seed, profile, progress, elapsedMs }: Asked, reason: string): CheckReport {
   return {
     version: REPORT_VERSION,
     kit: '',
@@ -111,11 +96,11 @@ function inconclusive(asked: Asked, reason: string): CheckReport {
     requirements: {},
     verdict: 'inconclusive',
     reason,
-    seed: asked.seed,
-    profile: asked.profile,
+    seed,
+    profile,
     programs: progress?.programs ?? 0,
     actions: progress?.actions ?? 0,
-    elapsedMs: asked.elapsedMs,
+    elapsedMs,
     interrupted: false,
     suites: [],
     findings: [],

@@ -4,6 +4,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import { match } from 'ts-pattern';
+import type { CaseResult } from '../conformance/cases/case-report.js';
 import type { CheckReport, Progress } from '../conformance/report.js';
 import type { ReplayReport } from './engine.js';
 import type { Io } from './io.js';
@@ -17,8 +18,8 @@ import {
   type WorkerMessage,
 } from './job.js';
 
-/** Which run was under way: batch seed, number in the batch, mode. */
-export type RunIndex = readonly [batchSeed: number, run: number, mode: number];
+/** What was under way: a program by the seed and number of its batch and its mode, or a case by its place; -1 for none. */
+export type RunIndex = readonly [batchSeed: number, run: number, mode: number, place: number];
 
 /** How a job ended. `judging` is false while the implementation's modules were still being loaded. */
 export type Outcome =
@@ -43,11 +44,12 @@ export interface Supervision {
   /** Milliseconds without a sign of life after which the implementation counts as hanging. */
   readonly hangMs: number;
   onProgress(progress: Progress): void;
+  onCase(result: CaseResult): void;
   onInterrupt(): void;
 }
 
-/** In place of the number of a run. */
-const NO_RUN = -1;
+/** In place of the number of a program or the place of a case. */
+const NONE = -1;
 const TICK_MS = 100;
 /** How long an interrupted worker may go on. */
 const GRACE_MS = 3000;
@@ -56,11 +58,11 @@ export async function supervise(job: Job, supervision: Supervision): Promise<Out
   const { io } = supervision;
   const signals = new Int32Array(new SharedArrayBuffer(4 * SIGNALS));
   const runIndex = new Int32Array(new SharedArrayBuffer(4 * RUN_INDEX_LENGTH));
-  runIndex[1] = NO_RUN;
+  runIndex.set([0, NONE, 0, NONE]);
   const worker = startWorker(job, supervision, signals, runIndex);
   const where = () => ({
     judging: Atomics.load(signals, Signal.judging) === 1,
-    run: [runIndex[0] >>> 0, runIndex[1], runIndex[2]] as const,
+    run: [runIndex[0] >>> 0, runIndex[1], runIndex[2], runIndex[3]] as const,
   });
 
   let settle: (outcome: Outcome) => void = () => {};
@@ -80,6 +82,7 @@ export async function supervise(job: Job, supervision: Supervision): Promise<Out
   worker.on('message', (message: WorkerMessage) =>
     match(message)
       .with({ kind: 'progress' }, ({ progress }) => supervision.onProgress(progress))
+      .with({ kind: 'case' }, ({ result }) => supervision.onCase(result))
       .otherwise(answer => settle(answer)),
   );
   worker.on('error', (error: unknown) => settle({ kind: 'crashed', stack: stackOf(error), ...where() }));

@@ -46,6 +46,8 @@ async function check(engine: Engine, job: CheckJob, implementation: Implementati
     profile: job.profile,
     seed: job.seed,
     suites: job.suites,
+    cases: job.cases && new Set(job.cases),
+    done: new Set(job.done),
     runs: job.runs,
     timeMs: job.timeMs,
     nowMs() {
@@ -55,6 +57,10 @@ async function check(engine: Engine, job: CheckJob, implementation: Implementati
     onProgress(progress) {
       beat();
       post({ kind: 'progress', progress });
+    },
+    onCase(result) {
+      beat();
+      post({ kind: 'case', result });
     },
     shouldStop() {
       beat();

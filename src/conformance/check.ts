@@ -1,19 +1,22 @@
-/** The check: batches of generated programs through the judge until the budget is spent, findings shrunk and explained. */
-import fc from 'fast-check';
+/** The check: every case is asked, then generated programs run until the budget is spent; findings are shrunk and explained. */
 import { match } from 'ts-pattern';
 import type { ProfileName } from '../abi/index.js';
+import { BATCH, runBatch } from './campaign.js';
+import type { GeneratedSuite } from './campaign.js';
+import { CaseBook } from './cases/case-book.js';
+import type { CaseResult } from './cases/case-report.js';
+import { runCase } from './cases/run-case.js';
 import { Coverage } from './coverage.js';
-import { programArbitrary } from './generate/program-arbitrary.js';
-import { runBounds, runLeaks, runScenarios } from './fixed-suites.js';
+import { runBounds, runLeaks } from './fixed-suites.js';
+import type { FixedOutcome } from './fixed-suites.js';
 import type { Implementation } from './implementation.js';
 import { judge } from './judge.js';
 import type { JudgeOptions } from './judge.js';
 import { MonitorBook } from './monitors/book.js';
-import type { LawBroken } from './laws.js';
 import type { MachineDefinition } from '../statemachines/index.js';
 import type { Program } from './program.js';
+import { REPORT_VERSION, suiteNames } from './report.js';
 import type { BoundsSummary, CheckReport, Finding, Progress, SuiteName, SuiteReport } from './report.js';
-import { REPORT_VERSION } from './report.js';
 import { TraceRecorder, chart } from './trace.js';
 
 export interface CheckOptions extends Implementation {
@@ -21,10 +24,14 @@ export interface CheckOptions extends Implementation {
   /** 32 bits; everything follows from it and from the budget. */
   readonly seed: number;
   readonly suites: readonly SuiteName[];
+  /** Ids of the cases to ask; all of them when absent. */
+  readonly cases?: ReadonlySet<string> | undefined;
+  /** Ids of cases that were asked before, and are not asked again. */
+  readonly done?: ReadonlySet<string> | undefined;
   /** Programs to generate; with `timeMs` too, whichever ends first. One of the two is needed. */
   readonly runs?: number;
   readonly timeMs?: number;
-  /** End with the first finding, and not with one for each suite. */
+  /** End with the first failure, and not with one for each suite. */
   readonly stopAtFirst?: boolean;
   /** Most actions of a generated program. */
   readonly actionsMax?: number;
@@ -35,36 +42,31 @@ export interface CheckOptions extends Implementation {
   /** Clock of the edge, in milliseconds. */
   nowMs(): number;
   onProgress(progress: Progress): void;
+  /** A case has been asked; those that are judged over many programs come at the end. */
+  onCase?(result: CaseResult): void;
   shouldStop(): boolean;
-  /**
-   * Where to say which program runs, for a watchdog in another thread: [batch seed, number in the batch, 0 settled or 1
-   * racing]; number -1 while a counterexample shrinks.
-   */
+  /** Where to say what is under way, for a watchdog in another thread; see {@link UnderWay}. */
   readonly runIndex?: Int32Array;
 }
 
-/** Programs between two looks at the clock. */
-const BATCH = 25;
-const ACTIONS_MAX = 160;
-const SHRINK_RUNS_MAX = 3000;
+/** Places in {@link CheckOptions.runIndex}. */
+export const UnderWay = {
+  /** Seed of the batch of generated programs. */
+  batchSeed: 0,
+  /** Number of the program in its batch; -1 while a counterexample shrinks and while none runs. */
+  program: 1,
+  /** 0 settled, 1 racing. */
+  mode: 2,
+  /** Place of the case in the catalogue; -1 while none is asked. */
+  case: 3,
+} as const;
+
 /** Rounds of the leaks suite; a test runs many more. */
 const LEAK_ROUNDS = 2000;
 const CHART_EVENTS = 24;
 
-type GeneratedSuite = 'settled' | 'racing';
-
-/** The program that a watchdog was told of. */
-export function programOf(batchSeed: number, number: number, mode: GeneratedSuite): Program {
-  const sample = fc.sample(programArbitrary({ mode, actionsMax: ACTIONS_MAX }), {
-    seed: batchSeed,
-    numRuns: number + 1,
-  });
-  return sample[number];
-}
-
 export async function check(options: CheckOptions): Promise<CheckReport> {
-  const run = new CheckRun(options);
-  return run.execute();
+  return new CheckRun(options).execute();
 }
 
 interface Tally {
@@ -76,6 +78,8 @@ interface Tally {
 
 class CheckRun {
   readonly #options: CheckOptions;
+  readonly #implementation: Implementation;
+  readonly #cases: CaseBook;
   readonly #coverage = new Coverage();
   readonly #book: MonitorBook;
   /** Judges programs whose coverage does not count. */
@@ -84,45 +88,73 @@ class CheckRun {
   readonly #tallies = new Map<SuiteName, Tally>();
   readonly #startedMs: number;
   #bounds: BoundsSummary | undefined;
-  #reason: string | undefined;
   #interrupted = false;
 
   constructor(options: CheckOptions) {
+    const { driver, device, reports, adapter, network } = options;
     this.#options = options;
+    this.#implementation = { driver, device, reports, adapter, network };
+    this.#cases = new CaseBook(this.#implementation, options);
     this.#startedMs = options.nowMs();
     this.#book = new MonitorBook(options.machines);
     this.#otherBook = new MonitorBook(options.machines);
-    for (const suite of options.suites) {
+    for (const suite of suiteNames.filter(name => options.suites.includes(name))) {
       this.#tallies.set(suite, { programs: 0, actions: 0, elapsedMs: 0, findings: 0 });
     }
   }
 
   async execute(): Promise<CheckReport> {
-    for (const suite of ['scenarios', 'bounds', 'leaks'] as const) {
-      if (this.#tallies.has(suite) && !this.#stopped()) await this.#fixed(suite);
+    for (const suite of this.#tallies.keys()) {
+      if (this.#stopped() || this.#enough()) break;
+      const started = this.#options.nowMs();
+      await match(suite)
+        .with('probes', 'scenarios', 'hostile', directed => this.#ask(directed, started))
+        .with('bounds', 'leaks', fixed => this.#fixed(fixed, started))
+        .with('rings', () => undefined)
+        .with('settled', 'racing', () => undefined)
+        .exhaustive();
+      this.#tallyOf(suite).elapsedMs += this.#options.nowMs() - started;
+      this.#progress(suite);
     }
-    const generated = this.#options.suites.filter(suite => suite === 'settled' || suite === 'racing');
-    for (let batch = 0; generated.length > 0 && !this.#spent(); batch++) {
-      const open = generated.filter(suite => this.#tallyOf(suite).findings === 0);
-      if (open.length === 0 || (this.#options.stopAtFirst === true && this.#findings.length > 0)) break;
-      await this.#batch(open[batch % open.length], batch);
-      this.#progress(open[batch % open.length]);
-    }
+    await this.#generate();
     return this.#report();
   }
 
-  /** Runs a suite whose programs are not generated. */
-  async #fixed(suite: 'scenarios' | 'bounds' | 'leaks'): Promise<void> {
+  /** Asks the cases of a suite one by one. */
+  async #ask(suite: 'probes' | 'scenarios' | 'hostile', startedMs: number): Promise<void> {
     const tally = this.#tallyOf(suite);
-    const started = this.#options.nowMs();
-    const options = this.#judgeOptions(this.#coverage);
-    const goOn = (programs: number): boolean => {
-      tally.programs = programs;
+    const { profile, seed } = this.#options;
+    const nowMs = () => this.#options.nowMs();
+    for (const { each, place } of this.#cases.open(suite)) {
+      if (this.#stopped() || this.#enough() || nowMs() - startedMs >= this.#fixedBudgetMs()) return;
+      this.#announce({ case: place });
+      const judgeOptions = this.#judgeOptions(this.#coverage);
+      const context = { profile, seed, implementation: this.#implementation, judge: judgeOptions, nowMs };
+      const result = await runCase(each, context);
+      this.#announce({ case: -1 });
+      if (result === undefined) continue;
+      this.#cases.add(result);
+      this.#options.onCase?.(result);
+      tally.programs += result.runs;
+      tally.actions += result.actions;
+      if (result.grade === 'fail') {
+        tally.findings++;
+        if (result.program !== undefined) this.#findings.push(findingOf(suite, result, result.program));
+      }
       this.#progress(suite);
-      return !this.#stopped() && this.#options.nowMs() - started < this.#fixedBudgetMs();
+    }
+  }
+
+  /** Runs a suite that is one long program. */
+  async #fixed(suite: 'bounds' | 'leaks', startedMs: number): Promise<void> {
+    if (!this.#cases.wants(suite)) return;
+    const tally = this.#tallyOf(suite);
+    const options = this.#judgeOptions(this.#coverage);
+    const goOn = (): boolean => {
+      this.#progress(suite);
+      return !this.#stopped() && this.#options.nowMs() - startedMs < this.#fixedBudgetMs();
     };
-    const outcome = await match(suite)
-      .with('scenarios', () => runScenarios(options, program => this.#explain(suite, program, 0), goOn))
+    const outcome: FixedOutcome = await match(suite)
       .with('bounds', () => runBounds(options))
       .with('leaks', () => runLeaks(options, LEAK_ROUNDS, goOn))
       .exhaustive();
@@ -130,12 +162,53 @@ class CheckRun {
     tally.actions = outcome.calls;
     tally.findings = outcome.findings.length;
     this.#findings.push(...outcome.findings);
-    this.#bounds ??= outcome.bounds;
-    tally.elapsedMs = this.#options.nowMs() - started;
-    this.#progress(suite);
+    if (outcome.bounds !== undefined) {
+      this.#bounds = outcome.bounds;
+      for (const result of this.#cases.addBounds(outcome.bounds, outcome.findings))
+        this.#options.onCase?.(result);
+    }
   }
 
-  /** A fixed suite may take a third of the time, so that the random ones get theirs. */
+  /** Settled and racing batches take turns until the budget is spent. */
+  async #generate(): Promise<void> {
+    const suites = (['settled', 'racing'] as const).filter(suite => this.#tallies.has(suite));
+    if (suites.length === 0 || !this.#cases.wants('settled')) return;
+    for (let batch = 0; !this.#spent() && !this.#enough(); batch++) {
+      const open = suites.filter(suite => this.#tallyOf(suite).findings === 0);
+      if (open.length === 0) break;
+      const suite = open[batch % open.length];
+      await this.#batch(suite, batch);
+      this.#progress(suite);
+    }
+  }
+
+  async #batch(suite: GeneratedSuite, batch: number): Promise<void> {
+    const { seed, runs, actionsMax, shrinkRunsMax, nowMs } = this.#options;
+    const tally = this.#tallyOf(suite);
+    const started = nowMs();
+    const { programs, actions, failure } = await runBatch({
+      suite,
+      seed,
+      batch,
+      runs: runs === undefined ? BATCH : Math.min(BATCH, runs - this.#generated()),
+      actionsMax,
+      shrinkRunsMax,
+      judge: this.#judgeOptions(this.#coverage),
+      judgeShrinking: this.#judgeOptions(undefined),
+      shouldStop: () => this.#stopped(),
+      announce: (batchSeed, program) =>
+        this.#announce({ batchSeed, program, mode: suite === 'settled' ? 0 : 1 }),
+    });
+    tally.programs += programs;
+    tally.actions += actions;
+    if (failure !== undefined) {
+      tally.findings++;
+      this.#findings.push(await this.#explain(suite, failure.program, failure.shrinks));
+    }
+    tally.elapsedMs += nowMs() - started;
+  }
+
+  /** A suite that is not generated may take a third of the time, so that the random ones get theirs. */
   #fixedBudgetMs(): number {
     return (this.#options.timeMs ?? Number.POSITIVE_INFINITY) / 3;
   }
@@ -146,7 +219,7 @@ class CheckRun {
     return tally;
   }
 
-  #total(key: 'programs' | 'actions'): number {
+  #total(key: 'programs' | 'actions' | 'findings'): number {
     let sum = 0;
     for (const tally of this.#tallies.values()) sum += tally[key];
     return sum;
@@ -157,6 +230,11 @@ class CheckRun {
     if (!this.#options.shouldStop()) return false;
     this.#interrupted = true;
     return true;
+  }
+
+  /** The first failure is all that was wanted. */
+  #enough(): boolean {
+    return this.#options.stopAtFirst === true && this.#total('findings') > 0;
   }
 
   #elapsedMs(): number {
@@ -176,67 +254,19 @@ class CheckRun {
     return (this.#tallies.get('settled')?.programs ?? 0) + (this.#tallies.get('racing')?.programs ?? 0);
   }
 
-  async #batch(suite: GeneratedSuite, batch: number): Promise<void> {
-    const { options, tally } = { options: this.#options, tally: this.#tallyOf(suite) };
-    const started = options.nowMs();
-    const batchSeed = mix(options.seed, batch);
-    const left = options.runs === undefined ? BATCH : Math.min(BATCH, options.runs - this.#generated());
-    let number = 0;
-    let first: LawBroken | undefined;
-    let shrinkRuns = 0;
-    const property = fc.asyncProperty(
-      programArbitrary({ mode: suite, actionsMax: options.actionsMax ?? ACTIONS_MAX }),
-      async program => {
-        // Asked before every program: it is also the sign of life that a watchdog waits for.
-        const stopped = this.#stopped();
-        if (first !== undefined && (stopped || ++shrinkRuns > (options.shrinkRunsMax ?? SHRINK_RUNS_MAX)))
-          return;
-        this.#announce(batchSeed, first === undefined ? number : -1, suite);
-        number++;
-        const fresh = first === undefined;
-        const judgement = await judge(
-          program,
-          first === undefined
-            ? this.#judgeOptions(this.#coverage)
-            : { ...this.#judgeOptions(undefined), sought: first.law },
-        );
-        if (fresh) {
-          tally.programs++;
-          tally.actions += judgement.calls;
-        }
-        const { broken } = judgement;
-        // While shrinking only the law that broke first counts: another one would be another finding.
-        if (broken === undefined || (first !== undefined && broken.law !== first.law)) return;
-        first ??= broken;
-        throw broken;
-      },
-    );
-    const result = await fc.check(property, { seed: batchSeed, numRuns: left });
-    if (result.failed && result.counterexample !== null) {
-      tally.findings++;
-      this.#findings.push(await this.#explain(suite, result.counterexample[0], result.numShrinks));
-    }
-    tally.elapsedMs += options.nowMs() - started;
-  }
-
-  #announce(batchSeed: number, number: number, suite: GeneratedSuite): void {
+  #announce(what: Partial<Record<keyof typeof UnderWay, number>>): void {
     const { runIndex } = this.#options;
     if (runIndex === undefined) return;
-    Atomics.store(runIndex, 0, batchSeed);
-    Atomics.store(runIndex, 1, number);
-    Atomics.store(runIndex, 2, suite === 'settled' ? 0 : 1);
+    for (const name of ['batchSeed', 'program', 'mode', 'case'] as const) {
+      const value = what[name];
+      if (value !== undefined) Atomics.store(runIndex, UnderWay[name], value);
+    }
   }
 
   #judgeOptions(coverage: Coverage | undefined): JudgeOptions {
-    const { profile, driver, device, reports, adapter, network } = this.#options;
-    const implementation = { driver, device, reports, adapter, network };
     // A counterexample that shrinks must not add to what the programs covered.
-    return {
-      profile,
-      implementation,
-      coverage,
-      book: coverage === undefined ? this.#otherBook : this.#book,
-    };
+    const book = coverage === undefined ? this.#otherBook : this.#book;
+    return { profile: this.#options.profile, implementation: this.#implementation, coverage, book };
   }
 
   async #explain(suite: SuiteName, program: Program, shrinks: number): Promise<Finding> {
@@ -244,12 +274,12 @@ class CheckRun {
   }
 
   #progress(suite: SuiteName): void {
-    const { options } = { options: this.#options };
+    const { timeMs, runs } = this.#options;
     const elapsedMs = this.#elapsedMs();
-    const byTime = options.timeMs === undefined ? 0 : elapsedMs / options.timeMs;
+    const byTime = timeMs === undefined ? 0 : elapsedMs / timeMs;
+    const byRuns = runs === undefined ? 0 : this.#generated() / runs;
     const { covered, total } = this.#book.transitionCoverage();
-    const byRuns = options.runs === undefined ? 0 : this.#generated() / options.runs;
-    options.onProgress({
+    this.#options.onProgress({
       suite,
       programs: this.#total('programs'),
       actions: this.#total('actions'),
@@ -265,14 +295,16 @@ class CheckRun {
   #report(): CheckReport {
     const { seed, profile } = this.#options;
     const suites: SuiteReport[] = [...this.#tallies].map(([suite, tally]) => ({ suite, ...tally }));
+    const machines = this.#book.table();
+    const cases = this.#cases.results({ programs: this.#generated(), findings: this.#findings, machines });
     return {
       version: REPORT_VERSION,
       kit: '',
       implementation: { name: 'bundled' },
-      cases: [],
+      cases,
       requirements: {},
-      verdict: this.#findings.length > 0 ? 'fail' : this.#reason === undefined ? 'pass' : 'inconclusive',
-      reason: this.#reason,
+      verdict: this.#total('findings') > 0 ? 'fail' : 'pass',
+      reason: undefined,
       seed,
       profile,
       programs: this.#total('programs'),
@@ -281,10 +313,24 @@ class CheckRun {
       interrupted: this.#interrupted,
       suites,
       findings: this.#findings,
-      coverage: [this.#book.table(), ...this.#coverage.tables()],
+      coverage: [machines, ...this.#coverage.tables()],
       bounds: this.#bounds,
     };
   }
+}
+
+function findingOf(suite: SuiteName, result: CaseResult, program: Program): Finding {
+  const { law = result.id, requirements, message = '', steps = [] } = result;
+  return {
+    suite,
+    law,
+    requirements,
+    message,
+    program,
+    actions: program.actions.length,
+    shrinks: 0,
+    tail: steps,
+  };
 }
 
 /** Runs a failing program once more with a trace, and says what broke. */
@@ -307,13 +353,4 @@ export async function explain(
     shrinks,
     tail: chart(recorder.events, CHART_EVENTS),
   };
-}
-
-/** A 31-bit seed for each batch of a check. */
-function mix(seed: number, batch: number): number {
-  let x = (Math.imul(seed, 0x9e3779b1) + Math.imul(batch + 1, 0x85ebca6b)) | 0;
-  x ^= x >>> 15;
-  x = Math.imul(x, 0x2c1b3c6d);
-  x ^= x >>> 12;
-  return x & 0x7fff_ffff;
 }

@@ -1,4 +1,6 @@
 /** The conformance kit: check, replay, programs, reports, and the seam for other drivers and devices. */
+export { programOf } from './campaign.js';
+export * from './cases/index.js';
 export * from './check.js';
 export * from './implementation.js';
 export * from './judge.js';

@@ -36,6 +36,7 @@ export const laws = {
   leaksNothing: law('nothing leaks', 'RST-24', 'RST-25'),
   resetsClean: law('a reset leaves nothing behind', 'RST-30', 'RST-31', 'RST-32', 'RST-33', 'FEAT-28'),
   worksBounded: law('work is bounded', 'HOST-01', 'HOST-33'),
+  answers: law('an implementation answers', 'HOST-01', 'HOST-34'),
   neverCrashes: law('an implementation never crashes', 'HOST-01', 'HOST-34'),
   getsAlong: law('driver and device get along', 'OVR-10', 'OVR-11'),
   starts: law('a driver starts', 'FEAT-21', 'FEAT-31'),

@@ -2,7 +2,18 @@
 import type { CaseResult, ImplementationName, RequirementTexts } from './cases/case-report.js';
 import type { Program } from './program.js';
 
-export type SuiteName = 'settled' | 'racing' | 'scenarios' | 'bounds' | 'leaks';
+/** In the order in which a check runs them. */
+export const suiteNames = [
+  'probes',
+  'scenarios',
+  'rings',
+  'hostile',
+  'bounds',
+  'leaks',
+  'settled',
+  'racing',
+] as const;
+export type SuiteName = (typeof suiteNames)[number];
 
 /** Sent a few times a second while a check runs. */
 export interface Progress {
@@ -57,8 +68,24 @@ export interface CoverageTable {
   readonly counts: Readonly<Record<string, number>>;
 }
 
+export const boundNames = [
+  'kicks-a-post',
+  'kicks-a-command',
+  'completion-interrupts',
+  'request-interrupts',
+  'exits-a-poll',
+  'commands-a-verb',
+  'commands-a-post',
+  'interrupts-a-command',
+  'translations',
+  'exits-a-message',
+  'throughput',
+] as const;
+export type BoundName = (typeof boundNames)[number];
+
 /** One bound: what it says, what was counted, whether it holds. */
 export interface BoundRow {
+  readonly name: BoundName;
   readonly requirement: string;
   /** The bound as a formula, such as `kicks a post <= 1`. */
   readonly formula: string;

@@ -62,6 +62,7 @@ async function replay(file: string, options: ReplayOptions, session: Session): P
       engineUrl: kit.engineUrl,
       modules,
       hangMs: options.hangTimeout,
+      onCase() {},
       onProgress() {},
       onInterrupt() {},
     },

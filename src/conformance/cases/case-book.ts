@@ -1,0 +1,137 @@
+/** The cases of one check: which are asked, in which suite, and what came of each; every case of the catalogue has a result. */
+import type { Implementation } from '../implementation.js';
+import type { BoundsSummary, CoverageTable, Finding, SuiteName } from '../report.js';
+import { holds } from '../suites/bounds.js';
+import type { ConformanceCase } from './case.js';
+import type { CaseResult } from './case-report.js';
+import { catalogue, suitesOf } from './catalogue.js';
+import { resultOf, untried } from './run-case.js';
+
+/** Ids of the cases to ask, all when absent, and of those that were asked before. */
+export interface Choice {
+  readonly cases?: ReadonlySet<string> | undefined;
+  readonly done?: ReadonlySet<string> | undefined;
+}
+
+/** A case with its place in the catalogue. */
+export interface PlacedCase {
+  readonly each: ConformanceCase;
+  readonly place: number;
+}
+
+/** What the properties are graded by. */
+export interface CampaignSeen {
+  /** Programs that were generated and judged. */
+  readonly programs: number;
+  readonly findings: readonly Finding[];
+  /** How often each transition of each machine was taken. */
+  readonly machines: CoverageTable;
+}
+
+/** Fewer generated programs than this say nothing about a law that none of them broke. */
+const PROGRAMS_MIN = 20;
+
+export class CaseBook {
+  readonly #results = new Map<string, CaseResult>();
+  readonly #chosen: ReadonlySet<string> | undefined;
+  readonly #done: ReadonlySet<string> | undefined;
+  readonly #implementation: Implementation;
+
+  constructor(implementation: Implementation, { cases, done }: Choice) {
+    this.#implementation = implementation;
+    this.#chosen = cases;
+    this.#done = done;
+  }
+
+  /** Cases of a suite that are to be asked. */
+  open(suite: SuiteName): readonly PlacedCase[] {
+    return catalogue
+      .map((each, place) => ({ each, place }))
+      .filter(({ each }) => suitesOf(each).includes(suite) && this.#whyNot(each) === undefined);
+  }
+
+  /** Whether any case is asked in a suite. */
+  wants(suite: SuiteName): boolean {
+    return this.open(suite).length > 0;
+  }
+
+  add(result: CaseResult): void {
+    this.#results.set(result.id, result);
+  }
+
+  /** A bound that holds has passed; a run that broke off has counted nothing. */
+  addBounds(bounds: BoundsSummary, findings: readonly Finding[]): readonly CaseResult[] {
+    const added = this.open('bounds').map(({ each }): CaseResult => {
+      const name = each.how.kind === 'bound' ? each.how.bound : '';
+      const row = bounds.rows.find(counted => counted.name === name);
+      const { requirements } = each;
+      const effort = { runs: 1, actions: 0 };
+      if (row === undefined) {
+        const [finding] = findings;
+        const message = finding?.message ?? 'nothing was counted';
+        const grade = finding === undefined ? 'inconclusive' : 'fail';
+        return resultOf(each, { grade, requirements, message, ...effort }, 0);
+      }
+      if (holds(row)) return resultOf(each, { grade: 'pass', requirements, ...effort }, 0);
+      const message = `${row.formula}: counted ${row.measured}, allowed ${row.kind === 'most' ? 'at most' : 'at least'} ${row.limit}`;
+      return resultOf(each, { grade: 'fail', requirements, message, ...effort }, 0);
+    });
+    for (const result of added) this.add(result);
+    return added;
+  }
+
+  /** A result for every case, in the order of the catalogue. */
+  results(seen: CampaignSeen): readonly CaseResult[] {
+    return catalogue.map(each => {
+      const whyNot = this.#whyNot(each);
+      if (whyNot !== undefined) return resultOf(each, { ...untried('skipped', each), message: whyNot }, 0);
+      if (each.how.kind === 'property') return propertyResult(each, each.how.law, seen);
+      const message = 'the run ended before it was asked';
+      return this.#results.get(each.id) ?? resultOf(each, { ...untried('inconclusive', each), message }, 0);
+    });
+  }
+
+  #whyNot({ id, judges }: ConformanceCase): string | undefined {
+    if (this.#chosen?.has(id) === false) return 'not chosen';
+    if (this.#done?.has(id) === true) return 'asked before';
+    const { driver, device } = this.#implementation;
+    if (judges === 'device' && driver !== undefined && device === undefined)
+      return 'it judges the device, and the bundled one is in place';
+    if (judges === 'driver' && device !== undefined && driver === undefined)
+      return 'it judges the driver, and the bundled one is in place';
+    return undefined;
+  }
+}
+
+/** A law or a machine is broken when a finding names it, and kept when enough programs could have broken it. */
+function propertyResult(
+  each: ConformanceCase,
+  law: string,
+  { programs, findings, machines }: CampaignSeen,
+): CaseResult {
+  const effort = { runs: programs, actions: 0 };
+  const finding = findings.find(found => found.law === law);
+  if (finding !== undefined) {
+    const { message, requirements, program, tail } = finding;
+    const broken = requirements.length > 0 ? requirements : each.requirements;
+    return resultOf(
+      each,
+      { grade: 'fail', requirements: broken, message, law, program, steps: tail, ...effort },
+      0,
+    );
+  }
+  const { requirements } = each;
+  if (programs < PROGRAMS_MIN) {
+    const message = `${programs} generated programs are too few to tell`;
+    return resultOf(each, { grade: 'inconclusive', requirements, message, ...effort }, 0);
+  }
+  if (law.startsWith('machine ') && !wasTaken(law.slice('machine '.length), machines)) {
+    const message = 'no instance of this machine was seen to move';
+    return resultOf(each, { grade: 'inconclusive', requirements, message, ...effort }, 0);
+  }
+  return resultOf(each, { grade: 'pass', requirements, ...effort }, 0);
+}
+
+function wasTaken(machine: string, { counts }: CoverageTable): boolean {
+  return Object.entries(counts).some(([name, count]) => count > 0 && name.startsWith(`${machine}: `));
+}
