@@ -1,9 +1,27 @@
 /** Cases that judge a driver from outside: hand-written devices opposite it. */
 import type { ConformanceCase } from '../../cases/case.js';
+import { commandCases } from './cases-commands.js';
+import { completionCases } from './cases-completions.js';
 import { configurationCases } from './cases-configuration.js';
+import { eventCases } from './cases-events.js';
+import { featureCases } from './cases-features.js';
+import { notificationCases } from './cases-notifications.js';
+import { queuePairCases } from './cases-queue-pairs.js';
+import { queueCases } from './cases-queues.js';
+import { requestCases } from './cases-requests.js';
 
 export { Bench } from './bench.js';
 export type { BenchOptions } from './bench-options.js';
 
 /** All of them, by chapter. */
-export const driverCases: readonly ConformanceCase[] = [...configurationCases];
+export const driverCases: readonly ConformanceCase[] = [
+  ...commandCases,
+  ...completionCases,
+  ...configurationCases,
+  ...eventCases,
+  ...featureCases,
+  ...notificationCases,
+  ...queuePairCases,
+  ...queueCases,
+  ...requestCases,
+];
