@@ -92,6 +92,11 @@ export class SimulatedGuest implements GuestOs {
     this.#pageOffsets = shuffledPages(memoryBytes - arenaBytes, arenaBytes / PAGE_BYTES, scatterSeed);
   }
 
+  /** Puts the machine's memory, at its addresses, into another address space too. */
+  shareWith(memory: GuestMemory): void {
+    memory.addRegion(GUEST_BASE, this.#bytes);
+  }
+
   /** The machine is gone: nobody looks at its memory from here on. */
   release(): void {
     this.#pool?.give(this.#bytes);

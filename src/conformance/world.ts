@@ -11,7 +11,14 @@ import type { HcaFunction, ReferenceFunction } from '../reference/index.js';
 import { connectInProcess } from '../transports/in-process.js';
 import type { InProcessTransport } from '../transports/in-process.js';
 import type { Verbs } from '../verbs/index.js';
-import type { ControlObserver, RingObserver, VirtioDevice, VirtioTransport } from '../virtio/index.js';
+import type {
+  ControlObserver,
+  GuestMemory,
+  RingObserver,
+  VirtioDevice,
+  VirtioTransport,
+} from '../virtio/index.js';
+import type { GuestOs } from '../driver/index.js';
 import { bundledDevice, bundledDriver } from './bundled.js';
 import type { Implementation } from './implementation.js';
 import { limitsOf } from './limits.js';
@@ -35,6 +42,15 @@ export interface Machine {
   readonly device: VirtioDevice | undefined;
 }
 
+/** What driver and device get in place of the guest's memory and of each other, so that somebody sees who does what. */
+export interface MachineViews {
+  readonly driverMemory: GuestMemory;
+  readonly deviceMemory: GuestMemory;
+  readonly os: GuestOs;
+  /** What the transport drives in place of the device. */
+  watch(device: VirtioDevice): VirtioDevice;
+}
+
 /** Who watches below the verbs; all optional. Rings and commands are told per machine. */
 export interface WorldObservers {
   readonly wire?: WireObserver;
@@ -49,6 +65,8 @@ export interface WorldObservers {
   transport?(vm: number, inner: VirtioTransport, device: VirtioDevice): VirtioTransport;
   /** An available-buffer notification went out. */
   notified?(vm: number, queue: number): void;
+  /** Gives each party a view of its own of a machine's memory; without it both have the guest's. */
+  views?(vm: number, guest: SimulatedGuest): MachineViews;
 }
 
 export interface WorldOptions {
@@ -190,9 +208,10 @@ export async function paravirtualWorld(program: Program, options: WorldOptions):
     const adapter = options.implementation?.adapter?.(hcaFunction, vm) ?? hcaFunction;
     const ring = observers?.ring?.(vm);
     const control = observers?.control?.(vm);
+    const views = observers?.views?.(vm, guest);
     const device = createDevice({
       profile,
-      memory: guest.memory,
+      memory: views?.deviceMemory ?? guest.memory,
       function: observers?.function?.(vm, adapter) ?? adapter,
       scheduler: options.processors?.device(vm, world) ?? world.scheduler,
       limits: limits.device,
@@ -201,13 +220,14 @@ export async function paravirtualWorld(program: Program, options: WorldOptions):
       ringObserver: ring,
       controlObserver: control,
     });
-    const transport = connectInProcess(device, queue => observers?.notified?.(vm, queue));
+    const driven = views?.watch(device) ?? device;
+    const transport = connectInProcess(driven, queue => observers?.notified?.(vm, queue));
     const starting = Promise.resolve(
       createDriver({
         profile,
         transport: observers?.transport?.(vm, transport, device) ?? transport,
-        os: guest,
-        memory: guest.memory,
+        os: views?.os ?? guest,
+        memory: views?.driverMemory ?? guest.memory,
         ringFeatures,
         ringObserver: ring,
         controlObserver: observers?.driverControl?.(vm),

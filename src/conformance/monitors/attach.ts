@@ -1,12 +1,13 @@
 /** Puts the monitors, and a trace recorder if there is one, where a world and a run can be watched. */
 import { profiles } from '../../abi/index.js';
 import type { ProfileName } from '../../abi/index.js';
-import type { ControlObserver, RingObserver } from '../../virtio/index.js';
+import type { ControlObserver } from '../../virtio/index.js';
 import type { Limits } from '../limits.js';
 import type { TraceRecorder } from '../trace.js';
 import type { WorldObservers } from '../world.js';
 import type { HcaFunction } from '../../reference/index.js';
 import type { MonitorBook } from './book.js';
+import { bothControls, bothRings } from './both.js';
 import { InstanceNumbers, WatchedFunction } from './hca-monitors.js';
 import { CommandMonitors, RingMonitors } from './ring-monitors.js';
 import { TransportMonitors } from './transport-monitors.js';
@@ -97,51 +98,5 @@ function tellingArms(inner: ControlObserver, transport: TransportMonitors): Cont
       inner.command(id, command);
     },
     answer: (id, command, ack) => inner.answer(id, command, ack),
-  };
-}
-
-function bothControls(first: ControlObserver, second: ControlObserver): ControlObserver {
-  return {
-    command: (id, command) => {
-      first.command(id, command);
-      second.command(id, command);
-    },
-    answer: (id, command, ack) => {
-      first.answer(id, command, ack);
-      second.answer(id, command, ack);
-    },
-  };
-}
-
-function bothRings(first: RingObserver, second: RingObserver): RingObserver {
-  return {
-    available: (queue, head, readable, writable) => {
-      first.available(queue, head, readable, writable);
-      second.available(queue, head, readable, writable);
-    },
-    published: (queue, availIdx, notify) => {
-      first.published(queue, availIdx, notify);
-      second.published(queue, availIdx, notify);
-    },
-    taken: (queue, head) => {
-      first.taken(queue, head);
-      second.taken(queue, head);
-    },
-    used: (queue, head, written) => {
-      first.used(queue, head, written);
-      second.used(queue, head, written);
-    },
-    interrupt: (queue, usedIdx, sent) => {
-      first.interrupt(queue, usedIdx, sent);
-      second.interrupt(queue, usedIdx, sent);
-    },
-    consumed: (queue, head, written) => {
-      first.consumed(queue, head, written);
-      second.consumed(queue, head, written);
-    },
-    asleep: (queue, side) => {
-      first.asleep(queue, side);
-      second.asleep(queue, side);
-    },
   };
 }

@@ -1,0 +1,215 @@
+/** What a device does to a ring, access by access: what it takes, reads, writes and returns. */
+import { Avail, Descriptor, Used, availEventOffset, usedEventOffset } from '../../virtio/index.js';
+import type { DriverSide } from './driver-side.js';
+import type { Place } from './places.js';
+import { isOut } from './posted-chain.js';
+import type { PostedChain } from './posted-chain.js';
+import { U16, bitsOf } from './ring-state.js';
+import type { RingState } from './ring-state.js';
+
+export class DeviceSide {
+  readonly #ring: RingState;
+  readonly #driver: DriverSide;
+
+  constructor(ring: RingState, driver: DriverSide) {
+    this.#ring = ring;
+    this.#driver = driver;
+  }
+
+  read(place: Place, start: number, end: number): void {
+    this.#driver.sync();
+    if (this.#ring.lost) return;
+    const from = start - place.start;
+    const to = end - place.start;
+    const { chain } = place;
+    switch (place.kind) {
+      case 'available':
+        return this.#availRead(from, to);
+      case 'descriptors':
+        return this.#descriptorsRead(from, to);
+      case 'table':
+        if (chain?.readTable(from, to) === true) this.#again(`the table of chain ${chain.head}`);
+        return this.#ring.looked('deviceDoubleFetch');
+      case 'readable':
+        if (chain?.fetch(place.offset + from, place.offset + to) === true)
+          this.#again(
+            `readable bytes ${place.offset + from}..${place.offset + to - 1} of chain ${chain.head}`,
+          );
+        return this.#ring.looked('deviceDoubleFetch');
+      case 'writable':
+      case 'used':
+        return;
+    }
+  }
+
+  #again(what: string): void {
+    this.#ring.breach('deviceDoubleFetch', `the device read ${what} twice`);
+  }
+
+  #availRead(from: number, to: number): void {
+    if (from < Avail.FLAGS + 2 && to > Avail.FLAGS && !this.#ring.features.eventIdx)
+      this.#ring.toDriver.wishRead();
+    if (to > usedEventOffset(this.#ring.size) && this.#ring.features.eventIdx) this.#ring.toDriver.wishRead();
+    if (from < Avail.IDX + 2 && to > Avail.IDX) {
+      this.#ring.seenAvail = this.#ring.availIdx;
+      this.#ring.toDevice.indexRead(this.#ring.takenIdx);
+    }
+    const slots = Math.min(to, usedEventOffset(this.#ring.size));
+    const single = to - from <= Avail.ENTRY;
+    for (let s = Math.max(0, (from - Avail.RING) >> 1); Avail.RING + s * Avail.ENTRY < slots; s++) {
+      this.#slotFetched(s, single);
+      if (this.#ring.lost) return;
+    }
+  }
+
+  /** The device read the slot `s`; `single`: it and no other. */
+  #slotFetched(s: number, single: boolean): void {
+    this.#ring.looked('takeOrder');
+    this.#ring.looked('deviceDoubleFetch');
+    if (this.#ring.slotRead[s] !== 0) {
+      this.#again(`slot ${s}`);
+      return;
+    }
+    const ahead = (s - this.#ring.takenIdx) & this.#ring.mask;
+    const isPublished = ahead < ((this.#ring.availIdx - this.#ring.takenIdx) & U16);
+    if (ahead >= ((this.#ring.seenAvail - this.#ring.takenIdx) & U16) || !isPublished) {
+      if (single) this.#ring.breach('takeOrder', `slot ${s} was read before the index that publishes it`);
+      return;
+    }
+    if (ahead !== 0) {
+      if (single)
+        this.#ring.breach(
+          'takeOrder',
+          `slot ${s} was read before slot ${this.#ring.takenIdx & this.#ring.mask}`,
+        );
+      return;
+    }
+    this.#ring.slotRead[s] = 1;
+    this.#ring.takenIdx = (this.#ring.takenIdx + 1) & U16;
+    const chain = this.#ring.bySlot[s];
+    if (chain === undefined) return;
+    chain.state = 'taken';
+    this.#ring.toDevice.taking();
+    this.#ring.host.sink.taken(this.#ring.index, chain.head);
+    this.#ring.host.taken(this.#ring, chain);
+  }
+
+  #descriptorsRead(from: number, to: number): void {
+    this.#ring.looked('deviceDoubleFetch');
+    for (let at = Math.floor(from / Descriptor.SIZE); at * Descriptor.SIZE < to; at++) {
+      const chain = this.#ring.owners[at];
+      if (chain === undefined || !isOut(chain)) continue;
+      const base = at * Descriptor.SIZE;
+      const bits = bitsOf(Math.max(0, from - base), Math.min(Descriptor.SIZE, to - base));
+      if ((this.#ring.descriptorRead[at] & bits) !== 0)
+        this.#again(`descriptor ${at} of chain ${chain.head}`);
+      this.#ring.descriptorRead[at] |= bits;
+    }
+  }
+
+  wrote(place: Place, start: number, end: number): void {
+    if (this.#ring.lost) return;
+    const from = start - place.start;
+    const to = end - place.start;
+    if (place.kind === 'writable') place.chain?.wrote(place.offset + from, place.offset + to);
+    else if (place.kind === 'used') this.#usedWritten(from, to);
+  }
+
+  #usedWritten(from: number, to: number): void {
+    const elements = Math.min(to, availEventOffset(this.#ring.size));
+    for (let s = Math.max(0, (from - Used.RING) >> 3); Used.RING + s * Used.ENTRY < elements; s++) {
+      this.#ring.looked('lateWrites');
+      if (((s - this.#ring.usedIdx) & this.#ring.mask) < this.#ring.outstanding) continue;
+      this.#ring.breach(
+        'lateWrites',
+        `the device wrote used element ${s}, which is published or has no chain to return`,
+      );
+    }
+    if (from < Used.FLAGS + 2 && to > Used.FLAGS) {
+      this.#ring.looked('deviceFlags');
+      const flags = this.#ring.used.get16(Used.FLAGS);
+      if (flags > Used.NO_NOTIFY || (this.#ring.features.eventIdx && flags !== 0))
+        this.#ring.breach('deviceFlags', `the flags of the used ring are ${flags}`);
+      if (!this.#ring.features.eventIdx) this.#ring.toDevice.asked(true);
+    }
+    if (to > availEventOffset(this.#ring.size)) {
+      this.#ring.looked('availEvent');
+      if (!this.#ring.features.eventIdx)
+        this.#ring.breach('availEvent', 'avail_event was written without EVENT_IDX');
+      else
+        this.#ring.toDevice.asked(
+          this.#ring.used.get16(availEventOffset(this.#ring.size)) === this.#ring.takenIdx,
+        );
+    }
+    if (from < Used.IDX + 2 && to > Used.IDX) this.#raiseUsed(this.#ring.used.get16(Used.IDX));
+  }
+
+  #raiseUsed(idx: number): void {
+    const added = (idx - this.#ring.usedIdx) & U16;
+    this.#ring.looked('usedIndex');
+    if (added === 0) return;
+    if (added > this.#ring.outstanding) {
+      this.#ring.lose(
+        'usedIndex',
+        `the used index went from ${this.#ring.usedIdx} to ${idx} with ${this.#ring.outstanding} chains out`,
+      );
+      return;
+    }
+    for (let i = 0; i < added; i++) {
+      this.#return((this.#ring.usedIdx + i) & this.#ring.mask);
+      if (this.#ring.lost) return;
+    }
+    this.#ring.usedIdx = idx;
+    this.#ring.toDriver.raised(idx, this.#ring.host.live && this.#ring.kind !== 'completion');
+  }
+
+  #return(s: number): void {
+    const at = Used.RING + Used.ENTRY * s;
+    const head = this.#ring.used.get32(at + Used.ID);
+    const length = this.#ring.used.get32(at + Used.LEN);
+    this.#ring.looked('usedId');
+    const chain = head < this.#ring.size ? this.#ring.chains[head] : undefined;
+    if (chain === undefined || !isOut(chain))
+      return this.#ring.lose('usedId', `used id ${head} is not outstanding`);
+    if (chain.state === 'available')
+      return this.#ring.lose('usedId', `chain ${head} was returned and never taken`);
+    this.#ring.looked('usedLength');
+    if (length > chain.prefix) {
+      this.#ring.breach(
+        'usedLength',
+        `chain ${head} came back with length ${length}, and ${chain.prefix} of its ${chain.writableBytes} writable bytes were written`,
+      );
+    }
+    this.#lastLook(chain);
+    chain.usedLength = length;
+    chain.state = 'used';
+    this.#ring.outstanding--;
+    this.#ring.returned[s] = chain;
+    this.#ring.elementRead[s] = 0;
+    for (const at of chain.descriptors) this.#ring.owners[at] = undefined;
+    this.#ring.leave(chain);
+    this.#ring.host.sink.used(this.#ring.index, head, length);
+    this.#ring.host.used(this.#ring, chain);
+  }
+
+  /** What the driver changed where nobody saw it shows now at the latest. */
+  #lastLook(chain: PostedChain): void {
+    const { memory } = this.#ring.host;
+    this.#ring.looked('ownership');
+    this.#ring.looked('requestBytes');
+    const descriptor = chain.changedDescriptor(memory, this.#ring.config.descriptors);
+    if (descriptor !== undefined)
+      this.#ring.breach(
+        'ownership',
+        `descriptor ${descriptor} of chain ${chain.head} changed while the device had it`,
+      );
+    if (chain.changedTable(memory) !== undefined)
+      this.#ring.breach('ownership', `the table of chain ${chain.head} changed while the device had it`);
+    const byte = chain.changedReadable(memory);
+    if (byte !== undefined)
+      this.#ring.breach(
+        'requestBytes',
+        `byte ${byte} of chain ${chain.head} changed while the device had it`,
+      );
+  }
+}

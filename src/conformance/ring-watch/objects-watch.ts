@@ -1,0 +1,278 @@
+/**
+ * What the commands and answers in the control queue say, read from the rings: which objects exist, what is armed, which
+ * memory is registered; and the bytes of commands, requests, answers and completions that have to be zero.
+ */
+import {
+  Ack,
+  Command,
+  ackHeader,
+  commandHeader,
+  createAhCommand,
+  addGidCommand,
+  cqReq,
+  createCqAck,
+  createCqCommand,
+  createQpAck,
+  createQpCommand,
+  deregMrCommand,
+  destroyCqCommand,
+  destroyQpCommand,
+  getDmaMrAck,
+  getDmaMrCommand,
+  modifyQpCommand,
+  queryDeviceAck,
+  queryPortAck,
+  queryQpAck,
+  createPdAck,
+  createAhAck,
+  regUserMrAck,
+  regUserMrCommand,
+  reqNotifyCommand,
+  rqReq,
+  sqReq,
+} from '../../abi/index.js';
+import type { QueueMap } from '../../abi/index.js';
+import type { ControlObserver } from '../../virtio/index.js';
+import { reservedByte } from './reserved.js';
+import type { PostedChain } from './posted-chain.js';
+import type { WatchedRegion } from './regions.js';
+import type { WatchedMachine } from './watched-machine.js';
+import type { RingState } from './ring-state.js';
+
+/** Who is told of commands: as the driver issues and sees them, and as the device takes and answers them. */
+export interface ControlSinks {
+  readonly driver: ControlObserver;
+  readonly device: ControlObserver;
+}
+
+/** Structs of which reserved bytes are looked at: those of the data and of the result. */
+const layouts = new Map<number, { readonly data?: Layout; readonly result?: Layout }>([
+  [Command.QUERY_DEVICE, { result: queryDeviceAck }],
+  [Command.QUERY_PORT, { result: queryPortAck }],
+  [Command.CREATE_CQ, { data: createCqCommand, result: createCqAck }],
+  [Command.CREATE_PD, { result: createPdAck }],
+  [Command.GET_DMA_MR, { data: getDmaMrCommand, result: getDmaMrAck }],
+  [Command.REG_USER_MR, { data: regUserMrCommand, result: regUserMrAck }],
+  [Command.CREATE_QP, { data: createQpCommand, result: createQpAck }],
+  [Command.MODIFY_QP, { data: modifyQpCommand }],
+  [Command.QUERY_QP, { result: queryQpAck }],
+  [Command.CREATE_AH, { data: createAhCommand, result: createAhAck }],
+  [Command.ADD_GID, { data: addGidCommand }],
+]);
+type Layout = Parameters<typeof reservedByte>[0];
+
+interface WatchedCommand {
+  /** In the order of their issue. */
+  readonly id: number;
+  /** -1 when it is too short for one. */
+  readonly code: number;
+  /** What stands behind the header. */
+  readonly data: Uint8Array;
+  readonly region: WatchedRegion | undefined;
+  ack: number;
+}
+
+const NO_CODE = -1;
+
+export class ObjectsWatch {
+  readonly #machine: WatchedMachine;
+  readonly #queues: QueueMap;
+  readonly #sinks: ControlSinks;
+  readonly #commands = new Map<PostedChain, WatchedCommand>();
+  #issued = 0;
+  /** Commands that create something and are not answered yet. */
+  #creating = 0;
+  /** Most chains that a queue's object may have out, by queue; a queue without an object is absent. */
+  readonly #capacity = new Map<number, number>();
+  /** Armings that the device has taken and not used up, by completion queue number. */
+  readonly #armings = new Map<number, number>();
+
+  constructor(machine: WatchedMachine, queues: QueueMap, sinks: ControlSinks) {
+    this.#machine = machine;
+    this.#queues = queues;
+    this.#sinks = sinks;
+  }
+
+  clear(): void {
+    this.#commands.clear();
+    this.#capacity.clear();
+    this.#armings.clear();
+    this.#creating = 0;
+  }
+
+  published(ring: RingState, chain: PostedChain): void {
+    const { tally } = this.#machine;
+    if (ring.kind === 'control') return this.#issue(ring, chain);
+    if (ring.kind === 'other') return;
+    if (ring.kind === 'completion') {
+      tally.looked('room');
+      if (chain.writableBytes < cqReq.size)
+        ring.breach('room', `completion buffer ${chain.head} has ${chain.writableBytes} writable bytes`);
+    } else {
+      tally.looked('driverReserved');
+      const layout = ring.kind === 'send' ? sqReq : rqReq;
+      const byte = reservedByte(layout, chain.readable, 0, chain.followed);
+      if (byte !== undefined)
+        ring.breach('driverReserved', `byte ${byte} of the request in chain ${chain.head} is not zero`);
+    }
+    const most = this.#capacity.get(ring.index);
+    if (most === undefined) return;
+    tally.looked('capacity');
+    if (ring.outstanding > most)
+      ring.breach('capacity', `${ring.outstanding} chains are out, and its object has room for ${most}`);
+  }
+
+  #issue(ring: RingState, chain: PostedChain): void {
+    const { tally, regions } = this.#machine;
+    const { readable, followed } = chain;
+    const code = followed >= commandHeader.size ? readable[commandHeader.offsets.command] : NO_CODE;
+    const data = readable.slice(commandHeader.size, followed);
+    const layout = layouts.get(code);
+    tally.looked('driverReserved');
+    const byte = layout?.data === undefined ? undefined : reservedByte(layout.data, data, 0, data.length);
+    if (byte !== undefined)
+      ring.breach('driverReserved', `byte ${byte} of the data of command ${code} is not zero`);
+    tally.looked('room');
+    const needed = ackHeader.size + (layout?.result?.size ?? 0);
+    if (chain.writableBytes < needed)
+      ring.breach('room', `command ${code} has ${chain.writableBytes} writable bytes, its answer ${needed}`);
+    if (code === Command.CREATE_CQ || code === Command.CREATE_QP) this.#creating++;
+    let region: WatchedRegion | undefined;
+    if (code === Command.REG_USER_MR) region = regions.registerUser(data);
+    else if (code === Command.GET_DMA_MR && data.length >= getDmaMrCommand.size)
+      region = regions.registerAll(getDmaMrCommand.decode(viewOf(data), 0).access_flags);
+    const id = this.#issued++;
+    this.#commands.set(chain, { id, code, data, region, ack: -1 });
+    this.#sinks.driver.command(id, code);
+  }
+
+  taken(ring: RingState, chain: PostedChain): void {
+    if (ring.kind === 'control') {
+      const command = this.#commands.get(chain);
+      if (command === undefined) return;
+      this.#sinks.device.command(command.id, command.code);
+      if (command.code === Command.REQ_NOTIFY_CQ && command.data.length >= reqNotifyCommand.size) {
+        const { cqn } = reqNotifyCommand.decode(viewOf(command.data), 0);
+        this.#armings.set(cqn, (this.#armings.get(cqn) ?? 0) + 1);
+      }
+      return;
+    }
+    if (ring.kind === 'other') return;
+    this.#machine.tally.looked('noObject');
+    if (this.#creating === 0 && !this.#capacity.has(ring.index))
+      ring.breach('noObject', `chain ${chain.head} was taken, and no object owns the queue`);
+  }
+
+  used(ring: RingState, chain: PostedChain): void {
+    if (ring.kind === 'control') this.#answered(ring, chain);
+    else if (ring.kind === 'completion') this.#completed(ring, chain);
+  }
+
+  #completed(ring: RingState, chain: PostedChain): void {
+    const { tally, memory } = this.#machine;
+    tally.looked('answerLength');
+    tally.looked('bufferUnread');
+    // Empty buffers come back when their queue is destroyed.
+    if (chain.usedLength === 0) return;
+    if (chain.usedLength !== cqReq.size) {
+      ring.breach('answerLength', `a completion buffer came back with length ${chain.usedLength}`);
+      return;
+    }
+    tally.looked('deviceReserved');
+    const byte = reservedByte(cqReq, chain.copyWritable(memory, cqReq.size), 0, cqReq.size);
+    if (byte !== undefined) ring.breach('deviceReserved', `byte ${byte} of a completion is not zero`);
+  }
+
+  #answered(ring: RingState, chain: PostedChain): void {
+    const command = this.#commands.get(chain);
+    if (command === undefined) return;
+    const { tally, memory, regions } = this.#machine;
+    const { code, data } = command;
+    const result = layouts.get(code)?.result;
+    const answer = chain.copyWritable(memory, ackHeader.size + (result?.size ?? 0));
+    if (chain.usedLength === 0 || answer.length === 0) return;
+    command.ack = answer[0];
+    this.#sinks.device.answer(command.id, code, command.ack);
+    const accepted = command.ack === Ack.OK;
+    tally.looked('answerLength');
+    const length = ackHeader.size + (accepted ? (result?.size ?? 0) : 0);
+    if (chain.usedLength !== length)
+      ring.breach(
+        'answerLength',
+        `the answer of command ${code} came back with length ${chain.usedLength}, not ${length}`,
+      );
+    if (code === Command.CREATE_CQ || code === Command.CREATE_QP) this.#creating--;
+    if (!accepted) {
+      if (command.region !== undefined) regions.remove(command.region);
+      return;
+    }
+    if (result !== undefined && answer.length >= length) {
+      tally.looked('deviceReserved');
+      const byte = reservedByte(result, answer, ackHeader.size, result.size);
+      if (byte !== undefined)
+        ring.breach('deviceReserved', `byte ${byte} of the answer of command ${code} is not zero`);
+    }
+    this.#tookEffect(code, data, viewOf(answer), command.region);
+  }
+
+  #tookEffect(code: number, data: Uint8Array, answer: DataView, region: WatchedRegion | undefined): void {
+    const view = viewOf(data);
+    const queues = this.#queues;
+    switch (code) {
+      case Command.CREATE_CQ: {
+        const { cqn } = createCqAck.decode(answer, ackHeader.size);
+        this.#capacity.set(queues.cq(cqn), createCqCommand.decode(view, 0).cqe);
+        this.#armings.set(cqn, 0);
+        break;
+      }
+      case Command.DESTROY_CQ: {
+        const { cqn } = destroyCqCommand.decode(view, 0);
+        this.#capacity.delete(queues.cq(cqn));
+        this.#armings.set(cqn, 0);
+        break;
+      }
+      case Command.CREATE_QP: {
+        const { qpn } = createQpAck.decode(answer, ackHeader.size);
+        const { cap } = createQpCommand.decode(view, 0);
+        this.#capacity.set(queues.sq(qpn), cap.max_send_wr);
+        this.#capacity.set(queues.rq(qpn), cap.max_recv_wr);
+        break;
+      }
+      case Command.DESTROY_QP: {
+        const { qpn } = destroyQpCommand.decode(view, 0);
+        this.#capacity.delete(queues.sq(qpn));
+        this.#capacity.delete(queues.rq(qpn));
+        break;
+      }
+      case Command.REG_USER_MR:
+      case Command.GET_DMA_MR:
+        if (region !== undefined) region.mrn = regUserMrAck.decode(answer, ackHeader.size).mrn;
+        break;
+      case Command.DEREG_MR:
+        this.#machine.regions.removeNumber(deregMrCommand.decode(view, 0).mrn);
+        break;
+      default:
+    }
+  }
+
+  consumed(ring: RingState, chain: PostedChain): void {
+    if (ring.kind !== 'control') return;
+    const command = this.#commands.get(chain);
+    if (command === undefined) return;
+    this.#commands.delete(chain);
+    if (command.ack >= 0) this.#sinks.driver.answer(command.id, command.code, command.ack);
+  }
+
+  completionInterrupt(ring: RingState): void {
+    const cqn = ring.index - this.#queues.cq(0);
+    const armings = this.#armings.get(cqn) ?? 0;
+    this.#machine.tally.looked('armed');
+    if (armings === 0)
+      ring.breach('armed', `an interrupt, and every arming of completion queue ${cqn} has had its own`);
+    else this.#armings.set(cqn, armings - 1);
+  }
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+}

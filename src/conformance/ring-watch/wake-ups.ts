@@ -1,0 +1,173 @@
+/**
+ * One direction of a ring's notifications, as it is seen: who raises an index, whether the other side wanted to be told, who
+ * looked when, who sleeps. Both directions are one class: a writer of entries and a reader of them.
+ */
+import { needsEvent } from '../../virtio/index.js';
+
+/** Where the reader says what it wants; read without being watched. */
+export interface Wish {
+  /** The flag word asks for silence; counts without EVENT_IDX. */
+  silent(): boolean;
+  /** The event word; counts with EVENT_IDX. */
+  event(): number;
+}
+
+/** What is told of a direction. */
+export interface WakeUpListener {
+  /** It is settled whether the writer notifies for what it has raised so far. */
+  decided(idx: number, sent: boolean): void;
+  /** The reader went to sleep. */
+  slept(): void;
+  /** The reader looked although nobody woke it. */
+  wokeByItself(): void;
+  looked(what: 'missing' | 'needless' | 'barrier' | 'recheck'): void;
+  broke(what: 'missing' | 'needless' | 'barrier' | 'recheck', message: string): void;
+}
+
+export class WakeUps {
+  readonly #eventIdx: boolean;
+  readonly #wish: Wish;
+  readonly #listener: WakeUpListener;
+  #idx = 0;
+  /** Index at the last decision. */
+  #decidedIdx = 0;
+  /** Raised, and no decision seen. */
+  #pending = false;
+  /** The decision is not told yet. */
+  #untold = false;
+  /** By the last look, the reader wants to be told. */
+  #due = false;
+  #lookedSince = false;
+  #everLooked = false;
+  /** The reader asked to be told, and has not looked at the index since. */
+  #askedBlindly = false;
+  #everRead = false;
+  #asleep = false;
+
+  constructor(eventIdx: boolean, wish: Wish, listener: WakeUpListener) {
+    this.#eventIdx = eventIdx;
+    this.#wish = wish;
+    this.#listener = listener;
+  }
+
+  #wanted(): boolean {
+    if (!this.#eventIdx) return !this.#wish.silent();
+    return needsEvent(this.#wish.event(), this.#idx, this.#decidedIdx);
+  }
+
+  /** The writer raised its index to `idx`. `live`: it may notify. */
+  raised(idx: number, live: boolean): void {
+    this.#idx = idx;
+    this.#untold = true;
+    if (!live) {
+      this.#decide(false);
+      return;
+    }
+    this.#pending = true;
+    this.#lookedSince = false;
+    this.#due = this.#wanted();
+  }
+
+  /** The writer read what the reader wants. */
+  wishRead(): void {
+    this.#everLooked = true;
+    if (!this.#pending) return;
+    this.#lookedSince = true;
+    this.#due = this.#wanted();
+    if (!this.#due) {
+      this.#judged();
+      this.#decide(false);
+    }
+  }
+
+  /** The writer notifies. */
+  notified(): void {
+    this.#listener.looked('needless');
+    if (!this.#pending) this.#listener.broke('needless', 'nothing is new');
+    else {
+      this.#listener.looked('missing');
+      if (!this.#due) this.#listener.broke('needless', 'the other side does not want to be told');
+    }
+    this.#asleep = false;
+    this.#decide(true);
+  }
+
+  /** The reader takes an entry: what is not decided by now was not told in time. */
+  taking(): void {
+    if (this.#untold) this.#tell(false);
+  }
+
+  /** The reader wrote what it wants; `matters`: it may have to wait for an entry. */
+  asked(matters: boolean): void {
+    if (!matters) return;
+    this.#askedBlindly = this.#eventIdx || !this.#wish.silent();
+  }
+
+  /** The reader looked at the index, and has taken the entries up to `position`. */
+  indexRead(position: number): void {
+    if (this.#askedBlindly) this.#listener.looked('recheck');
+    this.#askedBlindly = false;
+    this.#everRead = true;
+    const wantsToKnow = this.#eventIdx ? this.#wish.event() === position : !this.#wish.silent();
+    if (position === this.#idx) {
+      if (wantsToKnow) this.#sleep();
+      return;
+    }
+    if (!this.#asleep) return;
+    this.#asleep = false;
+    if (!this.#pending || !this.#due) this.#listener.wokeByItself();
+  }
+
+  #sleep(): void {
+    this.#asleep = true;
+    this.#listener.slept();
+  }
+
+  /** Whatever was raised before goes without saying: the reader looks at everything now. */
+  forgive(): void {
+    this.#due = false;
+    this.#askedBlindly = false;
+    if (this.#untold || this.#pending) this.#decide(false);
+  }
+
+  /** Nothing moves any more. */
+  atRest(): void {
+    if (this.#askedBlindly && this.#everRead) {
+      this.#listener.looked('recheck');
+      this.#listener.broke('recheck', 'it asked to be told and waits without another look at the index');
+    }
+    this.#askedBlindly = false;
+    if (!this.#pending) return;
+    this.#judged();
+    if (this.#due) {
+      this.#listener.broke(
+        'missing',
+        `the index went from ${this.#decidedIdx} to ${this.#idx}, the other side wants to be told, and nothing came`,
+      );
+    }
+    this.#decide(false);
+  }
+
+  #judged(): void {
+    this.#listener.looked('missing');
+    if (!this.#everLooked) return;
+    this.#listener.looked('barrier');
+    if (!this.#lookedSince && !this.#due)
+      this.#listener.broke(
+        'barrier',
+        `it raised the index to ${this.#idx} and did not look at the wish again`,
+      );
+  }
+
+  #decide(sent: boolean): void {
+    this.#pending = false;
+    this.#due = false;
+    if (this.#untold) this.#tell(sent);
+    this.#decidedIdx = this.#idx;
+  }
+
+  #tell(sent: boolean): void {
+    this.#untold = false;
+    this.#listener.decided(this.#idx, sent);
+  }
+}

@@ -1,0 +1,167 @@
+/** Runs one program with every ring of its world watched, and tallies what is seen. */
+import { profiles } from '../../abi/index.js';
+import type { ProfileName } from '../../abi/index.js';
+import type { Implementation } from '../implementation.js';
+import { limitsOf } from '../limits.js';
+import { MonitorBook } from '../monitors/book.js';
+import { bothControls, bothRings } from '../monitors/both.js';
+import { CommandMonitors, RingMonitors } from '../monitors/ring-monitors.js';
+import { RunObserver } from '../observer.js';
+import type { Program } from '../program.js';
+import { Run } from '../run/run.js';
+import type { MemoryPool } from '../simulated-guest.js';
+import type { TraceRecorder } from '../trace.js';
+import { paravirtualWorld } from '../world.js';
+import type { World } from '../world.js';
+import type { ControlSinks } from './objects-watch.js';
+import type { ObservationKey } from './observations.js';
+import type { Tally } from './tally.js';
+import { WatchedMachine } from './watched-machine.js';
+import type { AccessHook } from './watched-machine.js';
+import type { RingSink } from './ring-state.js';
+
+export interface WatchOptions {
+  readonly profile: ProfileName;
+  readonly implementation?: Implementation | undefined;
+  readonly tally: Tally;
+  /** Machines of the rings, kept from program to program; made anew when absent. */
+  readonly book?: MonitorBook;
+  readonly recorder?: TraceRecorder | undefined;
+  readonly memories?: MemoryPool | undefined;
+  /** Called behind each access of a machine; it may change memory. */
+  hook?(machine: WatchedMachine): AccessHook;
+}
+
+export interface Watched {
+  /** Verbs calls made. */
+  readonly calls: number;
+  /** Why the program did not come to its end; the rings are judged up to there. */
+  readonly failure: Error | undefined;
+}
+
+const machineKeys: readonly (readonly [machine: string, key: ObservationKey])[] = [
+  ['CHAIN', 'chainMachine'],
+  ['NOTIFY_DEVICE', 'toDeviceMachine'],
+  ['NOTIFY_DRIVER', 'toDriverMachine'],
+  ['COMMAND', 'commandMachine'],
+];
+
+/** Steps that may follow the reset at the end. */
+const STEPS_MAX = 100_000;
+
+export async function watchProgram(program: Program, options: WatchOptions): Promise<Watched> {
+  const { profile, tally, recorder, implementation, memories } = options;
+  const book = options.book ?? new MonitorBook();
+  book.begin();
+  const before = machineKeys.map(([machine]) => steps(book, machine));
+  const machines: WatchedMachine[] = [];
+  const limits = limitsOf(program);
+  const queues = profiles[profile].queues(limits.device.maxQps, limits.device.maxCqs);
+  let run: Run | undefined;
+  let failure: Error | undefined;
+  try {
+    const world = await paravirtualWorld(program, {
+      profile,
+      limits,
+      implementation,
+      memories,
+      observers: {
+        wire: recorder?.worldObservers.wire,
+        views: (vm, guest) => {
+          const { maxQps, maxCqs } = limits.device;
+          const { sink, control } = sinksOf(book, options, vm, limits.device.queueSizeMax);
+          const machine = new WatchedMachine({ vm, queues, maxQps, maxCqs, tally, sink, control }, guest);
+          machine.hook = options.hook?.(machine);
+          machines.push(machine);
+          return machine;
+        },
+      },
+    });
+    recorder?.useClock(() => world.scheduler.nowNs);
+    const observers: RunObserver[] = [new AtRest(program, world, machines)];
+    if (recorder !== undefined) observers.unshift(recorder);
+    run = new Run(program, world, observers);
+    await run.execute();
+    for (const machine of machines) machine.atRest();
+    book.finish();
+    resetAll(world);
+    world.release();
+  } catch (error) {
+    failure = error instanceof Error ? error : new Error(String(error));
+  }
+  for (const [i, [machine, key]] of machineKeys.entries()) {
+    tally.looked(key, steps(book, machine) - before[i]);
+    if (book.broken?.law === `machine ${machine}`)
+      tally.breach(key, book.broken.message, () => machines.flatMap(each => each.dump()));
+  }
+  return { calls: run?.calls ?? 0, failure };
+}
+
+/** Steps that a machine's monitor has seen taken. */
+function steps(book: MonitorBook, machine: string): number {
+  let sum = 0;
+  for (const count of book.get(machine).coverage) sum += count;
+  return sum;
+}
+
+function sinksOf(
+  book: MonitorBook,
+  { profile, recorder }: WatchOptions,
+  vm: number,
+  queueSizeMax: number,
+): { sink: RingSink; control: ControlSinks } {
+  const { device } = limitsOf({});
+  const queues = profiles[profile].queues(device.maxQps, device.maxCqs);
+  const firstCq = queues.cq(0);
+  const rings = new RingMonitors(book, {
+    vm,
+    queueCount: queues.count,
+    queueSizeMax,
+    isCompletionQueue: queue => queue >= firstCq && queue < firstCq + device.maxCqs,
+  });
+  const commands = new CommandMonitors(book, vm);
+  const recording = recorder?.worldObservers.ring?.(vm);
+  const recordingControl = recorder?.worldObservers.control?.(vm);
+  return {
+    sink:
+      recording === undefined
+        ? rings
+        : { ...bothRings(recording, rings), notified: queue => rings.notified(queue) },
+    control: {
+      driver: commands.driver,
+      device:
+        recordingControl === undefined ? commands.device : bothControls(recordingControl, commands.device),
+    },
+  };
+}
+
+function resetAll(world: World): void {
+  for (const { transport } of world.machines) transport?.writeStatus(0);
+  const { scheduler } = world;
+  for (let left = STEPS_MAX; left > 0 && !scheduler.quiet; left--) scheduler.step();
+}
+
+/** Says when nothing moves any more: between the actions of a settled program, and at the end of any. */
+class AtRest extends RunObserver {
+  readonly #program: Program;
+  readonly #world: World;
+  readonly #machines: readonly WatchedMachine[];
+
+  constructor(program: Program, world: World, machines: readonly WatchedMachine[]) {
+    super();
+    this.#program = program;
+    this.#world = world;
+    this.#machines = machines;
+  }
+
+  override actionStarted(): void {
+    if (this.#program.mode === 'settled') this.#atRest();
+  }
+  override ended(): void {
+    this.#atRest();
+  }
+
+  #atRest(): void {
+    if (this.#world.scheduler.quiet) for (const machine of this.#machines) machine.atRest();
+  }
+}

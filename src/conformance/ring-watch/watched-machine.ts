@@ -1,0 +1,409 @@
+/**
+ * The watch over one machine: driver and device each get a view of guest memory of their own, and the transport is watched
+ * at the device's end. From that its rings are put together and judged; nobody has to report anything.
+ */
+import type { QueueMap } from '../../abi/index.js';
+import type { GuestOs } from '../../driver/index.js';
+import { DeviceStatus, ringFeatures, splitQueueFault } from '../../virtio/index.js';
+import type {
+  DeviceHost,
+  FeatureSet,
+  GuestMemory,
+  QueueAddresses,
+  QueueConfig,
+  VirtioDevice,
+} from '../../virtio/index.js';
+import { ObjectsWatch } from './objects-watch.js';
+import type { ControlSinks } from './objects-watch.js';
+import type { ObservationKey } from './observations.js';
+import { Places } from './places.js';
+import type { Place } from './places.js';
+import type { PostedChain } from './posted-chain.js';
+import { Regions } from './regions.js';
+import { nonZeroByte } from './set-up.js';
+import type { Tally } from './tally.js';
+import { WatchedMemory, WatchedOs } from './watched-memory.js';
+import type { OsListener } from './watched-memory.js';
+import { WatchedRing } from './watched-ring.js';
+import type { QueueKind, RingHost, RingSink, RingState } from './ring-state.js';
+
+export interface WatchedMachineInit {
+  readonly vm: number;
+  readonly queues: QueueMap;
+  readonly maxQps: number;
+  readonly maxCqs: number;
+  readonly tally: Tally;
+  /** Told of all that the rings show, in its order. */
+  readonly sink: RingSink;
+  /** The same for the commands. */
+  readonly control: ControlSinks;
+}
+
+/** The memory of a machine that is to be watched. */
+export interface WatchedGuest extends GuestOs {
+  readonly memory: GuestMemory;
+  /** Puts the guest's memory into another address space too. */
+  shareWith(memory: GuestMemory): void;
+}
+
+/** Whose access goes on, for a listener that wants to meddle. */
+export type AccessHook = (
+  by: 'driver' | 'device',
+  what: 'read' | 'written',
+  address: number,
+  length: number,
+) => void;
+
+export class WatchedMachine implements RingHost {
+  readonly vm: number;
+  readonly memory: GuestMemory;
+  readonly driverMemory: GuestMemory;
+  readonly deviceMemory: GuestMemory;
+  readonly os: GuestOs;
+  readonly places = new Places();
+  readonly regions = new Regions();
+  readonly tally: Tally;
+  readonly sink: RingSink;
+  readonly rings = new Map<number, WatchedRing>();
+  /** Called behind each access. */
+  hook: AccessHook | undefined;
+  readonly #init: WatchedMachineInit;
+  readonly #objects: ObjectsWatch;
+  #device: VirtioDevice | undefined;
+  #features: FeatureSet = 0n;
+  #status = 0;
+  /** A reset is going on: the device may still look at what it had. */
+  #resetting = false;
+  readonly #pins = new Map<number, number>();
+
+  constructor(init: WatchedMachineInit, guest: WatchedGuest) {
+    this.#init = init;
+    this.vm = init.vm;
+    this.tally = init.tally;
+    this.sink = init.sink;
+    this.memory = guest.memory;
+    const driver = this.#driverListener();
+    this.driverMemory = new WatchedMemory(driver);
+    this.deviceMemory = new WatchedMemory({
+      read: (address, length) => this.#deviceRead(address, length),
+      written: (address, length) => this.#deviceWrote(address, length),
+    });
+    guest.shareWith(this.driverMemory);
+    guest.shareWith(this.deviceMemory);
+    this.os = new WatchedOs(guest, driver);
+    this.#objects = new ObjectsWatch(this, init.queues, init.control);
+  }
+
+  get live(): boolean {
+    const { DRIVER_OK, FAILED, DEVICE_NEEDS_RESET } = DeviceStatus;
+    if ((this.#status & (DRIVER_OK | FAILED)) !== DRIVER_OK) return false;
+    return ((this.#device?.readStatus() ?? 0) & DEVICE_NEEDS_RESET) === 0;
+  }
+
+  /** What the transport drives in place of the device. */
+  watch(device: VirtioDevice): VirtioDevice {
+    this.#device = device;
+    return new WatchedDevice(device, this);
+  }
+
+  /** Nothing moves any more. */
+  atRest(): void {
+    for (const ring of this.rings.values()) ring.atRest();
+  }
+
+  /** The rings that something is in, for a person. */
+  dump(): string[] {
+    return [...this.rings.values()].filter(ring => ring.outstanding > 0).flatMap(ring => ring.dump());
+  }
+
+  breach(key: ObservationKey, message: string): void {
+    this.tally.breach(key, `machine ${this.vm}: ${message}`, () => this.dump());
+  }
+
+  // ---------------------------------------------------------------- the transport
+
+  featuresWritten(features: FeatureSet): void {
+    if ((this.#status & DeviceStatus.FEATURES_OK) === 0) this.#features = features;
+  }
+
+  statusWriting(value: number): void {
+    if (value === 0) {
+      this.#resetting = true;
+      for (const ring of this.rings.values()) ring.close();
+      this.rings.clear();
+      this.places.clear();
+      this.#objects.clear();
+      return;
+    }
+    const goesLive = (value & ~this.#status & DeviceStatus.DRIVER_OK) !== 0;
+    if (goesLive) for (const ring of this.rings.values()) ring.toDevice.forgive();
+    this.#status |= value;
+  }
+
+  statusWritten(value: number): void {
+    if (value !== 0) return;
+    this.#resetting = false;
+    if (this.#status !== 0) this.tally.looked('afterReset');
+    this.#status = 0;
+    this.#features = 0n;
+    this.regions.clear();
+  }
+
+  enabling(index: number, size: number, addresses: QueueAddresses): void {
+    const config: QueueConfig = { index, size, ...addresses };
+    this.tally.looked('setUp');
+    const fault = splitQueueFault(this.memory, config);
+    if (fault !== undefined || this.rings.has(index)) {
+      this.breach('setUp', `queue ${index}: ${fault ?? 'it is enabled already'}`);
+      return;
+    }
+    const dirty = nonZeroByte(this.memory, config);
+    if (dirty !== undefined) this.breach('setUp', `queue ${index}: ${dirty} is not zero`);
+    this.rings.set(index, new WatchedRing(this, config, ringFeatures(this.#features), this.#kindOf(index)));
+  }
+
+  #kindOf(index: number): QueueKind {
+    const { queues, maxCqs, maxQps } = this.#init;
+    if (index === queues.control) return 'control';
+    if (index >= queues.cq(0) && index < queues.cq(0) + maxCqs) return 'completion';
+    const first = queues.sq(0);
+    if (index < first || index >= first + 2 * maxQps) return 'other';
+    return (index - first) % 2 === 0 ? 'send' : 'receive';
+  }
+
+  queueReset(index: number): void {
+    this.rings.get(index)?.close();
+    this.rings.delete(index);
+  }
+
+  notifying(index: number): void {
+    const ring = this.rings.get(index);
+    if (ring !== undefined && !ring.lost) {
+      ring.driver.sync();
+      ring.toDevice.notified();
+    }
+    this.sink.notified(index);
+  }
+
+  interrupting(index: number): void {
+    const ring = this.rings.get(index);
+    if (ring === undefined || ring.lost) {
+      this.tally.looked('afterReset');
+      if (ring === undefined)
+        this.breach('afterReset', `an interrupt of queue ${index}, which is not enabled`);
+      return;
+    }
+    if (ring.kind === 'completion') this.#objects.completionInterrupt(ring);
+    else ring.toDriver.notified();
+  }
+
+  // ---------------------------------------------------------------- memory
+
+  #driverListener(): OsListener {
+    return {
+      read: (address, length) => {
+        for (const place of this.places.touching(address, address + length).slice())
+          place.ring.driver.read(
+            place,
+            Math.max(address, place.start),
+            Math.min(address + length, place.end),
+          );
+        this.hook?.('driver', 'read', address, length);
+      },
+      written: (address, length) => {
+        for (const place of this.places.touching(address, address + length).slice())
+          place.ring.driver.wrote(
+            place,
+            Math.max(address, place.start),
+            Math.min(address + length, place.end),
+          );
+        this.hook?.('driver', 'written', address, length);
+      },
+      freeing: (address, length) => this.#freeing(address, length),
+      pinned: page => void this.#pins.set(page, (this.#pins.get(page) ?? 0) + 1),
+      unpinning: page => this.#unpinning(page),
+    };
+  }
+
+  #freeing(address: number, length: number): void {
+    this.tally.looked('release');
+    for (const ring of this.rings.values()) ring.driver.sync();
+    for (const place of this.places.touching(address, address + length)) {
+      const what = place.chain === undefined ? 'its rings' : `chain ${place.chain.head}`;
+      place.ring.breach('release', `memory of ${what} was given back while the device may use it`);
+      return;
+    }
+  }
+
+  #unpinning(page: number): void {
+    this.tally.looked('release');
+    const left = (this.#pins.get(page) ?? 0) - 1;
+    this.#pins.set(page, left);
+    if (left < this.regions.users(page))
+      this.breach('release', `page 0x${page.toString(16)} was released while a region lists it`);
+  }
+
+  #deviceRead(address: number, length: number): void {
+    const end = address + length;
+    const places = this.places.touching(address, end).slice();
+    this.tally.looked('readsWithin');
+    if (!this.#allowed(places, address, end, false)) this.#straysRead(places, address, length);
+    for (const place of places)
+      place.ring.device.read(place, Math.max(address, place.start), Math.min(end, place.end));
+    this.hook?.('device', 'read', address, length);
+  }
+
+  #straysRead(places: readonly Place[], address: number, length: number): void {
+    const what = `the device read ${length} bytes at 0x${address.toString(16)}`;
+    if (this.rings.size === 0 && !this.#resetting) {
+      this.breach('afterReset', `${what} while no queue is enabled`);
+      return;
+    }
+    const own = places.find(place => place.kind === 'writable');
+    if (own !== undefined)
+      own.ring.breach('bufferUnread', `${what}, writable bytes of chain ${own.chain?.head}`);
+    else this.breach('readsWithin', `${what}, which are in no ring, chain or region`);
+  }
+
+  #deviceWrote(address: number, length: number): void {
+    const end = address + length;
+    const places = this.places.touching(address, end).slice();
+    for (const place of places) place.ring.driver.sync();
+    this.tally.looked('writesWithin');
+    this.tally.looked('foreignAreas');
+    if (!this.#allowed(places, address, end, true)) this.#straysWritten(places, address, length);
+    for (const place of places)
+      place.ring.device.wrote(place, Math.max(address, place.start), Math.min(end, place.end));
+    this.hook?.('device', 'written', address, length);
+  }
+
+  #straysWritten(places: readonly Place[], address: number, length: number): void {
+    const what = `the device wrote ${length} bytes at 0x${address.toString(16)}`;
+    if (this.rings.size === 0 && !this.#resetting) {
+      this.breach('afterReset', `${what} while no queue is enabled`);
+      return;
+    }
+    const foreign = places.find(place => place.kind !== 'used' && place.kind !== 'writable');
+    if (foreign !== undefined) {
+      foreign.ring.breach('foreignAreas', `${what}, in the ${areaNames[foreign.kind]}`);
+      return;
+    }
+    for (const ring of this.rings.values()) {
+      const late = ring.returnedOwner(address);
+      if (late === undefined) continue;
+      ring.breach('lateWrites', `${what}, of chain ${late.head}, which is back`);
+      return;
+    }
+    this.breach(
+      'writesWithin',
+      `${what}, which are in no chain that it has and no region that may be written`,
+    );
+  }
+
+  /** Whether the device may read or write every byte of [start, end). */
+  #allowed(places: readonly Place[], start: number, end: number, write: boolean): boolean {
+    let at = start;
+    while (at < end) {
+      const before = at;
+      for (const place of places) {
+        if (place.ring.lost || (permits(place, write) && place.start <= at && at < place.end))
+          at = Math.max(at, place.end);
+      }
+      if (at < end) at = this.regions.allowedUpTo(at, end, write);
+      if (at === before) return false;
+    }
+    return true;
+  }
+
+  // ---------------------------------------------------------------- chains
+
+  published(ring: RingState, chain: PostedChain): void {
+    this.#objects.published(ring, chain);
+  }
+  taken(ring: RingState, chain: PostedChain): void {
+    this.#objects.taken(ring, chain);
+  }
+  used(ring: RingState, chain: PostedChain): void {
+    this.#objects.used(ring, chain);
+  }
+  consumed(ring: RingState, chain: PostedChain): void {
+    this.#objects.consumed(ring, chain);
+  }
+}
+
+const areaNames = {
+  descriptors: 'descriptor table',
+  available: 'available ring',
+  table: 'indirect table',
+  readable: 'readable part of a chain',
+  used: 'used ring',
+  writable: 'writable part of a chain',
+} as const;
+
+function permits({ kind }: Place, write: boolean): boolean {
+  return write ? kind === 'used' || kind === 'writable' : kind !== 'writable';
+}
+
+/** Tells each call before it is made, the reset also behind it. */
+class WatchedDevice implements VirtioDevice {
+  readonly deviceId: number;
+  readonly queueCount: number;
+  readonly #inner: VirtioDevice;
+  readonly #machine: WatchedMachine;
+
+  constructor(inner: VirtioDevice, machine: WatchedMachine) {
+    this.deviceId = inner.deviceId;
+    this.queueCount = inner.queueCount;
+    this.#inner = inner;
+    this.#machine = machine;
+  }
+
+  attach(host: DeviceHost): void {
+    this.#inner.attach({
+      interruptQueue: index => {
+        this.#machine.interrupting(index);
+        host.interruptQueue(index);
+      },
+      interruptConfig: () => host.interruptConfig(),
+    });
+  }
+  notified(index: number): void {
+    this.#machine.notifying(index);
+    this.#inner.notified(index);
+  }
+  get deviceFeatures(): FeatureSet {
+    return this.#inner.deviceFeatures;
+  }
+  setDriverFeatures(features: FeatureSet): void {
+    this.#machine.featuresWritten(features);
+    this.#inner.setDriverFeatures(features);
+  }
+  readStatus(): number {
+    return this.#inner.readStatus();
+  }
+  writeStatus(status: number): void {
+    this.#machine.statusWriting(status);
+    this.#inner.writeStatus(status);
+    this.#machine.statusWritten(status);
+  }
+  get configGeneration(): number {
+    return this.#inner.configGeneration;
+  }
+  readConfig(): DataView {
+    return this.#inner.readConfig();
+  }
+  queueSizeMax(index: number): number {
+    return this.#inner.queueSizeMax(index);
+  }
+  enableQueue(index: number, size: number, addresses: QueueAddresses): void {
+    this.#machine.enabling(index, size, addresses);
+    this.#inner.enableQueue(index, size, addresses);
+  }
+  queueEnabled(index: number): boolean {
+    return this.#inner.queueEnabled(index);
+  }
+  resetQueue(index: number): void {
+    this.#inner.resetQueue(index);
+    this.#machine.queueReset(index);
+  }
+}
