@@ -111,8 +111,8 @@ class CheckSegments {
       if (program !== undefined) this.#findings.push(findingOf(crash, program, 'scenarios'));
       return this.#rest(job, job.suites);
     }
-    if (number < 0) return undefined;
     const suite: SuiteName = mode === 0 ? 'settled' : 'racing';
+    if (number < 0 || !job.suites.includes(suite)) return undefined;
     this.#findings.push(findingOf(crash, programOf(batchSeed, number, suite), suite));
     return this.#rest(
       job,

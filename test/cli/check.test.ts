@@ -30,11 +30,14 @@ describe('check', () => {
       profile roce, seed 4242, budget 2 programs a suite
 
       suite      programs  actions  actions/s  findings    time
-      settled           2       20         40         0  500 ms
-      racing            2       20         40         0  500 ms
+      probes            2       20         40         0  500 ms
       scenarios         2       20         40         0  500 ms
+      rings             2       20         40         0  500 ms
+      hostile           2       20         40         0  500 ms
       bounds            2       20         40         0  500 ms
       leaks             2       20         40         0  500 ms
+      settled           2       20         40         0  500 ms
+      racing            2       20         40         0  500 ms
 
       reached
       transitions  1 of 2
@@ -124,6 +127,8 @@ describe('an implementation that fails while it is judged ends with 1 and the pr
       '7',
       '--runs',
       '9',
+      '--suite',
+      'settled',
       ...hangSoon,
       ...driver(name),
     ]);
