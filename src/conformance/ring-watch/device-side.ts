@@ -182,6 +182,7 @@ export class DeviceSide {
     }
     this.#lastLook(chain);
     chain.usedLength = length;
+    chain.usedSlot = s;
     chain.state = 'used';
     this.#ring.outstanding--;
     this.#ring.returned[s] = chain;

@@ -54,8 +54,9 @@ export class PostedChain {
   #written = new Uint8Array(0);
   /** Writable bytes written from the first on without a gap. */
   prefix = 0;
-  /** Bytes that the device returned it with. */
+  /** Bytes that the device returned it with, and the used element that said so. */
   usedLength = 0;
+  usedSlot = 0;
 
   constructor(head: number) {
     this.head = head;

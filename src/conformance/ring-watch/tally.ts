@@ -17,6 +17,9 @@ export class Tally {
   /** The first of each, in the order in which they were seen. */
   readonly breaches = new Map<ObservationKey, Breach>();
 
+  /** Told of each breach as it is seen. */
+  onBreach: ((key: ObservationKey) => void) | undefined;
+
   looked(key: ObservationKey, times = 1): void {
     this.looks.set(key, (this.looks.get(key) ?? 0) + times);
   }
@@ -24,5 +27,6 @@ export class Tally {
   breach(key: ObservationKey, message: string, rings: () => readonly string[]): void {
     this.counts.set(key, (this.counts.get(key) ?? 0) + 1);
     if (!this.breaches.has(key)) this.breaches.set(key, { key, message, rings: rings() });
+    this.onBreach?.(key);
   }
 }

@@ -6,6 +6,7 @@ import { limitsOf } from '../limits.js';
 import { MonitorBook } from '../monitors/book.js';
 import { bothControls, bothRings } from '../monitors/both.js';
 import { CommandMonitors, RingMonitors } from '../monitors/ring-monitors.js';
+import type { Observation } from '../observation.js';
 import { RunObserver } from '../observer.js';
 import type { Program } from '../program.js';
 import { Run } from '../run/run.js';
@@ -17,7 +18,6 @@ import type { ControlSinks } from './objects-watch.js';
 import type { ObservationKey } from './observations.js';
 import type { Tally } from './tally.js';
 import { WatchedMachine } from './watched-machine.js';
-import type { AccessHook } from './watched-machine.js';
 import type { RingSink } from './ring-state.js';
 
 export interface WatchOptions {
@@ -25,16 +25,18 @@ export interface WatchOptions {
   readonly implementation?: Implementation | undefined;
   readonly tally: Tally;
   /** Machines of the rings, kept from program to program; made anew when absent. */
-  readonly book?: MonitorBook;
+  readonly book?: MonitorBook | undefined;
   readonly recorder?: TraceRecorder | undefined;
   readonly memories?: MemoryPool | undefined;
-  /** Called behind each access of a machine; it may change memory. */
-  hook?(machine: WatchedMachine): AccessHook;
+  /** Is given each machine before its driver starts, to look at its accesses and to change memory between them. */
+  meddle?(machine: WatchedMachine): void;
 }
 
 export interface Watched {
   /** Verbs calls made. */
   readonly calls: number;
+  /** What the program saw; undefined when its driver did not start. */
+  readonly observation: Observation | undefined;
   /** Why the program did not come to its end; the rings are judged up to there. */
   readonly failure: Error | undefined;
 }
@@ -71,7 +73,7 @@ export async function watchProgram(program: Program, options: WatchOptions): Pro
           const { maxQps, maxCqs } = limits.device;
           const { sink, control } = sinksOf(book, options, vm, limits.device.queueSizeMax);
           const machine = new WatchedMachine({ vm, queues, maxQps, maxCqs, tally, sink, control }, guest);
-          machine.hook = options.hook?.(machine);
+          options.meddle?.(machine);
           machines.push(machine);
           return machine;
         },
@@ -94,7 +96,7 @@ export async function watchProgram(program: Program, options: WatchOptions): Pro
     if (book.broken?.law === `machine ${machine}`)
       tally.breach(key, book.broken.message, () => machines.flatMap(each => each.dump()));
   }
-  return { calls: run?.calls ?? 0, failure };
+  return { calls: run?.calls ?? 0, observation: run?.observation, failure };
 }
 
 /** Steps that a machine's monitor has seen taken. */

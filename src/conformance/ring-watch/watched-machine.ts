@@ -67,6 +67,9 @@ export class WatchedMachine implements RingHost {
   readonly rings = new Map<number, WatchedRing>();
   /** Called behind each access. */
   hook: AccessHook | undefined;
+  /** Called when a chain is made available, and when one comes back: before its reader can have seen it. */
+  onPublished: ((ring: RingState, chain: PostedChain) => void) | undefined;
+  onUsed: ((ring: RingState, chain: PostedChain) => void) | undefined;
   readonly #init: WatchedMachineInit;
   readonly #objects: ObjectsWatch;
   #device: VirtioDevice | undefined;
@@ -319,12 +322,14 @@ export class WatchedMachine implements RingHost {
 
   published(ring: RingState, chain: PostedChain): void {
     this.#objects.published(ring, chain);
+    this.onPublished?.(ring, chain);
   }
   taken(ring: RingState, chain: PostedChain): void {
     this.#objects.taken(ring, chain);
   }
   used(ring: RingState, chain: PostedChain): void {
     this.#objects.used(ring, chain);
+    this.onUsed?.(ring, chain);
   }
   consumed(ring: RingState, chain: PostedChain): void {
     this.#objects.consumed(ring, chain);
