@@ -24,7 +24,7 @@ export interface DeviceContext {
   /** Nanoseconds between two looks at an empty queue, for a device that polls; undefined: it sleeps until it is notified. */
   readonly pollIntervalNs: number | undefined;
   /** The guest broke a rule of the rings: nothing more is taken, returned or notified until the device is reset. */
-  readonly stopped: boolean;
+  stopped(): boolean;
   /** The device half of an enabled queue; undefined while the queue is disabled. */
   liveQueue(index: number): DeviceQueue | undefined;
   /** Sends a used-buffer notification. */

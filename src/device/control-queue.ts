@@ -38,7 +38,7 @@ export class ControlQueue extends QueueWorker {
     queue.disableNotifications();
     if (queue.take(chain) === 'chain') {
       const written = this.#answerTo(chain);
-      if (this.context.stopped) return;
+      if (this.context.stopped()) return;
       queue.putUsed(chain.head, written);
       this.notifyIfWanted(queue);
     } else if (this.checkBroken(queue) || !this.rest(queue)) return;
@@ -59,7 +59,7 @@ export class ControlQueue extends QueueWorker {
     const ack = done ? Ack.OK : Ack.ERR;
     const length = done ? ackHeader.size + handler.resultBytes : ackHeader.size;
     this.#answer[ackHeader.offsets.ack] = ack;
-    if (!this.context.stopped) {
+    if (!this.context.stopped()) {
       chain.writeWritable(0, this.#answer, 0, length);
       this.#observer?.answer(id, code, ack);
     }

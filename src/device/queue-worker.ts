@@ -89,7 +89,7 @@ export abstract class QueueWorker implements Task {
 
   /** The queue, unless it is disabled, the device has stopped or the object is gone. */
   protected live(): LiveQueue | undefined {
-    if (this.context.stopped || this.#closed) return undefined;
+    if (this.context.stopped() || this.#closed) return undefined;
     if (this.#live === undefined) {
       const queue = this.context.liveQueue(this.index);
       if (queue !== undefined) this.#live = { queue, chain: queue.newChain() };

@@ -59,7 +59,6 @@ export class RdmaDevice extends VirtioDeviceModel {
       memory: options.memory,
       observer: options.ringObserver,
     });
-    const isStopped = (): boolean => !this.live;
     this.#options = options;
     this.#context = {
       hca: options.function,
@@ -68,9 +67,8 @@ export class RdmaDevice extends VirtioDeviceModel {
       limits,
       queueMap,
       pollIntervalNs: options.pollIntervalNs,
-      get stopped() {
-        return isStopped();
-      },
+      // A method and no getter: a literal with a getter has a shape of its own each time, which holds on to this device.
+      stopped: () => !this.live,
       liveQueue: index => this.queue(index),
       interruptQueue: index => this.interruptQueue(index),
       fault: reason => this.needsReset(reason),
