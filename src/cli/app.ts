@@ -1,5 +1,6 @@
 /** The command line: which commands there are, and how each way of ending becomes a message and an exit code. */
 import { Command, CommanderError } from 'commander';
+import { addExplainCommand, addListCommand } from './commands/cases.js';
 import { addCheckCommand } from './commands/check.js';
 import { addExportCommand, addMachinesCommand } from './commands/machines.js';
 import { addReplayCommand } from './commands/replay.js';
@@ -59,6 +60,8 @@ function program(session: Session): Command {
     .exitOverride()
     .showHelpAfterError('(vrdma --help lists commands and options)');
   addCheckCommand(root, session);
+  addListCommand(root, session);
+  addExplainCommand(root, session);
   addReplayCommand(root, session);
   addMachinesCommand(root, session);
   addExportCommand(root, session);

@@ -187,6 +187,24 @@ function referenceProblems(
   );
 }
 
+/** Section and paragraph in which a requirement stands, for people: `Section: the last paragraph of prose before it`. */
+export function contextOf(
+  files: readonly SourceFile[],
+  requirements: readonly Requirement[],
+  id: string,
+): string {
+  const found = requirements.find(requirement => requirement.id === id);
+  const lines = files.find(({ path }) => path === found?.path)?.text.split('\n') ?? [];
+  const above = lines.slice(0, found === undefined ? 0 : found.line - 1);
+  const heading = above.findLast(line => line.startsWith('#')) ?? '';
+  const section = above.slice(above.lastIndexOf(heading) + 1);
+  const isProse = (line: string): boolean => line !== '' && !/^(?:- |\||<!--|#|```|Size of |\s)/.test(line);
+  const last = section.findLastIndex(isProse);
+  const first = section.findLastIndex((line, at) => at < last && !isProse(line)) + 1;
+  const prose = last < 0 ? '' : `: ${section.slice(first, last + 1).join(' ')}`;
+  return `${heading.replace(/^#+ /, '')}${prose}`;
+}
+
 /**
  * Finds the ids that tests, machines and laws cite, in brackets (titles, comments) or in quotes (data).
  * The kind follows from the path: `test/`, `src/statemachines/`, else a law.

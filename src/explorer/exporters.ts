@@ -39,8 +39,11 @@ export function toMermaid(machine: MachineDefinition): string {
   return `${lines.join('\n')}\n`;
 }
 
-/** A Graphviz graph with the same content; unseen events are dashed. */
-export function toDot(machine: MachineDefinition): string {
+/**
+ * A Graphviz graph with the same content; unseen events are dashed, and arrows that carry one of the `marked` requirements
+ * are bold.
+ */
+export function toDot(machine: MachineDefinition, marked: ReadonlySet<string> = new Set()): string {
   const picture = pictureOf(machine);
   const lines = [
     `digraph "${machine.name}" {`,
@@ -51,8 +54,9 @@ export function toDot(machine: MachineDefinition): string {
     ...picture.groups.map(({ id, label }) => `  ${id} [label="${label}", style="rounded,dashed"];`),
     ...picture.states.map(state => `  ${state}${picture.finals.includes(state) ? ' [peripheries=2]' : ''};`),
     `  start -> ${picture.initial};`,
-    ...picture.arrows.map(({ from, to, labels, internal }) => {
-      const style = internal ? ', style=dashed' : '';
+    ...picture.arrows.map(({ from, to, labels, internal, requirements }) => {
+      const bold = requirements.some(id => marked.has(id)) ? ', penwidth=3, color="#c02020"' : '';
+      const style = `${internal ? ', style=dashed' : ''}${bold}`;
       return `  ${from} -> ${to} [label="${labels.join('\\n')}"${style}];`;
     }),
     '}',

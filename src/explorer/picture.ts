@@ -12,6 +12,8 @@ export interface Arrow {
   readonly from: string;
   readonly to: string;
   readonly labels: readonly string[];
+  /** Obligations that its transitions carry. */
+  readonly requirements: readonly string[];
   /** Not seen by an observer. */
   readonly internal: boolean;
 }
@@ -34,7 +36,7 @@ export function pictureOf(machine: MachineDefinition): Picture {
   const box = boxes(machine);
   const states = machine.states.filter(state => state.shadeOf === undefined).map(state => state.name);
   const groups = new Map<string, Group>();
-  const arrows = new Map<string, { from: string; to: string; labels: string[]; internal: boolean }>();
+  const arrows = new Map<string, Arrow & { readonly labels: string[]; readonly requirements: string[] }>();
   const moving = machine.transitions
     .map(transition => ({ transition, source: box(transition.from), target: box(transition.to) }))
     .filter(({ source, target }) => source !== target);
@@ -48,8 +50,9 @@ export function pictureOf(machine: MachineDefinition): Picture {
     if (drawn.has(`${from} ${event} ${to}`)) continue;
     drawn.add(`${from} ${event} ${to}`);
     const key = `${from} ${to} ${internal}`;
-    const arrow = arrows.get(key) ?? { from, to, labels: [], internal };
+    const arrow = arrows.get(key) ?? { from, to, labels: [], requirements: [], internal };
     arrow.labels.push(labelOf(transition, machine));
+    arrow.requirements.push(...same.map(other => other.transition.requirement));
     arrows.set(key, arrow);
   }
   return {

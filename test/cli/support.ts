@@ -96,6 +96,8 @@ const stubKit: Kit = {
   spec: () => ({
     rows: trace.rows,
     problems: trace.problems.map(({ path, line, message }) => `${path}:${line}: ${message}`),
+    context: () => 'a section',
+    mutants: [],
     text: id => trace.rows.find(({ requirement }) => requirement.id === id)?.requirement.text,
   }),
 };

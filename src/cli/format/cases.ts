@@ -1,131 +1,149 @@
-/** The cases of a check on the console: what failed first, each with how to see it again, then what there is in all. */
-import type { CaseResult, Grade } from '../../conformance/cases/case-report.js';
-import type { CheckReport } from '../../conformance/report.js';
-import {
-  byChapter,
-  countGrades,
-  firstLine,
-  gradeOrder,
-  isFailure,
-  visible,
-  type KnownNews,
-} from '../../report/index.js';
-import { quoted } from '../options.js';
+/** Cases as text: the list, and all about one. */
+import { match } from 'ts-pattern';
+import { programScript } from '../../conformance/index.js';
+import { chapterOf, type ConformanceCase } from '../../conformance/cases/index.js';
+import type { MachineDefinition, TransitionDefinition } from '../../statemachines/index.js';
+import type { SpecBook } from '../spec-book.js';
 import { plural, table, wrap, type Colours } from './text.js';
 
-export interface CaseSummaryContext extends KnownNews {
-  readonly width: number;
-  readonly colours: Colours;
-  /** The command that runs a case's program again, if its program was saved. */
-  readonly replayCommand?: (result: CaseResult) => string | undefined;
-}
+/** Requirements of a case that are shown in full; one that stands for a whole machine has dozens. */
+const SENTENCES_MAX = 8;
+/** Lines of a machine's picture at most. */
+const PICTURE_LINES_MAX = 24;
 
-/** Failures told at full length, and cases without a verdict in a line each. */
-const FAILURES_SHOWN = 20;
-const OTHERS_SHOWN = 10;
-
-/** Short when all is well: one line. Empty when no case was asked. */
-export function caseSummary(report: CheckReport, context: CaseSummaryContext): string {
-  if (report.cases.length === 0) return '';
-  const failures = report.cases.filter(isFailure);
-  const lines = [
-    ...failures.slice(0, FAILURES_SHOWN).flatMap(result => [...failureLines(result, context), '']),
-    ...moreLines(failures.length - FAILURES_SHOWN, 'failure', context),
-    ...otherLines('inconclusive', report, context),
-    ...otherLines('non-strict', report, context),
-    ...newsLines(report, context),
-    ...chapterLines(report, context.colours),
-    countLine(report, context.colours),
-    '',
-  ];
-  return lines.join('\n');
-}
-
-function failureLines(
-  result: CaseResult,
-  { width, colours: c, replayCommand }: CaseSummaryContext,
-): string[] {
-  const replay = replayCommand?.(result);
-  const ids = result.requirements.map(id => `[${visible(id)}]`).join(' ');
+export function caseList(cases: readonly ConformanceCase[], width: number, c: Colours): string {
+  const chapters = [...new Set(cases.map(({ id }) => chapterOf(id)))];
+  const idWidth = Math.max(0, ...cases.map(({ id }) => id.length));
   return [
-    c.bold(c.red(`FAIL  ${visible(result.id)}`)),
-    ...wrap(firstLine(result.message ?? result.doc), width, '  '),
-    ...wrap(ids, width, '  '),
-    ...(replay === undefined ? [] : [`  ${c.dim('replay with:')} ${c.bold(replay)}`]),
-    `  ${c.dim('more:')} vrdma explain ${quoted(visible(result.id))}`,
-  ];
-}
-
-/** Cases of a grade that fails nothing but that a person should know of, a line each. */
-function otherLines(grade: Grade, { cases }: CheckReport, context: CaseSummaryContext): string[] {
-  const found = cases.filter(result => result.grade === grade);
-  if (found.length === 0) return [];
-  const { width, colours: c } = context;
-  const title = grade.toUpperCase();
-  return [
-    ...found.slice(0, OTHERS_SHOWN).flatMap(result => {
-      const [first = '', ...rest] = wrap(
-        `${visible(result.id)}: ${firstLine(result.message ?? result.doc)}`,
-        width - title.length - 2,
-      );
-      return [`${c.yellow(title)}  ${first}`, ...rest.map(line => ' '.repeat(title.length + 2) + line)];
+    ...chapters.flatMap(chapter => {
+      const members = cases.filter(({ id }) => chapterOf(id) === chapter);
+      return [
+        `${c.bold(chapter)}  ${c.dim(plural(members.length, 'case'))}`,
+        ...members.map(({ id, doc, judges, how }) => {
+          const head = `  ${id.padEnd(idWidth)}  ${judges.padEnd(6)}  ${how.kind.padEnd(11)}  `;
+          return (head + doc).slice(0, Math.max(head.length, width));
+        }),
+        '',
+      ];
     }),
-    ...moreLines(found.length - OTHERS_SHOWN, 'case', context),
+    `${plural(cases.length, 'case')}; vrdma explain ID tells about one`,
+    '',
+  ].join('\n');
+}
+
+export function explanation(
+  each: ConformanceCase,
+  machines: readonly MachineDefinition[],
+  spec: SpecBook,
+  width: number,
+  c: Colours,
+): string {
+  return [
+    c.bold(each.id),
+    ...wrap(each.doc, width, '  '),
+    '',
+    ...table([
+      ['  judges', each.judges],
+      ['  asked by', howText(each)],
+      ['  needs', needsText(each)],
+      ['  from', each.source],
+      ['  alone', `vrdma check --only ${each.id}`],
+    ]),
+    '',
+    c.underline('requirements'),
+    ...requirementLines(each, spec, width, c),
+    ...(each.how.kind === 'program'
+      ? [c.underline('program'), ...programScript(each.how.program).map(line => `  ${line}`), '']
+      : []),
+    ...machines.flatMap(machine => pictureLines(machine, each.requirements, c)),
+    ...mutantLines(each, spec, c),
+  ].join('\n');
+}
+
+function howText({ how }: ConformanceCase): string {
+  return match(how)
+    .with({ kind: 'program' }, () => 'a program with a known outcome, on the stack and on bare metal')
+    .with({ kind: 'probe' }, () => 'a hand-written peer opposite the implementation')
+    .with({ kind: 'hostile' }, () => 'a peer that breaks rules on purpose, from the seed')
+    .with({ kind: 'property' }, ({ law }) => `generated programs, judged by: ${law}`)
+    .with(
+      { kind: 'observation' },
+      ({ observation }) => `what the rings show (${observation}), while programs run`,
+    )
+    .with({ kind: 'bound' }, () => 'counting what a run costs')
+    .exhaustive();
+}
+
+function needsText({ needs }: ConformanceCase): string {
+  const { features = [], services = [], profile } = needs;
+  const parts = [...features, ...services, ...(profile === undefined ? [] : [`profile ${profile}`])];
+  return parts.length === 0 ? 'nothing special' : parts.join(', ');
+}
+
+function requirementLines(
+  { requirements }: ConformanceCase,
+  spec: SpecBook,
+  width: number,
+  c: Colours,
+): string[] {
+  const shown = requirements.slice(0, SENTENCES_MAX);
+  const rest = requirements.slice(SENTENCES_MAX);
+  const told = new Set<string>();
+  return [
+    ...shown.flatMap(id => {
+      const row = spec.rows.find(({ requirement }) => requirement.id === id);
+      if (row === undefined) return [`  [${id}] (no chapter has this id)`, ''];
+      const { requirement } = row;
+      const strict = requirement.strict ? ' (strict: a lenient reading exists)' : '';
+      return [
+        ...wrap(`[${id}]${strict} ${requirement.text}`, width, '  '),
+        ...whyLines(spec.context(id), told, width).map(line => c.dim(line)),
+        '',
+      ];
+    }),
+    ...(rest.length === 0 ? [] : [...wrap(`and ${rest.join(', ')}: vrdma spec ${rest[0]}`, width, '  '), '']),
+  ];
+}
+
+/** What the chapter says around a requirement, once. */
+function whyLines(why: string, told: Set<string>, width: number): string[] {
+  if (told.has(why)) return [];
+  told.add(why);
+  return wrap(`why: ${why}`, width, '       ');
+}
+
+/** The transitions of the case, marked, among the others that leave the same states. */
+function pictureLines(machine: MachineDefinition, ids: readonly string[], c: Colours): string[] {
+  const isMarked = ({ requirement }: TransitionDefinition): boolean => ids.includes(requirement);
+  const states = new Set(machine.transitions.filter(isMarked).map(({ from }) => from));
+  const near = machine.transitions.filter(({ from }) => states.has(from));
+  const chosen = near.length <= PICTURE_LINES_MAX ? near : near.filter(isMarked);
+  const shown = chosen.slice(0, PICTURE_LINES_MAX);
+  const more = chosen.length - shown.length;
+  const lines = table(
+    shown.map(each => [
+      isMarked(each) ? ' >' : '  ',
+      each.from,
+      `--${each.event}-->`,
+      each.to,
+      `[${each.requirement}]`,
+    ]),
+  );
+  return [
+    `${c.underline(`machine ${machine.name}`)}  ${c.dim(`vrdma machines ${machine.name}`)}`,
+    ...lines.map((line, at) => (isMarked(shown[at]) ? c.bold(line) : c.dim(line))),
+    ...(more > 0 ? [c.dim(`   and ${more} more`)] : []),
     '',
   ];
 }
 
-function moreLines(more: number, what: string, { colours: c }: CaseSummaryContext): string[] {
-  return more <= 0 ? [] : [c.dim(`and ${plural(more, `more ${what}`)} (--json and --html list them)`), ''];
-}
-
-function newsLines({ cases }: CheckReport, context: CaseSummaryContext): string[] {
-  const { passAgain = [], expired = [], width, colours: c } = context;
-  const excused = cases.filter(({ grade, known }) => grade === 'fail' && known !== undefined);
-  const lines = [
-    ...excused.map(({ id, known = '' }) => `known failure: ${visible(id)}: ${firstLine(known)}`),
-    ...passAgain.map(
-      ({ id, reason }) =>
-        `passes again, take it from the known failures: ${visible(id)}: ${firstLine(reason)}`,
-    ),
-    ...expired.map(({ id, reason }) => `no longer excused: ${visible(id)}: ${firstLine(reason)}`),
-  ];
-  return lines.length === 0
-    ? []
-    : [...lines.flatMap(line => wrap(line, width).map(part => c.yellow(part))), ''];
-}
-
-/** One row a chapter; nothing when every case passed or was left out. */
-function chapterLines({ cases }: CheckReport, c: Colours): string[] {
-  const shown = gradeOrder.filter(grade => cases.some(result => result.grade === grade));
-  if (shown.every(grade => grade === 'pass' || grade === 'skipped' || grade === 'unsupported')) return [];
-  const rows = [...byChapter(cases)].map(([chapter, members]) => {
-    const counts = countGrades(members);
-    return [
-      visible(chapter),
-      String(members.length),
-      ...shown.map(grade => (counts[grade] === 0 ? '.' : String(counts[grade]))),
-    ];
-  });
-  const [head = '', ...lines] = table([['chapter', 'cases', ...shown], ...rows], numbered(shown.length + 1));
-  return [c.dim(head), ...lines, ''];
-}
-
-function numbered(columns: number): number[] {
-  return Array.from({ length: columns }, (_, at) => at + 1);
-}
-
-/** `250 cases: 241 pass, 2 unsupported, 7 fail (1 of them known)` */
-function countLine({ cases }: CheckReport, c: Colours): string {
-  const counts = countGrades(cases);
-  const known = cases.filter(({ grade, known: reason }) => grade === 'fail' && reason !== undefined).length;
-  const parts = gradeOrder
-    .filter(grade => counts[grade] > 0)
-    .map(grade => {
-      const text = `${counts[grade]} ${grade}`;
-      if (grade === 'pass') return c.green(text);
-      if (grade !== 'fail') return text;
-      return `${c.red(text)}${known === 0 ? '' : ` (${known === counts.fail ? 'known' : `${known} of them known`})`}`;
-    });
-  return `${plural(cases.length, 'case')}: ${parts.join(', ')}`;
+function mutantLines({ id, requirements }: ConformanceCase, spec: SpecBook, c: Colours): string[] {
+  const caught = spec.mutants.filter(
+    mutant => mutant.caughtBy.includes(id) || mutant.requirements.some(each => requirements.includes(each)),
+  );
+  if (caught.length === 0) return [];
+  const rows = caught
+    .slice(0, SENTENCES_MAX)
+    .map(mutant => [`  ${mutant.id}`, mutant.caughtBy.includes(id) ? 'caught by this case' : '', mutant.doc]);
+  return [c.underline('mutants'), ...table(rows), ''];
 }

@@ -1,4 +1,6 @@
 /** All cases, by chapter in the order of the spec, and how a person picks some of them. */
+import { deviceCases } from '../probes/device/index.js';
+import { driverCases } from '../probes/driver/index.js';
 import type { SuiteName } from '../report.js';
 import { chapterOf } from './case.js';
 import type { ConformanceCase } from './case.js';
@@ -25,6 +27,8 @@ export const chapters = [
 
 export const catalogue: readonly ConformanceCase[] = [
   ...programCases,
+  ...deviceCases,
+  ...driverCases,
   ...propertyCases,
   ...boundCases,
 ].toSorted((a, b) => placeOf(a.id) - placeOf(b.id) || (a.id < b.id ? -1 : 1));

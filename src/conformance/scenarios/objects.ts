@@ -18,7 +18,7 @@ function several<T>(count: number, make: (i: number) => T): T[] {
 
 const deviceAndPort: readonly Scenario[] = [
   scenario(
-    'CTRL/query-device/limits',
+    'CTRL/query-device/repeated',
     'A device can be asked for its limits, more than once.',
     testDevice,
     ({ guests: [guest] }) => {
@@ -46,7 +46,7 @@ const domains: readonly Scenario[] = [
     },
   ),
   scenario(
-    'CTRL/destroy-pd/twice',
+    'CTRL/destroy-pd/again',
     'A second destroy is refused.',
     { ...one, requirements: ['RST-03', 'RST-26'] },
     ({ guests: [guest] }) => {
@@ -127,7 +127,7 @@ const completionQueues: readonly Scenario[] = [
     },
   ),
   scenario(
-    'CTRL/create-cq/zero-depth',
+    'CTRL/create-cq/no-entries',
     'A completion queue without entries is refused.',
     one,
     ({ guests: [guest] }) => {
@@ -136,7 +136,7 @@ const completionQueues: readonly Scenario[] = [
     },
   ),
   scenario(
-    'CTRL/destroy-cq/twice',
+    'CTRL/destroy-cq/again',
     'A second destroy is refused.',
     { ...one, requirements: ['RST-03', 'RST-26'] },
     ({ guests: [guest] }) => {
@@ -184,7 +184,7 @@ const handles: readonly Scenario[] = [
     },
   ),
   scenario(
-    'CTRL/destroy-ah/twice',
+    'CTRL/destroy-ah/again',
     'A second destroy is refused.',
     { ...testAddr, requirements: ['RST-03', 'RST-04', 'RST-26'] },
     ({ guests: [guest] }) => {
@@ -310,7 +310,7 @@ const queuePairs: readonly Scenario[] = [
     },
   ),
   scenario(
-    'CTRL/create-qp/second-gsi',
+    'CTRL/create-qp/gsi-once',
     'One GSI queue pair at a time.',
     { ...one, requirements: ['QP-04', 'QP-05'] },
     ({ guests: [guest] }) => {
