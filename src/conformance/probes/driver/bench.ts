@@ -103,6 +103,11 @@ export class Bench {
     return this.#verbs;
   }
 
+  /** A second machine with a driver and a device of its own. */
+  another(): Bench {
+    return new Bench(this.#context, this.#requirements, this.options);
+  }
+
   /** Brings the driver up; its commands are answered honestly. */
   async start(): Promise<Verbs> {
     const call = this.starting();

@@ -3,8 +3,11 @@ import type { ConformanceCase } from '../../cases/case.js';
 import { commandCases } from './cases-commands.js';
 import { completionCases } from './cases-completions.js';
 import { configurationCases } from './cases-configuration.js';
+import { deviceErrorCases } from './cases-device-errors.js';
 import { eventCases } from './cases-events.js';
 import { featureCases } from './cases-features.js';
+import { localErrorCases } from './cases-local-errors.js';
+import { memoryCases } from './cases-memory.js';
 import { notificationCases } from './cases-notifications.js';
 import { queuePairCases } from './cases-queue-pairs.js';
 import { queueCases } from './cases-queues.js';
@@ -18,8 +21,11 @@ export const driverCases: readonly ConformanceCase[] = [
   ...commandCases,
   ...completionCases,
   ...configurationCases,
+  ...deviceErrorCases,
   ...eventCases,
   ...featureCases,
+  ...localErrorCases,
+  ...memoryCases,
   ...notificationCases,
   ...queuePairCases,
   ...queueCases,
