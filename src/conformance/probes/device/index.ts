@@ -6,6 +6,12 @@ import { regionRefusals } from './refusals-regions.js';
 import { queuePairRefusals } from './refusals-queue-pairs.js';
 import { modifyRefusals } from './refusals-modify-qp.js';
 import { modifyTableCases } from './modify-qp-table.js';
+import { initialisationCases } from './initialisation.js';
+import { configurationCases } from './configuration.js';
+import { queueSetUpCases } from './queue-set-up.js';
+import { brokenRingCases } from './broken-rings.js';
+import { chainCases } from './chains.js';
+import { notificationCases } from './notifications.js';
 import { controlFrameCases } from './control-frame.js';
 
 export { Bench, probeLimits } from './bench.js';
@@ -15,6 +21,12 @@ export { WatchedMemory } from './watched-memory.js';
 
 /** Cases that ask a device, in the order of the spec's chapters. */
 export const deviceCases: readonly ConformanceCase[] = [
+  ...initialisationCases,
+  ...configurationCases,
+  ...queueSetUpCases,
+  ...chainCases,
+  ...notificationCases,
+  ...brokenRingCases,
   ...controlFrameCases,
   ...completionQueueRefusals,
   ...domainRefusals,
