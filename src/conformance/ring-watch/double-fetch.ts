@@ -31,7 +31,7 @@ interface Change {
   readonly address: number;
   readonly length: number;
   /** Changes the field, which is lent. */
-  change(field: Uint8Array): void;
+  readonly change: (field: Uint8Array) => void;
 }
 
 const flipLow = (field: Uint8Array): void => {
@@ -353,11 +353,12 @@ class Meddler {
     };
   }
 
-  #apply({ memory }: WatchedMachine, { address, length, change }: Change): void {
-    const field = new Uint8Array(length);
-    memory.read(address, field, 0, length);
-    change(field);
-    memory.write(address, field, 0, length);
+  #apply({ memory }: WatchedMachine, field: Change): void {
+    const { address, length } = field;
+    const bytes = new Uint8Array(length);
+    memory.read(address, bytes, 0, length);
+    field.change(bytes);
+    memory.write(address, bytes, 0, length);
     this.changed = true;
   }
 }

@@ -71,7 +71,6 @@ export class PostedChain {
     this.writableBytes = 0;
     this.emptyParts = 0;
     this.prefix = 0;
-    this.#ringCopy = grown(this.#ringCopy, size * Descriptor.SIZE);
     let base = table;
     let entries = size;
     let at = this.head;
@@ -83,7 +82,9 @@ export class PostedChain {
         return shape(`descriptor ${at} is not in guest memory`);
       const inTable = this.tableBytes > 0;
       if (!inTable) {
-        this.#ringCopy.set(scratch, this.descriptors.length * Descriptor.SIZE);
+        const end = this.descriptors.length * Descriptor.SIZE;
+        this.#ringCopy = longer(this.#ringCopy, end, end + Descriptor.SIZE);
+        this.#ringCopy.set(scratch, end);
         this.descriptors.push(at);
       }
       const address = read64(scratchView, Descriptor.ADDR);
@@ -253,6 +254,14 @@ function shape(message: string): ChainFault {
 
 function grown(bytes: Uint8Array<ArrayBuffer>, length: number): Uint8Array<ArrayBuffer> {
   return bytes.length >= length ? bytes : new Uint8Array(Math.max(length, 2 * bytes.length));
+}
+
+/** At least `length` bytes, of which the first `kept` are those of before. */
+function longer(bytes: Uint8Array<ArrayBuffer>, kept: number, length: number): Uint8Array<ArrayBuffer> {
+  if (bytes.length >= length) return bytes;
+  const more = grown(bytes, length);
+  more.set(bytes.subarray(0, kept));
+  return more;
 }
 
 function read64(view: DataView, offset: number): number {

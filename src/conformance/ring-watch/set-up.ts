@@ -13,21 +13,21 @@ import type { GuestMemory, QueueConfig } from '../../virtio/index.js';
  * queue, and may have put chains into it; then only the used ring is looked at.
  */
 export function nonZeroByte(memory: GuestMemory, config: QueueConfig): string | undefined {
-  const used = copy(memory, config.device, usedRingBytes(config.size)).findIndex(byte => byte !== 0);
+  const used = firstNonZero(memory, config.device, usedRingBytes(config.size));
   if (used >= 0) return `byte ${used} of the used ring`;
-  const avail = copy(memory, config.driver, availRingBytes(config.size));
-  if (avail[Avail.IDX] !== 0 || avail[Avail.IDX + 1] !== 0) return undefined;
-  const slot = avail
-    .subarray(0, usedEventOffset(config.size))
-    .findIndex((byte, at) => byte !== 0 && (at > Avail.FLAGS || byte > Avail.NO_INTERRUPT));
-  if (slot >= 0) return `byte ${slot} of the available ring`;
-  const table = copy(memory, config.descriptors, descriptorTableBytes(config.size));
-  const descriptor = table.findIndex(byte => byte !== 0);
-  return descriptor < 0 ? undefined : `byte ${descriptor} of the descriptor table`;
+  const table = firstNonZero(memory, config.descriptors, descriptorTableBytes(config.size));
+  const avail = firstNonZero(memory, config.driver, availRingBytes(config.size), Avail.IDX);
+  if (avail === Avail.IDX || avail === Avail.IDX + 1) return undefined;
+  if (avail >= 0 && avail < usedEventOffset(config.size)) return `byte ${avail} of the available ring`;
+  return table < 0 ? undefined : `byte ${table} of the descriptor table`;
 }
 
-function copy(memory: GuestMemory, address: number, length: number): Uint8Array {
-  const bytes = new Uint8Array(length);
-  memory.read(address, bytes, 0, length);
-  return bytes;
+let scratch = new Uint8Array(0);
+
+/** Offset of the first byte from `from` on that is not zero; -1 when there is none. */
+function firstNonZero(memory: GuestMemory, address: number, length: number, from = 0): number {
+  if (scratch.length < length) scratch = new Uint8Array(length);
+  memory.read(address, scratch, 0, length);
+  for (let at = from; at < length; at++) if (scratch[at] !== 0) return at;
+  return -1;
 }
