@@ -120,11 +120,9 @@ class CheckSegments {
     );
   }
 
-  /** What a fresh worker has to do: the cases that have no result, in the time that is left. */
+  /** What a fresh worker has to do: the cases that have no result. */
   #rest(job: CheckJob, suites: readonly SuiteName[]): CheckJob {
-    const { cases, timeMs } = this.#options.job;
-    const left = timeMs === undefined ? undefined : Math.max(1, timeMs - this.#elapsedMs());
-    return { ...job, suites, cases, done: [...this.#results.keys()], timeMs: left };
+    return { ...job, suites, done: [...this.#results.keys()] };
   }
 
   /** The report of the last worker with what those before it did. */

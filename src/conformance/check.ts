@@ -6,6 +6,7 @@ import type { GeneratedSuite } from './campaign.js';
 import { CaseBook } from './cases/case-book.js';
 import type { CaseResult } from './cases/case-report.js';
 import { runCase } from './cases/run-case.js';
+import { runObservations } from './ring-watch/index.js';
 import { Coverage } from './coverage.js';
 import { runBounds, runLeaks } from './fixed-suites.js';
 import type { FixedOutcome } from './fixed-suites.js';
@@ -28,7 +29,7 @@ export interface CheckOptions extends Implementation {
   readonly cases?: ReadonlySet<string> | undefined;
   /** Ids of cases that were asked before, and are not asked again. */
   readonly done?: ReadonlySet<string> | undefined;
-  /** Programs to generate; with `timeMs` too, whichever ends first. One of the two is needed. */
+  /** Programs to generate, or milliseconds to generate them in; with both, whichever ends first. One of the two is needed. */
   readonly runs?: number;
   readonly timeMs?: number;
   /** End with the first failure, and not with one for each suite. */
@@ -63,6 +64,8 @@ export const UnderWay = {
 
 /** Rounds of the leaks suite; a test runs many more. */
 const LEAK_ROUNDS = 2000;
+/** Programs whose rings are watched; the rarest observation is looked at dozens of times in as many. */
+const WATCHED_PROGRAMS = 200;
 const CHART_EVENTS = 24;
 
 export async function check(options: CheckOptions): Promise<CheckReport> {
@@ -108,25 +111,26 @@ class CheckRun {
       if (this.#stopped() || this.#enough()) break;
       const started = this.#options.nowMs();
       await match(suite)
-        .with('probes', 'scenarios', 'hostile', directed => this.#ask(directed, started))
-        .with('bounds', 'leaks', fixed => this.#fixed(fixed, started))
-        .with('rings', () => undefined)
+        .with('probes', 'scenarios', 'hostile', directed => this.#ask(directed))
+        .with('bounds', 'leaks', fixed => this.#fixed(fixed))
+        .with('rings', () => this.#observe(started))
         .with('settled', 'racing', () => undefined)
         .exhaustive();
       this.#tallyOf(suite).elapsedMs += this.#options.nowMs() - started;
-      this.#progress(suite);
     }
     await this.#generate();
     return this.#report();
   }
 
   /** Asks the cases of a suite one by one. */
-  async #ask(suite: 'probes' | 'scenarios' | 'hostile', startedMs: number): Promise<void> {
+  async #ask(suite: 'probes' | 'scenarios' | 'hostile'): Promise<void> {
     const tally = this.#tallyOf(suite);
     const { profile, seed } = this.#options;
     const nowMs = () => this.#options.nowMs();
-    for (const { each, place } of this.#cases.open(suite)) {
-      if (this.#stopped() || this.#enough() || nowMs() - startedMs >= this.#fixedBudgetMs()) return;
+    const open = this.#cases.open(suite);
+    for (const [asked, { each, place }] of open.entries()) {
+      if (this.#stopped() || this.#enough()) return;
+      this.#progress(suite, asked / open.length);
       this.#announce({ case: place });
       const judgeOptions = this.#judgeOptions(this.#coverage);
       const context = { profile, seed, implementation: this.#implementation, judge: judgeOptions, nowMs };
@@ -141,19 +145,36 @@ class CheckRun {
         tally.findings++;
         if (result.program !== undefined) this.#findings.push(findingOf(suite, result, result.program));
       }
-      this.#progress(suite);
+    }
+  }
+
+  /** Watches the rings while generated programs run. */
+  async #observe(startedMs: number): Promise<void> {
+    if (!this.#cases.wants('rings')) return;
+    const tally = this.#tallyOf('rings');
+    const { profile, seed } = this.#options;
+    const goOn = (programs: number): boolean => {
+      tally.programs = programs;
+      this.#progress('rings', programs / WATCHED_PROGRAMS);
+      return !this.#stopped();
+    };
+    const context = { profile, seed, implementation: this.#implementation };
+    const report = await runObservations(context, { programs: WATCHED_PROGRAMS, seed, goOn });
+    tally.programs = report.programs;
+    tally.actions = report.actions;
+    for (const result of this.#cases.addObservations(report, this.#options.nowMs() - startedMs)) {
+      if (result.grade === 'fail') tally.findings++;
+      this.#options.onCase?.(result);
     }
   }
 
   /** Runs a suite that is one long program. */
-  async #fixed(suite: 'bounds' | 'leaks', startedMs: number): Promise<void> {
+  async #fixed(suite: 'bounds' | 'leaks'): Promise<void> {
     if (!this.#cases.wants(suite)) return;
     const tally = this.#tallyOf(suite);
     const options = this.#judgeOptions(this.#coverage);
-    const goOn = (): boolean => {
-      this.#progress(suite);
-      return !this.#stopped() && this.#options.nowMs() - startedMs < this.#fixedBudgetMs();
-    };
+    this.#progress(suite, 0);
+    const goOn = (): boolean => !this.#stopped();
     const outcome: FixedOutcome = await match(suite)
       .with('bounds', () => runBounds(options))
       .with('leaks', () => runLeaks(options, LEAK_ROUNDS, goOn))
@@ -173,12 +194,15 @@ class CheckRun {
   async #generate(): Promise<void> {
     const suites = (['settled', 'racing'] as const).filter(suite => this.#tallies.has(suite));
     if (suites.length === 0 || !this.#cases.wants('settled')) return;
-    for (let batch = 0; !this.#spent() && !this.#enough(); batch++) {
+    const started = this.#options.nowMs();
+    for (let batch = 0; !this.#enough(); batch++) {
+      const done = this.#generatedShare(started);
+      if (this.#stopped() || done >= 1) break;
       const open = suites.filter(suite => this.#tallyOf(suite).findings === 0);
       if (open.length === 0) break;
       const suite = open[batch % open.length];
+      this.#progress(suite, done);
       await this.#batch(suite, batch);
-      this.#progress(suite);
     }
   }
 
@@ -206,11 +230,6 @@ class CheckRun {
       this.#findings.push(await this.#explain(suite, failure.program, failure.shrinks));
     }
     tally.elapsedMs += nowMs() - started;
-  }
-
-  /** A suite that is not generated may take a third of the time, so that the random ones get theirs. */
-  #fixedBudgetMs(): number {
-    return (this.#options.timeMs ?? Number.POSITIVE_INFINITY) / 3;
   }
 
   #tallyOf(suite: SuiteName): Tally {
@@ -241,12 +260,12 @@ class CheckRun {
     return this.#options.nowMs() - this.#startedMs;
   }
 
-  /** True when the budget of the random suites is used up or somebody wants the check to end. */
-  #spent(): boolean {
+  /** Of the budget for generated programs, how much is used up; 1 or more is all of it. */
+  #generatedShare(startedMs: number): number {
     const { runs, timeMs } = this.#options;
-    if (this.#stopped()) return true;
-    if (runs !== undefined && this.#generated() >= runs) return true;
-    return timeMs !== undefined && this.#elapsedMs() >= timeMs;
+    const byTime = timeMs === undefined ? 0 : (this.#options.nowMs() - startedMs) / timeMs;
+    const byRuns = runs === undefined ? 0 : this.#generated() / runs;
+    return Math.max(byTime, byRuns);
   }
 
   /** Programs generated so far. */
@@ -273,18 +292,15 @@ class CheckRun {
     return explain(suite, program, shrinks, this.#judgeOptions(undefined));
   }
 
-  #progress(suite: SuiteName): void {
-    const { timeMs, runs } = this.#options;
-    const elapsedMs = this.#elapsedMs();
-    const byTime = timeMs === undefined ? 0 : elapsedMs / timeMs;
-    const byRuns = runs === undefined ? 0 : this.#generated() / runs;
+  /** @param done share of the suite, 0..1 */
+  #progress(suite: SuiteName, done: number): void {
     const { covered, total } = this.#book.transitionCoverage();
     this.#options.onProgress({
       suite,
       programs: this.#total('programs'),
       actions: this.#total('actions'),
-      elapsedMs,
-      done: Math.min(1, Math.max(byTime, byRuns)),
+      elapsedMs: this.#elapsedMs(),
+      done: Math.min(1, done),
       transitionsCovered: covered,
       transitionsTotal: total,
       requirementsTouched: this.#book.requirementsTouched().size,

@@ -21,7 +21,7 @@ export interface Progress {
   readonly programs: number;
   readonly actions: number;
   readonly elapsedMs: number;
-  /** 0..1 of the budget. */
+  /** 0..1 of the suite. */
   readonly done: number;
   readonly transitionsCovered: number;
   readonly transitionsTotal: number;

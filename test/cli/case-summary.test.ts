@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { caseSummary, type CaseSummaryContext } from '../../src/cli/format/cases.js';
+import { caseSummary, type CaseSummaryContext } from '../../src/cli/format/case-summary.js';
 import { plain } from '../../src/cli/format/text.js';
 import { hostile, oneCase, reportWith, sampleReport } from '../report/sample.js';
 

@@ -1,12 +1,17 @@
 /** `vrdma check`: judges an implementation with random and fixed programs, within a budget. */
-import type { Command } from 'commander';
+import { writeFileSync } from 'node:fs';
+import { Option, type Command } from 'commander';
+import { match } from 'ts-pattern';
 import type { Session } from '../app.js';
 import { suiteNames } from '../../conformance/report.js';
+import type { CaseResult } from '../../conformance/cases/index.js';
 import type { CheckReport, Finding, SuiteName } from '../../conformance/report.js';
+import { findingsBesideCases, githubAnnotations, htmlReport, junitXml } from '../../report/index.js';
 import { runCheck } from '../check-run.js';
-import { exitCodeOf } from '../exit-code.js';
+import { exitCodeOf, usageError } from '../exit-code.js';
 import { FINDINGS_DIRECTORY, saveFinding } from '../findings-file.js';
-import { finishReport, implementationName } from '../finish-report.js';
+import { finishReport, implementationName, type FinishedReport } from '../finish-report.js';
+import { caseSummary } from '../format/case-summary.js';
 import { findingText } from '../format/finding.js';
 import { headingText, summaryText, type Setup } from '../format/summary.js';
 import { duration, plural } from '../format/text.js';
@@ -42,11 +47,19 @@ interface CheckOptions extends ImplementationOptions, OutputOptions {
   readonly knownFailures?: string;
   readonly name?: string;
   readonly json?: boolean;
+  readonly format?: OutputFormat;
+  readonly junit?: string;
+  readonly html?: string;
   readonly out: string;
   readonly quiet?: boolean;
 }
 
+const outputFormats = ['console', 'json', 'github'] as const;
+type OutputFormat = (typeof outputFormats)[number];
+
 const DEFAULT_BUDGET_MS = 30_000;
+/** Findings that are told at full length. */
+const FINDINGS_SHOWN = 3;
 
 const EXAMPLES = `
 Cases are named by an id (CTRL/create-cq/zero-depth), a pattern ('CTRL/*'), a chapter (CTRL) or a
@@ -83,7 +96,7 @@ export function addCheckCommand(root: Command, session: Session): void {
     .option('--runs <number>', 'programs to run in each random suite', parseRuns)
     .option(
       '--time <time>',
-      'time budget, such as 30s or 5m (default: 30s, unless --runs is given)',
+      'how long to generate programs, such as 30s or 5m (default: 30s, unless --runs is given)',
       parseDurationMs,
     )
     .option('--suite <names>', `only these suites: ${suiteNames.join(', ')}`, gatherSuites)
@@ -93,6 +106,14 @@ export function addCheckCommand(root: Command, session: Session): void {
     .option('--known-failures <file>', 'cases that are known to fail, with reasons, as JSON')
     .option('--name <name>', 'what the report calls the implementation')
     .option('--json', 'print the report as JSON on standard output')
+    .addOption(
+      new Option(
+        '--format <name>',
+        'what is printed: for people, as JSON, or annotations for GitHub Actions',
+      ).choices(outputFormats),
+    )
+    .option('--junit <file>', 'write the cases as JUnit XML')
+    .option('--html <file>', 'write the report as one page')
     .option('--out <directory>', 'where failing programs are saved', FINDINGS_DIRECTORY)
     .option('--quiet', 'show no progress');
   addOutputOptions(addImplementationOptions(command));
@@ -110,13 +131,14 @@ async function check(options: CheckOptions, session: Session): Promise<void> {
           options.knownFailures,
           catalogue.map(({ id }) => id),
         );
+  const format = options.json === true ? 'json' : (options.format ?? 'console');
   const c = coloursFor(options, io);
-  if (options.json !== true) io.out(`${headingText(setupOf(options, job), c)}\n`);
+  if (format === 'console') io.out(`${headingText(setupOf(options, job), c)}\n`);
   else if (options.quiet !== true) io.err(`seed ${job.seed}\n`);
 
   const display = options.quiet === true ? silentProgress : showProgress(io, c);
   const seen = await judge(job, options, session, display);
-  const { report } = finishReport(seen, {
+  const finished = finishReport(seen, {
     spec: kit.spec(),
     kitVersion: kit.version,
     implementation: implementationName(options),
@@ -124,15 +146,61 @@ async function check(options: CheckOptions, session: Session): Promise<void> {
     known,
     today: new Date().toISOString().slice(0, 10),
   });
+  const { report } = finished;
   session.exitCode = exitCodeOf(report);
+  if (options.junit !== undefined) writeReport('--junit', options.junit, junitXml(report));
+  if (options.html !== undefined) writeReport('--html', options.html, htmlReport([report]));
+  const saved = saveAll(report, options);
+  match(format)
+    .with('json', () => io.out(`${JSON.stringify(report, undefined, 2)}\n`))
+    .with('github', () => io.out(githubAnnotations(report, finished)))
+    .with('console', () => printReport(finished, saved, job, options, session))
+    .exhaustive();
+}
 
-  if (options.json === true) {
-    for (const finding of report.findings) saveFinding(finding, report.seed, options.out);
-    io.out(`${JSON.stringify(report, undefined, 2)}\n`);
-    return;
+/** Failures first, each with the command that shows it again; then what was reached, and the verdict. */
+function printReport(
+  { report, ...news }: FinishedReport,
+  saved: ReadonlyMap<Finding, string>,
+  job: CheckJob,
+  options: CheckOptions,
+  { io, kit }: Session,
+): void {
+  const c = coloursFor(options, io);
+  const width = io.columns;
+  const replay = (path: string | undefined): string | undefined =>
+    path === undefined
+      ? undefined
+      : ['vrdma replay', quoted(path), ...implementationArguments(options)].join(' ');
+  // A failure is told once at full length: the case's line points to the same program.
+  const shown = [...report.findings.slice(0, FINDINGS_SHOWN), ...findingsBesideCases(report)];
+  for (const finding of new Set(shown)) {
+    const savedAs = saved.get(finding);
+    io.out(
+      `${findingText(finding, { width, colours: c, requirementText: id => kit.spec().text(id), savedAs, replayCommand: replay(savedAs) })}\n`,
+    );
   }
-  for (const finding of report.findings) io.out(`${await explained(finding, report, options, session)}\n`);
-  io.out(summaryText(report, { width: io.columns, colours: c, againCommand: againCommand(job, options) }));
+  const pathOf = new Map([...saved].map(([finding, path]) => [finding.message, path]));
+  const replayCommand = ({ message }: CaseResult) => replay(pathOf.get(message ?? ''));
+  io.out(`${caseSummary(report, { width, colours: c, replayCommand, ...news })}\n`);
+  io.out(summaryText(report, { width, colours: c, againCommand: againCommand(job, options) }));
+}
+
+function saveAll(report: CheckReport, options: CheckOptions): ReadonlyMap<Finding, string> {
+  return new Map(
+    report.findings.map(finding => [finding, saveFinding(finding, report.seed, options.out)] as const),
+  );
+}
+
+/** @throws CliError (usage) */
+function writeReport(option: string, file: string, text: string): void {
+  try {
+    writeFileSync(file, text);
+  } catch (error) {
+    throw usageError(
+      `${option} ${file} cannot be written: ${error instanceof Error ? error.message : String(error)}`,
+    );
+  }
 }
 
 async function jobOf(options: CheckOptions, { io, kit }: Session): Promise<CheckJob> {
@@ -173,22 +241,6 @@ function judge(
     onRestart: message => display.note(`${message}\nstarting the implementation again for the rest`),
     nowMs: () => io.nowMs(),
   }).finally(() => display.end());
-}
-
-async function explained(
-  finding: Finding,
-  report: CheckReport,
-  options: CheckOptions,
-  { io, kit }: Session,
-): Promise<string> {
-  const savedAs = saveFinding(finding, report.seed, options.out);
-  return findingText(finding, {
-    width: io.columns,
-    colours: coloursFor(options, io),
-    requirementText: id => kit.spec().text(id),
-    savedAs,
-    replayCommand: ['vrdma replay', quoted(savedAs), ...implementationArguments(options)].join(' '),
-  });
 }
 
 function setupOf({ driver, device }: CheckOptions, job: CheckJob): Setup {

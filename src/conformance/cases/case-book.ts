@@ -1,5 +1,6 @@
 /** The cases of one check: which are asked, in which suite, and what came of each; every case of the catalogue has a result. */
 import type { Implementation } from '../implementation.js';
+import type { ObservationOutcome, ObservationReport } from '../ring-watch/index.js';
 import type { BoundsSummary, CoverageTable, Finding, SuiteName } from '../report.js';
 import { holds } from '../suites/bounds.js';
 import type { ConformanceCase } from './case.js';
@@ -80,6 +81,17 @@ export class CaseBook {
     return added;
   }
 
+  /** An observation that was never looked at says nothing; one that is only counted is no failure. */
+  addObservations({ outcomes, programs }: ObservationReport, elapsedMs: number): readonly CaseResult[] {
+    const byId = new Map(outcomes.map(outcome => [outcome.observation.id, outcome]));
+    const added = this.open('rings').flatMap(({ each }): CaseResult[] => {
+      const outcome = each.how.kind === 'observation' ? byId.get(each.how.observation) : undefined;
+      return outcome === undefined ? [] : [observationResult(each, outcome, programs, elapsedMs)];
+    });
+    for (const result of added) this.add(result);
+    return added;
+  }
+
   /** A result for every case, in the order of the catalogue. */
   results(seen: CampaignSeen): readonly CaseResult[] {
     return catalogue.map(each => {
@@ -101,6 +113,29 @@ export class CaseBook {
       return 'it judges the driver, and the bundled one is in place';
     return undefined;
   }
+}
+
+function observationResult(
+  each: ConformanceCase,
+  { observation, looks, breaches, first }: ObservationOutcome,
+  programs: number,
+  elapsedMs: number,
+): CaseResult {
+  const { requirements } = each;
+  const effort = { runs: programs, actions: looks };
+  if (first === undefined) {
+    const unseen = { grade: 'inconclusive', message: 'nothing of the kind happened in the rings' } as const;
+    return resultOf(
+      each,
+      { ...(looks === 0 ? unseen : { grade: 'pass' }), requirements, ...effort },
+      elapsedMs,
+    );
+  }
+  const { message, program, steps, rings } = first;
+  const grade = observation.verdict === 'fail' ? 'fail' : 'informational';
+  const counted = `${message} (${breaches} times in ${looks})`;
+  const broken = { requirements: first.requirements, message: counted, program, steps, rings };
+  return resultOf(each, { grade, ...broken, ...effort }, elapsedMs);
 }
 
 /** A law or a machine is broken when a finding names it, and kept when enough programs could have broken it. */

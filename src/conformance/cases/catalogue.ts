@@ -2,6 +2,7 @@
 import { deviceCases } from '../probes/device/index.js';
 import { driverCases } from '../probes/driver/index.js';
 import type { SuiteName } from '../report.js';
+import { observationCases } from '../ring-watch/index.js';
 import { chapterOf } from './case.js';
 import type { ConformanceCase } from './case.js';
 import { boundCases, programCases, propertyCases } from './static-cases.js';
@@ -29,6 +30,7 @@ export const catalogue: readonly ConformanceCase[] = [
   ...programCases,
   ...deviceCases,
   ...driverCases,
+  ...observationCases,
   ...propertyCases,
   ...boundCases,
 ].toSorted((a, b) => placeOf(a.id) - placeOf(b.id) || (a.id < b.id ? -1 : 1));
