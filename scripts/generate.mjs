@@ -5,6 +5,7 @@
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { pageAssets } from './report-page.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const { renderAbiBlock, renderAbiDocument } = await load('abi/markdown.js');
@@ -51,6 +52,7 @@ function documents() {
     ...chapters,
     { path: 'docs/abi.md', text: renderAbiDocument() },
     { path: 'docs/report.schema.json', text: reportSchemaText() },
+    { path: 'src/report/html/assets.ts', text: pageAssets() },
     { path: 'spec/checks.json', text: renderChecks(checks) },
     { path: 'spec/coverage.md', text: renderCoverage(chapters, checks) },
     ...(renderMachineDocs?.() ?? []).map(({ path, text }) => ({ path: `docs/machines/${path}`, text })),

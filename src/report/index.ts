@@ -7,3 +7,4 @@ export { partiesOf } from './lanes.js';
 export { reportSchemaText } from './schema.js';
 export { firstLine, visible } from './text.js';
 export { columnNames } from './columns.js';
+export { htmlReport } from './html/report-page.js';
