@@ -3,6 +3,7 @@ import { Command, QpType } from '../../../abi/index.js';
 import type { Verbs } from '../../../verbs/index.js';
 import type { ConformanceCase } from '../../cases/case.js';
 import { Bench } from './bench.js';
+import { words } from './encode.js';
 import { makeAddress, makeObjects, makeRegion, smallCap, someAddress, stepTo } from './objects.js';
 import type { Objects } from './objects.js';
 import { probeStarted } from './probe-case.js';
@@ -154,81 +155,106 @@ function each(name: string, wrong: readonly Wrong[], how: 'silent' | 'either'): 
   });
 }
 
-/** Handles of objects that are gone, in every verb that takes one. */
-const stale: readonly (readonly [string, (bench: Bench, objects: Objects) => Promise<readonly Wrong[]>])[] = [
-  [
-    'domain',
-    async bench => {
-      const pd = await bench.do('createPd()', verbs => verbs.createPd());
-      await bench.do('destroyPd()', verbs => verbs.destroyPd(pd));
-      return [
-        ['destroyPd', verbs => verbs.destroyPd(pd)],
-        ['regMr', verbs => verbs.regMr(pd, { addr: ARENA_BASE, length: 1, access: 0 })],
-        ['getDmaMr', verbs => verbs.getDmaMr(pd, 0)],
-        ['createAh', verbs => verbs.createAh(pd, someAddress)],
-        ['createQp', (verbs, o) => cap(verbs, { ...o, pd }, {})],
-      ];
-    },
-  ],
-  [
-    'completion-queue',
-    async bench => {
-      const cq = await bench.do('createCq(1)', verbs => verbs.createCq(1));
-      await bench.do('destroyCq()', verbs => verbs.destroyCq(cq));
-      return [
-        ['destroyCq', verbs => verbs.destroyCq(cq)],
-        ['reqNotifyCq', verbs => verbs.reqNotifyCq(cq, false)],
-        ['createQp, its send queue', (verbs, o) => cap(verbs, { ...o, sendCq: cq }, {})],
-        ['createQp, its receive queue', (verbs, o) => cap(verbs, { ...o, recvCq: cq }, {})],
-      ];
-    },
-  ],
-  [
-    'region',
-    async (bench, { pd }) => {
-      const region = await makeRegion(bench, pd);
-      await bench.do('deregMr()', verbs => verbs.deregMr(region));
-      return [['deregMr', verbs => verbs.deregMr(region)]];
-    },
-  ],
-  [
-    'queue-pair',
-    async (bench, { qp }) => {
-      await bench.do('destroyQp()', verbs => verbs.destroyQp(qp));
-      return [
-        ['destroyQp', verbs => verbs.destroyQp(qp)],
-        ['modifyQp', verbs => verbs.modifyQp(qp, stepTo(QpType.RC, 1))],
-        ['queryQp', verbs => verbs.queryQp(qp)],
-      ];
-    },
-  ],
-  [
-    'address-handle',
-    async (bench, { pd }) => {
-      const handle = await makeAddress(bench, pd);
-      await bench.do('destroyAh()', verbs => verbs.destroyAh(handle));
-      return [['destroyAh', verbs => verbs.destroyAh(handle)]];
-    },
-  ],
-];
+/** A handle that is gone, what can be tried with it, and how another object gets its number. */
+interface Gone {
+  readonly wrong: readonly Wrong[];
+  readonly again: () => Promise<unknown>;
+}
+
+/** Answers the next create with a number of the case's own. */
+async function made<T>(
+  bench: Bench,
+  code: number,
+  answer: Uint8Array,
+  what: string,
+  run: (verbs: Verbs) => Promise<T>,
+): Promise<T> {
+  const call = bench.call(what, run);
+  bench.accept(await bench.expectCommand(code), answer);
+  return bench.value(call);
+}
+
+const stale: Readonly<Record<string, (bench: Bench, objects: Objects) => Promise<Gone>>> = {
+  domain: async bench => {
+    const again = () => made(bench, Command.CREATE_PD, words(77), 'createPd()', verbs => verbs.createPd());
+    const pd = await again();
+    await bench.do('destroyPd()', verbs => verbs.destroyPd(pd));
+    const wrong: readonly Wrong[] = [
+      ['destroyPd', verbs => verbs.destroyPd(pd)],
+      ['regMr', verbs => verbs.regMr(pd, { addr: ARENA_BASE, length: 1, access: 0 })],
+      ['getDmaMr', verbs => verbs.getDmaMr(pd, 0)],
+      ['createAh', verbs => verbs.createAh(pd, someAddress)],
+      ['createQp', (verbs, o) => cap(verbs, { ...o, pd }, {})],
+    ];
+    return { wrong, again };
+  },
+  'completion-queue': async bench => {
+    const again = () => bench.do('createCq(1)', verbs => verbs.createCq(1));
+    const cq = await again();
+    await bench.do('destroyCq()', verbs => verbs.destroyCq(cq));
+    const wrong: readonly Wrong[] = [
+      ['destroyCq', verbs => verbs.destroyCq(cq)],
+      ['reqNotifyCq', verbs => verbs.reqNotifyCq(cq, false)],
+      ['createQp, its send queue', (verbs, o) => cap(verbs, { ...o, sendCq: cq }, {})],
+      ['createQp, its receive queue', (verbs, o) => cap(verbs, { ...o, recvCq: cq }, {})],
+    ];
+    return { wrong, again };
+  },
+  region: async (bench, { pd }) => {
+    const init = { addr: ARENA_BASE, length: 1, access: 0 };
+    const again = () =>
+      made(bench, Command.REG_USER_MR, words(77, 0x7700, 0), 'regMr()', verbs => verbs.regMr(pd, init));
+    const region = await again();
+    await bench.do('deregMr()', verbs => verbs.deregMr(region));
+    return { wrong: [['deregMr', verbs => verbs.deregMr(region)]], again };
+  },
+  'queue-pair': async (bench, objects) => {
+    const { qp } = objects;
+    await bench.do('destroyQp()', verbs => verbs.destroyQp(qp));
+    const wrong: readonly Wrong[] = [
+      ['destroyQp', verbs => verbs.destroyQp(qp)],
+      ['modifyQp', verbs => verbs.modifyQp(qp, stepTo(QpType.RC, 1))],
+      ['queryQp', verbs => verbs.queryQp(qp)],
+    ];
+    return { wrong, again: () => bench.do('createQp()', verbs => cap(verbs, objects, {})) };
+  },
+  'address-handle': async (bench, { pd }) => {
+    const again = () =>
+      made(bench, Command.CREATE_AH, words(77), 'createAh()', verbs => verbs.createAh(pd, someAddress));
+    const handle = await again();
+    await bench.do('destroyAh()', verbs => verbs.destroyAh(handle));
+    return { wrong: [['destroyAh', verbs => verbs.destroyAh(handle)]], again };
+  },
+};
 
 export const localErrorCases: readonly ConformanceCase[] = [
   ...Object.entries(unfit).map(([name, wrong]) => each(name, wrong, 'silent')),
   ...Object.entries(illegal).map(([name, wrong]) => each(name, wrong, 'either')),
-  ...stale.map(([kind, gone]) =>
+  ...Object.entries(stale).map(([kind, gone]) =>
     probeStarted({
       id: `ERR/gone/${kind}`,
-      doc: `The handle of a ${kind.replace('-', ' ')} that is destroyed fails with EINVAL in every verb, and no command names its old number.`,
-      requirements: ['ERR-01', 'ERR-04'],
+      doc: `The handle of a ${kind.replace('-', ' ')} that is destroyed fails with EINVAL in every verb; when its number is another's, no command names it.`,
+      requirements: ['ERR-04', 'OVR-11'],
       ask: async bench => {
         const objects = await makeObjects(bench);
-        for (const [what, run] of await gone(bench, objects))
+        const { wrong, again } = await gone(bench, objects);
+        for (const [what, run] of wrong)
           await refusal(
             bench,
             `${what} with a ${kind} that is gone`,
             'EINVAL',
             verbs => run(verbs, objects),
+            'either',
+          );
+        await again();
+        for (const [what, run] of wrong)
+          await refusal(
+            bench,
+            `${what} with the old handle of a number in use again`,
+            'EINVAL',
+            verbs => run(verbs, objects),
             'silent',
+            ['OVR-11', 'ERR-04'],
           );
       },
     }),
@@ -236,7 +262,7 @@ export const localErrorCases: readonly ConformanceCase[] = [
   probeStarted({
     id: 'ERR/foreign/handles',
     doc: 'Objects of another driver on another device fail with EINVAL, and no command names their numbers.',
-    requirements: ['ERR-01', 'ERR-04'],
+    requirements: ['ERR-04', 'OVR-11'],
     ask: foreignHandles,
   }),
   ...[

@@ -330,8 +330,10 @@ async function answeredWhileArming(bench: Bench): Promise<void> {
   for (let i = 0; i < 3; i++) {
     const first = bench.call('createPd()', verbs => verbs.createPd());
     const second = bench.call('queryPort()', verbs => verbs.queryPort());
-    await bench.expectCommand(Command.CREATE_PD);
-    bench.ok(bench.pending[0]);
+    await bench.run();
+    // A driver that has asked already waits for this answer; one that looks by itself first has asked, and been answered, by now.
+    const [command] = bench.pending;
+    if (command !== undefined) bench.ok(command);
     await bench.value(first);
     await bench.value(second);
     await bench.do('destroyPd()', verbs => verbs.destroyPd(first.value));
