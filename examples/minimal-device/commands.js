@@ -138,8 +138,7 @@ export const commands = Object.values({
     pds.delete(u32(view, 0));
   },
   getDmaMr(device, view) {
-    const length = Math.max(...device.memory.regions.map(part => part.address + part.length));
-    return register(device, view, { iova: 0, length, pages: undefined });
+    return register(device, view, { iova: 0, length: Number.MAX_SAFE_INTEGER, pages: undefined });
   },
   regUserMr(device, view, chain) {
     return register(device, view, region(device, view, chain));

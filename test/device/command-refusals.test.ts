@@ -299,7 +299,7 @@ const refusals: readonly Refusal[] = [
   {
     id: 'CTRL-78',
     what: 'CREATE_QP with max_send_sge above the limit',
-    run: s => qp(s, cap({ max_send_sge: 4 })),
+    run: s => qp(s, cap({ max_send_sge: 5 })),
   },
   {
     id: 'CTRL-79',

@@ -13,7 +13,7 @@ import {
   destroyQpCommand,
 } from '../../src/abi/index.js';
 import { VerbsError } from '../../src/verbs/index.js';
-import { Guest, World, defined, recvRequest, sendRequest, smallCap } from './guest.js';
+import { Guest, World, defined, limits, recvRequest, sendRequest, smallCap } from './guest.js';
 import type { SendFields } from './guest.js';
 import { datagramPair, lonelySide, pairOfGuests, side } from './pairs.js';
 import { intercepting, recording } from './recording.js';
@@ -280,6 +280,34 @@ describe('a send that cannot be understood', () => {
     a.guest.postSend(a.qpn, sendRequest({ wrId: 1, ud: { remote_qpn: b.qpn, remote_qkey: qkey, ah } }));
     a.guest.world.settle();
     expect(statuses(a)).toEqual([[1, LOC_QP_OP_ERR]]);
+  });
+
+  it('[CTRL-110] a datagram that names the handle 2^32 - 1, when there are as many handles as there can be', () => {
+    const { a, b, qkey } = datagramPair(new World());
+    let handles = 0;
+    while (a.guest.createAh(a.pdn, b.gid) !== undefined) handles++;
+    expect(handles).toBe(limits.attributes.maxAh);
+    const ud = { remote_qpn: b.qpn, remote_qkey: qkey, ah: 0xffff_ffff };
+    a.guest.postSend(a.qpn, sendRequest({ wrId: 1, ud }));
+    a.guest.world.settle();
+    expect(statuses(a)).toEqual([[1, LOC_QP_OP_ERR]]);
+  });
+
+  it('[DATA-83] [HOST-04] a read with more elements than max_sge_rd, though its queue pair takes as many', () => {
+    const cap = { ...smallCap, max_send_sge: limits.attributes.maxSgeRd + 1 };
+    const { a, b } = pairOfGuests(new World(), { cap });
+    const read = (elements: number): Uint8Array =>
+      sendRequest({
+        wrId: elements,
+        opcode: WrOpcode.RDMA_READ,
+        sges: Array.from({ length: elements }, () => ({ addr: a.buffer, length: 0, lkey: 0 })),
+      });
+    for (const elements of [3, 4]) a.guest.postSend(a.qpn, read(elements));
+    a.guest.world.settle();
+    expect(statuses(a)).toEqual([
+      [3, SUCCESS],
+      [4, LOC_QP_OP_ERR],
+    ]);
   });
 
   it('[DATA-13] [HOST-04] a write as a datagram', () => {

@@ -58,7 +58,7 @@ export const limits = {
     pageSizeCap: 4096,
     maxQp: 6,
     maxQpWr: 16,
-    maxSendSge: 3,
+    maxSendSge: 4,
     maxRecvSge: 3,
     maxSgeRd: 3,
     maxCq: 4,
