@@ -12,6 +12,8 @@ import { queueSetUpCases } from './queue-set-up.js';
 import { brokenRingCases } from './broken-rings.js';
 import { chainCases } from './chains.js';
 import { notificationCases } from './notifications.js';
+import { malformedRequestCases } from './malformed-requests.js';
+import { accessFaultCases } from './access-faults.js';
 import { controlFrameCases } from './control-frame.js';
 
 export { Bench, probeLimits } from './bench.js';
@@ -35,4 +37,6 @@ export const deviceCases: readonly ConformanceCase[] = [
   ...routeRefusals,
   ...modifyRefusals,
   ...modifyTableCases,
+  ...malformedRequestCases,
+  ...accessFaultCases,
 ];
