@@ -47,6 +47,10 @@ export type ProblemKind =
   | 'wrong-chapter'
   | 'unknown-id'
   | 'no-check'
+  | 'no-case'
+  | 'no-mutant'
+  | 'stale-argument'
+  | 'stale-record'
   | 'dangling-reference';
 
 /** What is wrong, where. `message` is one sentence without a full stop. */
