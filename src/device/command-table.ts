@@ -1,7 +1,7 @@
 /** Every control command by its code. */
 import { Command } from '../abi/index.js';
 import { addGid, createAh, delGid, destroyAh } from './ah-gid-commands.js';
-import type { CommandHandler } from './command.js';
+import type { CommandHandler, CommandTable } from './command.js';
 import { createCq, destroyCq, reqNotifyCq } from './cq-commands.js';
 import { queryDevice, queryPort } from './device-commands.js';
 import { createPd, deregMr, destroyPd, getDmaMr, regUserMr } from './pd-mr-commands.js';
@@ -28,10 +28,7 @@ const handlers: Readonly<Record<Command, CommandHandler>> = {
   [Command.REQ_NOTIFY_CQ]: reqNotifyCq,
 };
 
-/** The handler of a command code; undefined for a code that names no command. */
-export function commandHandler(code: number): CommandHandler | undefined {
-  return isCommand(code) ? handlers[code] : undefined;
-}
+export const commandHandler: CommandTable = code => (isCommand(code) ? handlers[code] : undefined);
 
 function isCommand(code: number): code is Command {
   return code <= Command.REQ_NOTIFY_CQ;

@@ -19,8 +19,11 @@ export interface CommandHandler {
    * Carries the command out: its data stands at the start of `request`, its result is written to the start of `result`.
    * False, or a VerbsError of the HCA: refused, and nothing has changed.
    */
-  run(objects: DeviceObjects, request: DataView, result: DataView, pages: PageList): boolean;
+  readonly run: (objects: DeviceObjects, request: DataView, result: DataView, pages: PageList) => boolean;
 }
+
+/** The handler of a command code; undefined for a code that names no command. */
+export type CommandTable = (code: number) => CommandHandler | undefined;
 
 type Fields = Record<string, unknown>;
 

@@ -5,8 +5,8 @@
 import { Ack, ackHeader, commandHeader, readLe64 } from '../abi/index.js';
 import { VerbsError } from '../verbs/index.js';
 import type { ControlObserver, DescriptorChain } from '../virtio/index.js';
-import type { CommandHandler, PageList } from './command.js';
-import { REQUEST_BYTES_MAX, RESULT_BYTES_MAX, commandHandler } from './command-table.js';
+import type { CommandHandler, CommandTable, PageList } from './command.js';
+import { REQUEST_BYTES_MAX, RESULT_BYTES_MAX } from './command-table.js';
 import type { DeviceObjects } from './objects.js';
 import { QueueWorker } from './queue-worker.js';
 import type { LiveQueue } from './queue-worker.js';
@@ -16,8 +16,15 @@ export const UNREADABLE_COMMAND = -1;
 
 const NOT_ANSWERED = 0;
 
+export interface ControlQueueInit {
+  readonly commands: CommandTable;
+  readonly controlClass: number;
+  readonly controlObserver: ControlObserver | undefined;
+}
+
 export class ControlQueue extends QueueWorker {
   readonly #objects: DeviceObjects;
+  readonly #handlerOf: CommandTable;
   readonly #controlClass: number;
   readonly #observer: ControlObserver | undefined;
   readonly #header = new Uint8Array(commandHeader.size);
@@ -27,11 +34,12 @@ export class ControlQueue extends QueueWorker {
   readonly #resultView = new DataView(this.#answer.buffer, ackHeader.size);
   #commands = 0;
 
-  constructor(objects: DeviceObjects, controlClass: number, observer: ControlObserver | undefined) {
+  constructor(objects: DeviceObjects, { commands, controlClass, controlObserver }: ControlQueueInit) {
     super(objects.context, objects.context.queueMap.control);
     this.#objects = objects;
+    this.#handlerOf = commands;
     this.#controlClass = controlClass;
-    this.#observer = observer;
+    this.#observer = controlObserver;
   }
 
   protected override step({ queue, chain }: LiveQueue): void {
@@ -54,7 +62,7 @@ export class ControlQueue extends QueueWorker {
     const id = this.#commands++;
     this.#observer?.command(id, code);
     const ofOurClass = complete && this.#header[commandHeader.offsets.class] === this.#controlClass;
-    const handler = ofOurClass ? commandHandler(code) : undefined;
+    const handler = ofOurClass ? this.#handlerOf(code) : undefined;
     const done = handler !== undefined && this.#carryOut(handler, chain);
     const ack = done ? Ack.OK : Ack.ERR;
     const length = done ? ackHeader.size + handler.resultBytes : ackHeader.size;

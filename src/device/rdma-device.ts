@@ -13,6 +13,8 @@ import type {
   RingFeatures,
   RingObserver,
 } from '../virtio/index.js';
+import { commandHandler } from './command-table.js';
+import type { CommandTable } from './command.js';
 import { configSpace } from './config-space.js';
 import type { DeviceContext, DeviceLimits } from './context.js';
 import { ControlQueue } from './control-queue.js';
@@ -37,6 +39,8 @@ export interface RdmaDeviceOptions {
   readonly pollIntervalNs?: number | undefined;
   readonly ringObserver?: RingObserver | undefined;
   readonly controlObserver?: ControlObserver | undefined;
+  /** Who carries a command out, by its code; the table of this directory when absent. */
+  readonly commands?: CommandTable | undefined;
 }
 
 export class RdmaDevice extends VirtioDeviceModel {
@@ -77,8 +81,9 @@ export class RdmaDevice extends VirtioDeviceModel {
   }
 
   protected override onDriverOk(): void {
-    const { profile, controlObserver } = this.#options;
-    this.#objects.setWorker(new ControlQueue(this.#objects, profile.controlClass, controlObserver));
+    const { profile, controlObserver, commands = commandHandler } = this.#options;
+    const { controlClass } = profile;
+    this.#objects.setWorker(new ControlQueue(this.#objects, { commands, controlClass, controlObserver }));
   }
 
   protected override onNotify(index: number): void {

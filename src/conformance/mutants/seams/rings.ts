@@ -1,0 +1,54 @@
+/** Which ring a window of guest memory shows, so that a fault can be laid over one area of one kind of queue. */
+import type { QueueMap } from '../../../abi/index.js';
+import { Avail, Used, usedRingBytes } from '../../../virtio/index.js';
+import type { MemoryWindow, QueueAddresses } from '../../../virtio/index.js';
+
+export type RingKind = 'control' | 'cq' | 'send' | 'recv' | 'other';
+export type RingArea = 'descriptors' | 'available' | 'used';
+
+export interface Ring {
+  readonly queue: number;
+  readonly size: number;
+  readonly kind: RingKind;
+  readonly addresses: QueueAddresses;
+}
+
+/** Replaces accesses of one party to one area of one ring. Called once for each area. */
+export type RingChange = (window: MemoryWindow, area: RingArea, ring: Ring) => Partial<MemoryWindow>;
+
+export function ringKind(map: QueueMap, maxCqs: number, queue: number): RingKind {
+  if (queue === map.control) return 'control';
+  if (queue < map.control) return 'other';
+  if (queue < map.cq(maxCqs)) return 'cq';
+  return (queue - map.sq(0)) % 2 === 0 ? 'send' : 'recv';
+}
+
+/** The areas of enabled queues by their addresses. */
+export class RingAreas {
+  readonly #areas = new Map<number, { area: RingArea; ring: Ring }>();
+
+  add(ring: Ring): void {
+    const { descriptors, driver, device } = ring.addresses;
+    this.#areas.set(descriptors, { area: 'descriptors', ring });
+    this.#areas.set(driver, { area: 'available', ring });
+    this.#areas.set(device, { area: 'used', ring });
+  }
+
+  /** What the change says of a window; undefined while nothing is known of its place. */
+  changes(window: MemoryWindow, change: RingChange): Partial<MemoryWindow> | undefined {
+    const found = this.#areas.get(window.address);
+    return found === undefined ? undefined : change(window, found.area, found.ring);
+  }
+}
+
+/** True for the offset of a field of a used element: `Used.ID` or `Used.LEN`. */
+export function isElement(offset: number, field: number, size: number): boolean {
+  return (
+    offset >= Used.RING && offset < usedRingBytes(size) - 2 && (offset - Used.RING) % Used.ENTRY === field
+  );
+}
+
+/** True for the offset of a slot of the available ring. */
+export function isSlot(offset: number, size: number): boolean {
+  return offset >= Avail.RING && offset < Avail.RING + Avail.ENTRY * size;
+}
