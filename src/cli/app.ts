@@ -2,7 +2,9 @@
 import { Command, CommanderError } from 'commander';
 import { addExplainCommand, addListCommand } from './commands/cases.js';
 import { addCheckCommand } from './commands/check.js';
+import { addDiffCommand } from './commands/diff.js';
 import { addExportCommand, addMachinesCommand } from './commands/machines.js';
+import { addMergeCommand } from './commands/merge.js';
 import { addReplayCommand } from './commands/replay.js';
 import { addSpecCommand } from './commands/spec.js';
 import { CliError, ExitCode } from './exit-code.js';
@@ -63,6 +65,8 @@ function program(session: Session): Command {
   addListCommand(root, session);
   addExplainCommand(root, session);
   addReplayCommand(root, session);
+  addMergeCommand(root, session);
+  addDiffCommand(root, session);
   addMachinesCommand(root, session);
   addExportCommand(root, session);
   addSpecCommand(root, session);

@@ -2,26 +2,24 @@
 import type { CheckReport } from '../conformance/report.js';
 import { firstLine } from './text.js';
 
-/**
- * One name a run, in their order, each different: the implementation's, then as far as it is needed the profile, the kit's
- * version, the seed and a number.
- */
+/** One name a run, in their order, each different: its label, and a number where that is not enough. */
 export function columnNames(runs: readonly CheckReport[]): readonly string[] {
-  const parts = runs.map(run => [
-    firstLine(run.implementation.name, 60),
-    run.profile,
-    ...(run.kit === '' ? [] : [`kit ${firstLine(run.kit, 30)}`]),
-    `seed ${run.seed}`,
-  ]);
-  const names = parts.map(all => {
-    for (let length = 1; length <= all.length; length++) {
-      const name = all.slice(0, length).join(', ');
-      if (parts.filter(other => other.slice(0, length).join(', ') === name).length === 1) return name;
-    }
-    return all.join(', ');
+  const labels = runLabels(runs);
+  return labels.map((label, at) => {
+    const before = labels.slice(0, at).filter(other => other === label).length;
+    return before === 0 ? label : `${label} #${before + 1}`;
   });
-  return names.map((name, at) => {
-    const before = names.slice(0, at).filter(other => other === name).length;
-    return before === 0 ? name : `${name} #${before + 1}`;
+}
+
+/** The implementation's name and, of profile, kit and seed, what differs between runs of that name. */
+export function runLabels(runs: readonly CheckReport[]): readonly string[] {
+  const named = runs.map(run => ({
+    name: firstLine(run.implementation.name, 60),
+    parts: [run.profile, `kit ${firstLine(run.kit, 30)}`, `seed ${run.seed}`],
+  }));
+  return named.map(({ name, parts }) => {
+    const namesakes = named.filter(other => other.name === name);
+    const telling = parts.filter((part, at) => namesakes.some(other => other.parts[at] !== part));
+    return [name, ...telling].join(', ');
   });
 }

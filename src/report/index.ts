@@ -8,3 +8,12 @@ export { reportSchemaText } from './schema.js';
 export { firstLine, visible } from './text.js';
 export { columnNames } from './columns.js';
 export { htmlReport } from './html/report-page.js';
+export {
+  diffReports,
+  isWorse,
+  verdictIsWorse,
+  type CaseChange,
+  type ReportDiff,
+  type RunDiff,
+} from './diff.js';
+export { mergedReport } from './merge.js';
