@@ -141,6 +141,10 @@ class StructCodec implements Struct<Record<string, unknown>> {
   readonly size: number;
   readonly fields: readonly Field[];
   readonly offsets: Readonly<Record<string, number>>;
+  /** Every field that has a value, as zero. */
+  readonly #empty: Readonly<Record<string, unknown>>;
+  /** Those of them that are structs or bytes, which no two values share. */
+  readonly #composed: readonly Field[];
 
   constructor(name: string, doc: string, size: number, fields: readonly Field[]) {
     this.name = name;
@@ -148,15 +152,16 @@ class StructCodec implements Struct<Record<string, unknown>> {
     this.size = size;
     this.fields = fields;
     this.offsets = Object.fromEntries(fields.map(field => [field.name, field.offset]));
+    const valued = fields.filter(field => !field.reserved && !field.flexible);
+    this.#empty = Object.fromEntries(valued.map(field => [field.name, 0]));
+    this.#composed = valued.filter(field => typeof field.type !== 'string' || field.count > 1);
   }
 
+  /** A copy of one that has all fields: many times faster than to add them one by one. */
   zero(): Record<string, unknown> {
-    const value: Record<string, unknown> = {};
-    for (const field of this.fields) {
-      if (field.reserved || field.flexible) continue;
-      if (typeof field.type !== 'string') value[field.name] = field.type.zero();
-      else value[field.name] = field.count === 1 ? 0 : new Uint8Array(field.count);
-    }
+    const value = { ...this.#empty };
+    for (const { name, type, count } of this.#composed)
+      value[name] = typeof type === 'string' ? new Uint8Array(count) : type.zero();
     return value;
   }
 

@@ -5,12 +5,11 @@ import type { World } from './world.js';
 export function compareMemory(ours: World, bare: World): string | undefined {
   for (const [vm, machine] of ours.machines.entries()) {
     const bytes = machine.guest.arenaBytes;
-    const a = machine.guest.readArena(0, bytes);
-    const b = bare.machines[vm].guest.readArena(0, bytes);
-    if (Buffer.compare(a, b) === 0) continue;
-    for (let i = 0; i < bytes; i++) {
-      if (a[i] !== b[i]) return `byte ${i} of machine ${vm} ended as ${a[i]}; on bare metal ${b[i]}`;
-    }
+    const other = bare.machines[vm].guest;
+    const at = machine.guest.differenceFromGuest(0, other, 0, bytes);
+    if (at < 0) continue;
+    const [ended, wanted] = [machine.guest, other].map(guest => guest.readArena(at, 1)[0]);
+    return `byte ${at} of machine ${vm} ended as ${ended}; on bare metal ${wanted}`;
   }
   return undefined;
 }

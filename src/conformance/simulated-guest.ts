@@ -305,7 +305,8 @@ class DmaArea {
 
 function shuffledPages(start: number, count: number, seed: number): Float64Array {
   const choices = new SeededChoices(seed);
-  const pages = Float64Array.from({ length: count }, (_, page) => start + page * PAGE_BYTES);
+  const pages = new Float64Array(count);
+  for (let page = 0; page < count; page++) pages[page] = start + page * PAGE_BYTES;
   for (let i = count - 1; i > 0; i--) {
     const j = choices.pick(i + 1);
     [pages[i], pages[j]] = [pages[j], pages[i]];

@@ -213,6 +213,18 @@ export class ReferenceFunction implements HcaFunction, PacketReceiver {
     for (let index = 0; index < this.#gids.length; index++) this.#clearGid(index);
   }
 
+  /** How many objects of each kind there are, by their name in words; nothing of it is left after {@link reset}. */
+  inventory(): ReadonlyMap<string, number> {
+    return new Map([
+      ['protection domains', this.#pds.size],
+      ['completion queues', this.#cqs.size],
+      ['memory regions', this.#keys.count],
+      ['address handles', this.#ahs.size],
+      ['queue pairs', this.#qps.size],
+      ['GIDs', this.#gids.filter(gid => gid !== undefined).length],
+    ]);
+  }
+
   /** A packet has arrived; see {@link PacketReceiver}. */
   receive(packet: Packet): void {
     this.counters.packetsReceived++;

@@ -8,8 +8,9 @@ import { CHAIN_BYTES_MAX, Descriptor, DescriptorFlag } from './split-layout.js';
 
 export class SplitDescriptorChain implements DescriptorChain {
   readonly #memory: GuestMemory;
-  readonly #address: Float64Array;
-  readonly #length: Uint32Array;
+  /** Of each part; they grow to the longest chain that was taken, at most the queue's size. */
+  readonly #address: number[] = [];
+  readonly #length: number[] = [];
   readonly #table: MemoryWindow;
   #head = 0;
   #readableParts = 0;
@@ -21,11 +22,9 @@ export class SplitDescriptorChain implements DescriptorChain {
   #seekStart = 0;
   #seekWritable = false;
 
-  constructor(memory: GuestMemory, size: number) {
+  constructor(memory: GuestMemory) {
     this.#memory = memory;
     this.#table = memory.newWindow();
-    this.#address = new Float64Array(size);
-    this.#length = new Uint32Array(size);
   }
 
   get head(): number {

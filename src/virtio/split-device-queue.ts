@@ -96,7 +96,7 @@ export class SplitDeviceQueue implements DeviceQueue {
   }
 
   newChain(): SplitDescriptorChain {
-    return new SplitDescriptorChain(this.#memory, this.size);
+    return new SplitDescriptorChain(this.#memory);
   }
 
   take(chain: DescriptorChain): TakeResult {

@@ -344,6 +344,9 @@ export class SplitDriverQueue implements DriverQueue {
   }
 }
 
+/** Four numbers of 8 bytes for each descriptor, one of 4, two of 2 and one of 1. */
+const RECORD_BYTES = 41;
+
 /** What the driver half keeps of its chains, out of the device's reach; most by the head of the chain. */
 class ChainRecords {
   /** Links between descriptors: the free ones, and those of each chain. */
@@ -359,15 +362,19 @@ class ChainRecords {
   readonly partAddress: Float64Array;
   readonly partLength: Float64Array;
 
+  /** All of it lies in one buffer: making eight costs more than a queue of a short program is used for. */
   constructor(size: number) {
-    this.next = Int32Array.from({ length: size }, (_, i) => (i === size - 1 ? NONE : i + 1));
-    this.descriptors = new Uint16Array(size);
-    this.token = new Float64Array(size);
-    this.writable = new Float64Array(size);
-    this.published = new Uint8Array(size);
-    this.pending = new Uint16Array(size);
-    this.partAddress = new Float64Array(size);
-    this.partLength = new Float64Array(size);
+    const buffer = new ArrayBuffer(size * RECORD_BYTES);
+    this.token = new Float64Array(buffer, 0, size);
+    this.writable = new Float64Array(buffer, 8 * size, size);
+    this.partAddress = new Float64Array(buffer, 16 * size, size);
+    this.partLength = new Float64Array(buffer, 24 * size, size);
+    this.next = new Int32Array(buffer, 32 * size, size);
+    this.descriptors = new Uint16Array(buffer, 36 * size, size);
+    this.pending = new Uint16Array(buffer, 38 * size, size);
+    this.published = new Uint8Array(buffer, 40 * size, size);
+    for (let i = 0; i < size - 1; i++) this.next[i] = i + 1;
+    this.next[size - 1] = NONE;
   }
 }
 

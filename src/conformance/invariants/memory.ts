@@ -10,20 +10,22 @@ import type { RequestSpec } from '../observer.js';
 import { initialArena } from '../patterns.js';
 import type { Action, Program, SendRequestSpec } from '../program.js';
 import type { MrRecord, ObjectRecord, WrRecord } from '../records.js';
+import type { SimulatedGuest } from '../simulated-guest.js';
 import type { World } from '../world.js';
+import { Writers } from './writers.js';
 
 export class MemoryUntouched extends RunObserver {
   readonly #world: World;
   readonly #program: Program;
-  /** Per machine: 1 where a byte may change. */
-  readonly #allowed: Uint8Array[];
+  /** Per machine: the requests that may have changed each byte. */
+  readonly #writers: readonly Writers[];
   readonly #regions: MrRecord[] = [];
 
   constructor(program: Program, world: World) {
     super();
     this.#world = world;
     this.#program = program;
-    this.#allowed = program.hosts.map(() => new Uint8Array(program.arenaBytes));
+    this.#writers = program.hosts.map(() => new Writers(program.arenaBytes));
   }
 
   override created(object: ObjectRecord): void {
@@ -56,23 +58,27 @@ export class MemoryUntouched extends RunObserver {
   }
 
   #allow(vm: number, at: number, length: number): void {
-    this.#allowed[vm]?.fill(1, Math.max(0, at), Math.max(0, at + length));
+    this.#writers[vm]?.change(at, length, 1, 0);
   }
 
   override ended(): void {
     const { arenaBytes } = this.#program;
-    for (const [vm, machine] of this.#world.machines.entries()) {
+    for (const { vm, guest } of this.#world.machines) {
       const before = initialArena(vm, arenaBytes);
-      const after = machine.guest.readArena(0, arenaBytes);
-      const allowed = this.#allowed[vm];
-      if (Buffer.compare(before, after) === 0) continue;
-      for (let i = 0; i < arenaBytes; i++) {
-        if (before[i] === after[i] || allowed[i] === 1) continue;
-        throw new LawBroken(
-          laws.keepsMemory,
-          `byte ${i} of machine ${vm} changed from ${before[i]} to ${after[i]} and no request covers it`,
-        );
+      const writers = this.#writers[vm];
+      for (let from = 0, run = 0; from < arenaBytes; from += run) {
+        run = writers.alike(from);
+        if (!writers.none(from, 0)) continue;
+        const at = guest.differenceFrom(from, before, from, run);
+        if (at >= 0) throw changed(vm, from + at, before[from + at], guest);
       }
     }
   }
+}
+
+function changed(vm: number, at: number, before: number, guest: SimulatedGuest): LawBroken {
+  return new LawBroken(
+    laws.keepsMemory,
+    `byte ${at} of machine ${vm} changed from ${before} to ${guest.readArena(at, 1)[0]} and no request covers it`,
+  );
 }
