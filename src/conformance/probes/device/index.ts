@@ -14,6 +14,7 @@ import { chainCases } from './chains.js';
 import { notificationCases } from './notifications.js';
 import { malformedRequestCases } from './malformed-requests.js';
 import { accessFaultCases } from './access-faults.js';
+import { completionCases } from './completions.js';
 import { controlFrameCases } from './control-frame.js';
 
 export { Bench, probeLimits } from './bench.js';
@@ -38,5 +39,6 @@ export const deviceCases: readonly ConformanceCase[] = [
   ...modifyRefusals,
   ...modifyTableCases,
   ...malformedRequestCases,
+  ...completionCases,
   ...accessFaultCases,
 ];
