@@ -295,7 +295,7 @@ describe('a send that cannot be understood', () => {
 
   it('[DATA-83] [HOST-04] a read with more elements than max_sge_rd, though its queue pair takes as many', () => {
     const cap = { ...smallCap, max_send_sge: limits.attributes.maxSgeRd + 1 };
-    const { a, b } = pairOfGuests(new World(), { cap });
+    const { a } = pairOfGuests(new World(), { cap });
     const read = (elements: number): Uint8Array =>
       sendRequest({
         wrId: elements,
