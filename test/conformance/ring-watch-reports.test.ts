@@ -80,7 +80,7 @@ async function logsOf(program: Program): Promise<{ reported: Log; seen: Log }> {
           device: controlLog(seen, `machine ${vm} device's commands`),
           driver: controlLog(seen, `machine ${vm} driver's commands`),
         };
-        const sink = { ...ringLog(seen, vm), notified: () => undefined };
+        const sink = { ...ringLog(seen, vm), notified: () => undefined, woke: () => undefined };
         const tally = new Tally();
         return new WatchedMachine({ vm, queues, maxQps, maxCqs, tally, sink, control }, guest);
       },

@@ -147,6 +147,12 @@ export class RingMonitors implements RingObserver {
     this.#toDriver.event(this.#firstQueue + queue, notify.READ);
   }
 
+  /** A side that slept is awake, for reasons of its own. */
+  woke(queue: number, side: 'driver' | 'device'): void {
+    const monitor = side === 'device' ? this.#toDevice : this.#toDriver;
+    monitor.event(this.#firstQueue + queue, notify.WAKE);
+  }
+
   asleep(queue: number, side: 'driver' | 'device'): void {
     if (side === 'driver' && this.#options.isCompletionQueue(queue)) return;
     const monitor = side === 'device' ? this.#toDevice : this.#toDriver;

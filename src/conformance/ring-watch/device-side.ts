@@ -130,18 +130,21 @@ export class DeviceSide {
       const flags = this.#ring.used.get16(Used.FLAGS);
       if (flags > Used.NO_NOTIFY || (this.#ring.features.eventIdx && flags !== 0))
         this.#ring.breach('deviceFlags', `the flags of the used ring are ${flags}`);
-      if (!this.#ring.features.eventIdx) this.#ring.toDevice.asked(true);
+      if (!this.#ring.features.eventIdx) this.#wished((flags & Used.NO_NOTIFY) === 0 ? 0 : this.#ring.size);
     }
     if (to > availEventOffset(this.#ring.size)) {
-      this.#ring.looked('availEvent');
-      if (!this.#ring.features.eventIdx)
-        this.#ring.breach('availEvent', 'avail_event was written without EVENT_IDX');
-      else
-        this.#ring.toDevice.asked(
-          this.#ring.used.get16(availEventOffset(this.#ring.size)) === this.#ring.takenIdx,
-        );
+      const event = this.#ring.used.get16(availEventOffset(this.#ring.size));
+      if (this.#ring.features.eventIdx) this.#wished((event - this.#ring.takenIdx) & U16);
+      else this.#ring.breach('availEvent', 'avail_event was written without EVENT_IDX');
     }
     if (from < Used.IDX + 2 && to > Used.IDX) this.#raiseUsed(this.#ring.used.get16(Used.IDX));
+  }
+
+  /** The device wants to be told of the chain that is `ahead` of the next one; not at all when that is beyond the ring. */
+  #wished(ahead: number): void {
+    const { toDevice, size } = this.#ring;
+    if (ahead === 0) toDevice.asked(true);
+    else if (ahead >= size) toDevice.withdrew();
   }
 
   #raiseUsed(idx: number): void {
@@ -168,11 +171,14 @@ export class DeviceSide {
     const head = this.#ring.used.get32(at + Used.ID);
     const length = this.#ring.used.get32(at + Used.LEN);
     this.#ring.looked('usedId');
+    if (!this.#ring.features.eventIdx) this.#ring.looked('availEvent');
     const chain = head < this.#ring.size ? this.#ring.chains[head] : undefined;
     if (chain === undefined || !isOut(chain))
       return this.#ring.lose('usedId', `used id ${head} is not outstanding`);
-    if (chain.state === 'available')
+    if (chain.state === 'available') {
+      this.#ring.host.sink.used(this.#ring.index, head, length);
       return this.#ring.lose('usedId', `chain ${head} was returned and never taken`);
+    }
     this.#ring.looked('usedLength');
     if (length > chain.prefix) {
       this.#ring.breach(

@@ -50,7 +50,7 @@ function descriptorField(
   };
 }
 
-/** Bytes of the readable string; undefined when they are not there in one piece. */
+/** Bytes of the readable string, as far as they lie in one part. */
 function readableField(
   offset: number,
   length: number,
@@ -62,8 +62,9 @@ function readableField(
     let start = 0;
     for (const part of chain.parts) {
       if (part.writable) return undefined;
-      if (offset >= start && offset + length <= start + part.length)
-        return { address: part.address + offset - start, length, change };
+      const left = start + part.length - offset;
+      if (offset >= start && left > 0)
+        return { address: part.address + offset - start, length: Math.min(length, left), change };
       start += part.length;
     }
     return undefined;

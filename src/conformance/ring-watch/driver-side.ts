@@ -60,14 +60,22 @@ export class DriverSide {
       const flags = this.#ring.avail.get16(Avail.FLAGS);
       if (flags > Avail.NO_INTERRUPT || (this.#ring.features.eventIdx && flags !== 0))
         this.#ring.breach('driverFlags', `the flags of the available ring are ${flags}`);
-      if (!this.#ring.features.eventIdx) this.#ring.toDriver.asked(this.#ring.outstanding > 0);
+      if (!this.#ring.features.eventIdx)
+        this.#wished((flags & Avail.NO_INTERRUPT) === 0 ? 0 : this.#ring.size);
     }
     if (to > usedEventOffset(this.#ring.size)) {
-      this.#ring.looked('usedEvent');
-      if (this.#ring.features.eventIdx) this.#ring.toDriver.asked(this.#ring.outstanding > 0);
+      const event = this.#ring.avail.get16(usedEventOffset(this.#ring.size));
+      if (this.#ring.features.eventIdx) this.#wished((event - this.#ring.consumedIdx) & U16);
       else this.#ring.breach('usedEvent', 'used_event was written without EVENT_IDX');
     }
     if (from < Avail.IDX + 2 && to > Avail.IDX) this.sync();
+  }
+
+  /** The driver wants to be told of the element that is `ahead` of the next one; not at all when that is beyond the ring. */
+  #wished(ahead: number): void {
+    const { toDriver, outstanding, size } = this.#ring;
+    if (ahead === 0) toDriver.asked(outstanding > 0);
+    else if (ahead >= size) toDriver.withdrew();
   }
 
   #tableWritten({ chain }: Place): void {
@@ -177,13 +185,16 @@ export class DriverSide {
   #publish(slot: number): void {
     const { tally } = this.#ring.host;
     const head = this.#ring.slot(slot);
+    if (!this.#ring.features.eventIdx) tally.looked('usedEvent');
     for (const key of ['reuse', 'chainShape', 'indirect', 'driverFlags', 'emptyDescriptor'] as const)
       tally.looked(key);
     if (head >= this.#ring.size)
       return this.#ring.lose('chainShape', `head ${head} is not below ${this.#ring.size}`);
     const chain = (this.#ring.chains[head] ??= new PostedChain(head));
-    if (isOut(chain))
+    if (isOut(chain)) {
+      this.#ring.host.sink.available(this.#ring.index, head, chain.readableBytes, chain.writableBytes);
       return this.#ring.lose('reuse', `chain ${head} was made available while the device has it`);
+    }
     const fault = chain.fill(
       this.#ring.host.memory,
       this.#ring.config.descriptors,

@@ -106,7 +106,7 @@ const drafts = {
     driver(
       'used-event-unasked',
       'The driver leaves used_event alone without EVENT_IDX.',
-      'each write of used_event',
+      'each chain made available without EVENT_IDX',
       'VQ-69',
     ),
   ),
@@ -297,7 +297,7 @@ const drafts = {
     device(
       'avail-event-unasked',
       'The device leaves avail_event alone without EVENT_IDX.',
-      'each write of avail_event',
+      'each chain returned without EVENT_IDX',
       'VQ-70',
     ),
   ),

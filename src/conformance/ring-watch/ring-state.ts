@@ -42,8 +42,10 @@ export interface RingHost {
 
 /** Told of what happens in the rings, whoever does it and however. */
 export interface RingSink extends RingObserver {
-  /** A notification is on its way to the device, or the device woke by itself. */
+  /** A notification is on its way to the device. */
   notified(queue: number): void;
+  /** A side that slept is awake, and nobody told it. */
+  woke(queue: number, side: 'driver' | 'device'): void;
 }
 
 export const U16 = 0xffff;
@@ -210,7 +212,7 @@ export abstract class RingState {
     return {
       decided: (idx, sent) => this.host.sink.published(this.index, idx, sent),
       slept: () => this.host.sink.asleep(this.index, 'device'),
-      wokeByItself: () => this.host.sink.notified(this.index),
+      wokeByItself: () => this.host.sink.woke(this.index, 'device'),
       looked: what => this.looked(keys[what]),
       broke: (what, message) => this.breach(keys[what], message),
     };
@@ -228,7 +230,7 @@ export abstract class RingState {
         if (this.kind !== 'completion') this.host.sink.interrupt(this.index, idx, sent);
       },
       slept: () => this.host.sink.asleep(this.index, 'driver'),
-      wokeByItself: () => undefined,
+      wokeByItself: () => this.host.sink.woke(this.index, 'driver'),
       looked: what => this.looked(keys[what]),
       broke: (what, message) => this.breach(keys[what], message),
     };

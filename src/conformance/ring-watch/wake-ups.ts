@@ -18,7 +18,7 @@ export interface WakeUpListener {
   decided(idx: number, sent: boolean): void;
   /** The reader went to sleep. */
   slept(): void;
-  /** The reader looked although nobody woke it. */
+  /** The reader is awake although nobody woke it. */
   wokeByItself(): void;
   looked(what: 'missing' | 'needless' | 'barrier' | 'recheck'): void;
   broke(what: 'missing' | 'needless' | 'barrier' | 'recheck', message: string): void;
@@ -39,8 +39,9 @@ export class WakeUps {
   #due = false;
   #lookedSince = false;
   #everLooked = false;
-  /** The reader asked to be told, and has not looked at the index since. */
+  /** The reader asked to be told, and has not looked at the index since; and it was told since. */
   #askedBlindly = false;
+  #toldSince = false;
   #everRead = false;
   #asleep = false;
 
@@ -89,6 +90,7 @@ export class WakeUps {
       if (!this.#due) this.#listener.broke('needless', 'the other side does not want to be told');
     }
     this.#asleep = false;
+    this.#toldSince = true;
     this.#decide(true);
   }
 
@@ -97,10 +99,32 @@ export class WakeUps {
     if (this.#untold) this.#tell(false);
   }
 
-  /** The reader wrote what it wants; `matters`: it may have to wait for an entry. */
+  /** The reader wrote that it wants to be told of the next entry; `matters`: it may have to wait for one. */
   asked(matters: boolean): void {
+    this.#expectLook();
     if (!matters) return;
-    this.#askedBlindly = this.#eventIdx || !this.#wish.silent();
+    this.#askedBlindly = true;
+    this.#toldSince = false;
+  }
+
+  /** Who is told and says anew what it wants has waited in between. */
+  #expectLook(): void {
+    if (this.#askedBlindly && this.#toldSince) this.#blind();
+    this.#askedBlindly = false;
+  }
+
+  #blind(): void {
+    if (!this.#everRead) return;
+    this.#listener.looked('recheck');
+    this.#listener.broke('recheck', 'it asked to be told and waited without another look at the index');
+  }
+
+  /** The reader wrote that it need not be told: it will look by itself. */
+  withdrew(): void {
+    this.#expectLook();
+    if (!this.#asleep) return;
+    this.#asleep = false;
+    this.#listener.wokeByItself();
   }
 
   /** The reader looked at the index, and has taken the entries up to `position`. */
@@ -132,10 +156,7 @@ export class WakeUps {
 
   /** Nothing moves any more. */
   atRest(): void {
-    if (this.#askedBlindly && this.#everRead) {
-      this.#listener.looked('recheck');
-      this.#listener.broke('recheck', 'it asked to be told and waits without another look at the index');
-    }
+    if (this.#askedBlindly) this.#blind();
     this.#askedBlindly = false;
     if (!this.#pending) return;
     this.#judged();

@@ -2,6 +2,7 @@
 import { profiles } from '../../abi/index.js';
 import type { ProfileName } from '../../abi/index.js';
 import type { Implementation } from '../implementation.js';
+import { LawBroken, laws } from '../laws.js';
 import { limitsOf } from '../limits.js';
 import { MonitorBook } from '../monitors/book.js';
 import { bothControls, bothRings } from '../monitors/both.js';
@@ -61,6 +62,9 @@ export async function watchProgram(program: Program, options: WatchOptions): Pro
   const queues = profiles[profile].queues(limits.device.maxQps, limits.device.maxCqs);
   let run: Run | undefined;
   let failure: Error | undefined;
+  const atRest = (): void => {
+    for (const machine of machines) machine.atRest();
+  };
   try {
     const world = await paravirtualWorld(program, {
       profile,
@@ -80,16 +84,18 @@ export async function watchProgram(program: Program, options: WatchOptions): Pro
       },
     });
     recorder?.useClock(() => world.scheduler.nowNs);
-    const observers: RunObserver[] = [new AtRest(program, world, machines)];
+    const observers: RunObserver[] = [new AtRest(program, world, atRest)];
     if (recorder !== undefined) observers.unshift(recorder);
     run = new Run(program, world, observers);
     await run.execute();
-    for (const machine of machines) machine.atRest();
+    atRest();
     book.finish();
     resetAll(world);
     world.release();
   } catch (error) {
     failure = error instanceof Error ? error : new Error(String(error));
+    // Nothing is left to happen, and a verb waits: somebody was not told.
+    if (failure instanceof LawBroken && failure.law === laws.answersOnce.name) atRest();
   }
   for (const [i, [machine, key]] of machineKeys.entries()) {
     tally.looked(key, steps(book, machine) - before[i]);
@@ -128,7 +134,11 @@ function sinksOf(
     sink:
       recording === undefined
         ? rings
-        : { ...bothRings(recording, rings), notified: queue => rings.notified(queue) },
+        : {
+            ...bothRings(recording, rings),
+            notified: queue => rings.notified(queue),
+            woke: (queue, side) => rings.woke(queue, side),
+          },
     control: {
       driver: commands.driver,
       device:
@@ -147,13 +157,13 @@ function resetAll(world: World): void {
 class AtRest extends RunObserver {
   readonly #program: Program;
   readonly #world: World;
-  readonly #machines: readonly WatchedMachine[];
+  readonly #tell: () => void;
 
-  constructor(program: Program, world: World, machines: readonly WatchedMachine[]) {
+  constructor(program: Program, world: World, tell: () => void) {
     super();
     this.#program = program;
     this.#world = world;
-    this.#machines = machines;
+    this.#tell = tell;
   }
 
   override actionStarted(): void {
@@ -164,6 +174,6 @@ class AtRest extends RunObserver {
   }
 
   #atRest(): void {
-    if (this.#world.scheduler.quiet) for (const machine of this.#machines) machine.atRest();
+    if (this.#world.scheduler.quiet) this.#tell();
   }
 }

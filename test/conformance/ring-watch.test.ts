@@ -1,0 +1,60 @@
+/** The kit sees rings by itself: nothing is wrong with the bundled pair, and each planted fault shows where it should. */
+import { describe, expect, it } from 'vitest';
+import { writeProgram } from '../../src/conformance/generate/program-arbitrary.js';
+import type { Implementation } from '../../src/conformance/index.js';
+import { runObservations } from '../../src/conformance/ring-watch/index.js';
+import { observationKeys, observations } from '../../src/conformance/ring-watch/observations.js';
+import type { ObservationKey } from '../../src/conformance/ring-watch/observations.js';
+import { Tally } from '../../src/conformance/ring-watch/tally.js';
+import { watchProgram } from '../../src/conformance/ring-watch/watch-program.js';
+import { plantedFaults } from './ring-watch-planted.js';
+
+/** Programs until an observation is seen broken; 0 when it is not within `most`. */
+async function programsUntil(
+  key: ObservationKey,
+  implementation: Implementation,
+  most: number,
+): Promise<number> {
+  const tally = new Tally();
+  for (let i = 0; i < most; i++) {
+    const mode = i % 2 === 0 ? 'settled' : 'racing';
+    await watchProgram(writeProgram(100 + i, { mode, actionsMax: 60 }), {
+      profile: 'roce',
+      implementation,
+      tally,
+    });
+    if (tally.breaches.has(key)) return i + 1;
+  }
+  return 0;
+}
+
+describe('watched rings', () => {
+  it.each(['roce', 'rdma'] as const)(
+    'finds nothing wrong with the bundled pair, profile %s, and looks at everything',
+    async profile => {
+      const report = await runObservations(
+        { profile, seed: 1, implementation: {} },
+        { programs: 40, seed: 42 },
+      );
+      expect(report.cutShort).toBe(0);
+      for (const { observation, looks, breaches, first } of report.outcomes) {
+        expect([observation.id, observation.slug, breaches, first?.message]).toEqual([
+          observation.id,
+          observation.slug,
+          0,
+          undefined,
+        ]);
+        expect([observation.slug, looks > 0]).toEqual([observation.slug, true]);
+      }
+    },
+  );
+
+  it.each(observationKeys.map(key => [observations[key].id, observations[key].slug, key] as const))(
+    '%s %s shows a planted fault',
+    async (_id, _slug, key) => {
+      const fault = plantedFaults[key];
+      if (fault === undefined) return;
+      expect(await programsUntil(key, fault, 30)).toBeGreaterThan(0);
+    },
+  );
+});
