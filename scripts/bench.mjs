@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
+import { setFlagsFromString } from 'node:v8';
 import { Bench } from 'tinybench';
 import { initialTransition, transition } from 'xstate';
 import { writeProgram } from '../dist/conformance/generate/program-arbitrary.js';
@@ -14,6 +15,9 @@ import { MemoryPool } from '../dist/conformance/simulated-guest.js';
 import { paravirtualWorld } from '../dist/conformance/world.js';
 import { Monitor, machines, toXState } from '../dist/statemachines/index.js';
 import { trafficProgram } from './bench-programs.mjs';
+
+// As the worker thread of a check does; see docs/performance.md.
+setFlagsFromString('--no-allocation-site-pretenuring');
 
 const PROFILE = 'roce';
 const long = process.argv.includes('--long');
