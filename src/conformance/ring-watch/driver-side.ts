@@ -73,8 +73,8 @@ export class DriverSide {
 
   /** The driver wants to be told of the element that is `ahead` of the next one; not at all when that is beyond the ring. */
   #wished(ahead: number): void {
-    const { toDriver, outstanding, size } = this.#ring;
-    if (ahead === 0) toDriver.asked(outstanding > 0);
+    const { toDriver, outstanding, usedIdx, consumedIdx, size } = this.#ring;
+    if (ahead === 0) toDriver.asked(outstanding > 0 || usedIdx !== consumedIdx);
     else if (ahead >= size) toDriver.withdrew();
   }
 

@@ -94,8 +94,7 @@ export async function watchProgram(program: Program, options: WatchOptions): Pro
     world.release();
   } catch (error) {
     failure = error instanceof Error ? error : new Error(String(error));
-    // Nothing is left to happen, and a verb waits: somebody was not told.
-    if (failure instanceof LawBroken && failure.law === laws.answersOnce.name) atRest();
+    if (isWait(failure)) atRest();
   }
   for (const [i, [machine, key]] of machineKeys.entries()) {
     tally.looked(key, steps(book, machine) - before[i]);
@@ -103,6 +102,12 @@ export async function watchProgram(program: Program, options: WatchOptions): Pro
       tally.breach(key, book.broken.message, () => machines.flatMap(each => each.dump()));
   }
   return { calls: run?.calls ?? 0, observation: run?.observation, failure };
+}
+
+/** Nothing is left to happen, and a verb waits: somebody may not have been told. */
+function isWait(failure: Error): boolean {
+  if (!(failure instanceof LawBroken)) return false;
+  return failure.law === laws.answersOnce.name || failure.law === laws.starts.name;
 }
 
 /** Steps that a machine's monitor has seen taken. */
