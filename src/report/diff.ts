@@ -2,7 +2,7 @@
 import type { CaseResult, Grade } from '../conformance/cases/case-report.js';
 import type { CheckReport } from '../conformance/report.js';
 import { columnNames, runLabels } from './columns.js';
-import { gradeOrder } from './grades.js';
+import { gradeOrder, withOwnIds } from './grades.js';
 
 export const DIFF_VERSION = 1;
 
@@ -24,6 +24,7 @@ export interface RunDiff {
   /** Why the later run could not judge or ended early. */
   readonly reason: string | undefined;
   readonly better: readonly CaseChange[];
+  /** What fails now first. */
   readonly worse: readonly CaseChange[];
   readonly new: readonly CaseChange[];
   readonly gone: readonly CaseChange[];
@@ -101,11 +102,12 @@ function pairsOf(before: readonly CheckReport[], after: readonly CheckReport[]):
 
 function runDiff(before: CheckReport, after: CheckReport): RunDiff {
   const [nameBefore, nameAfter] = runLabels([before, after]);
-  const earlier = new Map(before.cases.map(result => [result.id, result]));
-  const later = new Map(after.cases.map(result => [result.id, result]));
+  const earlier = new Map(withOwnIds(before.cases).map(result => [result.id, result]));
+  const later = new Map(withOwnIds(after.cases).map(result => [result.id, result]));
   const both = [...later.values()].flatMap(result => {
     const old = earlier.get(result.id);
-    return old === undefined ? [] : [{ change: changeOf(old, result), by: rank(old) - rank(result) }];
+    if (old === undefined) return [];
+    return [{ change: changeOf(old, result), by: rank(old) - rank(result), rank: rank(result) }];
   });
   return {
     before: nameBefore,
@@ -113,7 +115,10 @@ function runDiff(before: CheckReport, after: CheckReport): RunDiff {
     verdict: { before: before.verdict, after: after.verdict },
     reason: after.reason,
     better: both.filter(({ by }) => by > 0).map(({ change }) => change),
-    worse: both.filter(({ by }) => by < 0).map(({ change }) => change),
+    worse: both
+      .filter(({ by }) => by < 0)
+      .toSorted((a, b) => b.rank - a.rank)
+      .map(({ change }) => change),
     new: [...later.values()].filter(({ id }) => !earlier.has(id)).map(result => changeOf(undefined, result)),
     gone: [...earlier.values()]
       .filter(({ id }) => !later.has(id))

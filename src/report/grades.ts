@@ -52,11 +52,22 @@ function chapterOfAny(id: string): string {
   return id.includes('/') ? chapterOf(id) : id;
 }
 
-/** The findings of generated programs that no failed case of the report tells already. */
+/** The findings of generated programs that no case of the report tells already, by the law or by the same message. */
 export function findingsBesideCases({
   findings,
   cases,
 }: Pick<CheckReport, 'findings' | 'cases'>): readonly Finding[] {
-  const told = new Set(cases.filter(({ grade }) => grade !== 'pass').map(({ law }) => law));
-  return findings.filter(({ law }) => !told.has(law));
+  const telling = cases.filter(({ grade }) => grade !== 'pass');
+  const told = new Set(telling.flatMap(({ law, message }) => [law, message]));
+  return findings.filter(({ law, message }) => !told.has(law) && !told.has(message));
+}
+
+/** The results with ids that are each one's own: one that comes again gets a number, so that no reader loses the other. */
+export function withOwnIds<T extends { readonly id: string }>(results: readonly T[]): readonly T[] {
+  const times = new Map<string, number>();
+  return results.map(result => {
+    const time = (times.get(result.id) ?? 0) + 1;
+    times.set(result.id, time);
+    return time === 1 ? result : { ...result, id: `${result.id} #${time}` };
+  });
 }

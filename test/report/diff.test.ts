@@ -10,6 +10,7 @@ const graded = (grade: Grade, over: Partial<CheckReport> = {}) =>
 
 describe('the difference of two reports', () => {
   it('orders every grade: from pass to fail each is worse than the one before', () => {
+    expect(gradeOrder.join(' ')).toBe('pass informational non-strict unsupported skipped inconclusive fail');
     expect(new Set(gradeOrder)).toEqual(new Set(grades));
     for (const [at, grade] of gradeOrder.entries())
       for (const [other, later] of gradeOrder.entries()) {
@@ -36,12 +37,28 @@ describe('the difference of two reports', () => {
         const [there] = diffReports([before], [after]).runs;
         const [back] = diffReports([after], [before]).runs;
         const ids = (changes: readonly { id: string }[]) => changes.map(({ id }) => id);
-        expect(ids(there.worse)).toEqual(ids(back.better));
+        expect(ids(there.worse).toSorted()).toEqual(ids(back.better).toSorted());
         expect(ids(there.new)).toEqual(ids(back.gone));
         expect(there.same + there.worse.length + there.better.length + there.gone.length).toBe(20);
       }),
       { numRuns: 40 },
     );
+  });
+
+  it('begins with what fails now', () => {
+    const two = (first: Grade, second: Grade) =>
+      reportWith({
+        cases: [oneCase({ id: 'QP/a/a', grade: first }), oneCase({ id: 'QP/a/b', grade: second })],
+      });
+    const [run] = diffReports([two('pass', 'pass')], [two('inconclusive', 'fail')]).runs;
+    expect(run.worse.map(({ id }) => id)).toEqual(['QP/a/b', 'QP/a/a']);
+  });
+
+  it('loses no case whose id comes twice in a run', () => {
+    const twice = (grade: Grade) => reportWith({ cases: [oneCase({ grade }), oneCase()] });
+    expect(diffReports([twice('pass')], [twice('fail')]).runs).toMatchObject([
+      { worse: [{ after: 'fail' }], same: 1 },
+    ]);
   });
 
   it('a case that is new or gone is neither better nor worse', () => {

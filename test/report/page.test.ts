@@ -98,6 +98,11 @@ it('a run has a column and a case a row, also where other runs lack it', () => {
   expect(html).toMatch(/<th[^>]*>bundled, roce<\/th><th[^>]*>bundled, rdma<\/th>/);
 });
 
+it('a case whose id comes twice in a run has two rows', () => {
+  const html = htmlReport([reportWith({ cases: [oneCase({ grade: 'fail' }), oneCase()] })]);
+  expect(html.match(/<code>CTRL\/create-cq\/zero-depth( #2)?<\/code><span>/g)).toHaveLength(2);
+});
+
 it('a law that only generated programs broke has a row, and one that a failed case tells has none', () => {
   const broken = finding();
   const page = (law: string) =>

@@ -1,7 +1,7 @@
 /** The matrix: a row a case, a column a run. A law that only generated programs broke has a row too. */
 import type { CaseResult } from '../../conformance/cases/case-report.js';
 import type { CheckReport, Finding } from '../../conformance/report.js';
-import { byChapter, findingsBesideCases } from '../grades.js';
+import { byChapter, findingsBesideCases, withOwnIds } from '../grades.js';
 
 export interface MatrixRow {
   readonly id: string;
@@ -19,7 +19,10 @@ export interface MatrixChapter {
 const LAWS = 'LAWS';
 
 export function matrixOf(runs: readonly CheckReport[]): MatrixChapter[] {
-  const columns = runs.map(run => new Map([...run.cases, ...lawResults(run)].map(each => [each.id, each])));
+  const columns = runs.map(run => {
+    const results = [...run.cases, ...findingsBesideCases(run).map(lawResult)];
+    return new Map(withOwnIds(results).map(result => [result.id, result]));
+  });
   const first = new Map<string, CaseResult>();
   for (const column of columns) for (const [id, result] of column) if (!first.has(id)) first.set(id, result);
   const rows = [...first.values()].map(({ id, doc }) => ({
@@ -28,14 +31,6 @@ export function matrixOf(runs: readonly CheckReport[]): MatrixChapter[] {
     cells: columns.map(column => column.get(id)),
   }));
   return [...byChapter(rows)].map(([name, members]) => ({ name, rows: members }));
-}
-
-function lawResults(run: CheckReport): CaseResult[] {
-  const results = findingsBesideCases(run).map(lawResult);
-  return results.map((result, at) => {
-    const before = results.slice(0, at).filter(({ id }) => id === result.id).length;
-    return before === 0 ? result : { ...result, id: `${result.id} #${before + 1}` };
-  });
 }
 
 function lawResult(finding: Finding): CaseResult {
