@@ -15,6 +15,7 @@ import { notificationCases } from './notifications.js';
 import { malformedRequestCases } from './malformed-requests.js';
 import { accessFaultCases } from './access-faults.js';
 import { completionCases } from './completions.js';
+import { endingCases } from './endings.js';
 import { controlFrameCases } from './control-frame.js';
 
 export { Bench, probeLimits } from './bench.js';
@@ -41,4 +42,5 @@ export const deviceCases: readonly ConformanceCase[] = [
   ...malformedRequestCases,
   ...completionCases,
   ...accessFaultCases,
+  ...endingCases,
 ];
