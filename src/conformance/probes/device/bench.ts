@@ -130,9 +130,14 @@ export class Bench implements Surroundings {
     for (let steps = 0; !this.scheduler.quiet; steps++) {
       if (steps > STEPS_MAX)
         this.accuse(['HOST-01'], `not at rest after ${STEPS_MAX} steps of the scheduler`);
-      this.scheduler.step();
-      this.steps++;
+      this.step();
     }
+  }
+
+  /** One step of the scheduler. */
+  step(): void {
+    this.scheduler.step();
+    this.steps++;
   }
 
   #progress(): number {

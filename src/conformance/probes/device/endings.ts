@@ -92,7 +92,8 @@ const underLoad = (
         doc,
       );
       a.machine.publish(a.machine.queues.control);
-      while (a.machine.control.usedIdx === a.machine.control.usedSeen) bench.scheduler.step();
+      for (let steps = 0; a.machine.control.usedIdx === a.machine.control.usedSeen && steps < 1000; steps++)
+        bench.scheduler.step();
       const sent = bench.packets;
       bench.run();
       const [element] = a.machine.returned(a.machine.queues.control);

@@ -209,6 +209,7 @@ export class ProbeMachine {
     const driver = this.alloc(availRingBytes(size), 2);
     const device = this.alloc(usedRingBytes(size), 4);
     const addresses = { descriptors, driver, device };
+    this.memory.bytes.fill(0, this.memory.at(descriptors), this.memory.at(this.#next));
     const ring = new ProbeRing({ index, size, addresses, memory: this.memory, accuse: this.#around.accuse });
     this.rings.set(index, ring);
     this.#kickedAt.set(index, 0);
@@ -242,6 +243,14 @@ export class ProbeMachine {
     this.#next = at + bytes;
     if (this.#next > this.memory.end) throw new Error('the probe is out of guest memory');
     return at;
+  }
+
+  /** Address up to which memory is in use; what lies behind one of before can be given back with `rewind`. */
+  get allocated(): number {
+    return this.#next;
+  }
+  rewind(allocated: number): void {
+    this.#next = allocated;
   }
 
   /** Puts bytes into fresh memory and says where. */

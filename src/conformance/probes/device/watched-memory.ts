@@ -28,6 +28,8 @@ export class WatchedMemory extends GuestMemory {
   writes = 0;
   /** The first write to a byte that the device may not write. */
   trespass: Trespass | undefined;
+  /** Where the device may not write; set, it stands in place of what is permitted byte by byte. */
+  sanctuary: Trespass | undefined;
   /** By byte: how many things let the device write it. */
   readonly #permits: Uint8Array;
 
@@ -84,6 +86,12 @@ export class WatchedMemory extends GuestMemory {
     this.writes++;
     this.watch?.write?.(address, length);
     if (this.trespass !== undefined) return;
+    const { sanctuary } = this;
+    if (sanctuary !== undefined) {
+      const inside = address < sanctuary.address + sanctuary.length && sanctuary.address < address + length;
+      if (inside) this.trespass = { address, length };
+      return;
+    }
     const from = this.at(address);
     const to = Math.min(this.bytes.length, from + length);
     for (let i = Math.max(0, from); i < to; i++) {

@@ -1,0 +1,334 @@
+/** The hostile machine: it carries out acts on its own rings, memory and registers. Everything stays within one machine. */
+import { QpType, SendFlag, WrOpcode } from '../../../abi/index.js';
+import { Avail, Descriptor, Used, availEventOffset, usedEventOffset } from '../../../virtio/index.js';
+import { GUEST_BASE } from '../../simulated-guest.js';
+import type { Bench } from '../../probes/device/bench.js';
+import type { ProbeMachine } from '../../probes/device/machine.js';
+import {
+  addressVector,
+  bytesOf,
+  createAh,
+  createQp,
+  gidOf,
+  modifyQp,
+  recvRequest,
+  sendRequest,
+} from '../../probes/device/messages.js';
+import type { SgeValue } from '../../probes/device/messages.js';
+import type { ProbeRing } from '../../probes/device/ring.js';
+import {
+  BUFFER_BYTES,
+  QKEY,
+  connect,
+  furnish,
+  handleFor,
+  qpFields,
+  register,
+} from '../../probes/device/site.js';
+import type { Side } from '../../probes/device/site.js';
+import type { Act, Attack, Message, Place, Publication } from './attack.js';
+import { soundData } from './sound-data.js';
+
+const NEXT = 1;
+const WRITE = 2;
+
+/** Memory that no descriptor, key or page list lets the device write; far from all that is in use. */
+export const SANCTUARY_OFFSET = 200 * 1024;
+export const SANCTUARY_BYTES = 16 * 1024;
+/** Where what an attack needs for itself may lie. */
+const SCRATCH_OFFSET = 96 * 1024;
+const SCRATCH_BYTES = 32 * 1024;
+
+export class Attacker {
+  readonly machine: ProbeMachine;
+  readonly #bench: Bench;
+  readonly #start: number;
+  #side: Side | undefined;
+  #ud = 0;
+  #ah = 0;
+  /** A region of the sanctuary that may be read and not written. */
+  #readOnly = { addr: 0, length: 64, lkey: 0 };
+  #scratch = 0;
+  /** Readings until the ambush; -1 while there is none. */
+  #ambushAfter = -1;
+
+  constructor(bench: Bench) {
+    this.#bench = bench;
+    this.machine = bench.me;
+    this.#start = this.machine.allocated;
+    const { memory } = this.machine;
+    memory.sanctuary = { address: GUEST_BASE + SANCTUARY_OFFSET, length: SANCTUARY_BYTES };
+  }
+
+  /** Brings the device to life, with objects to play with: a connected pair that talks to itself, datagrams, regions, keys. */
+  revive({ indirect, eventIdx }: Pick<Attack, 'indirect' | 'eventIdx'>): void {
+    const { machine } = this;
+    machine.memory.watch = undefined;
+    machine.rewind(this.#start);
+    machine.start({ indirect, eventIdx, ringReset: true });
+    const side = furnish(machine);
+    connect(side, side);
+    this.#side = side;
+    this.#ud = machine.must(createQp, qpFields(side, { qp_type: QpType.UD })).qpn;
+    connect({ machine, qpn: this.#ud, type: QpType.UD }, side);
+    this.#ah = handleFor(side, side.gid);
+    machine.must(createAh, { pdn: side.pdn, ah_attr: addressVector(gidOf(1)) });
+    const address = GUEST_BASE + SANCTUARY_OFFSET;
+    this.#readOnly = { addr: address, length: 64, lkey: register(machine, side.pdn, address, 4096, 0).lkey };
+    if (machine.allocated > GUEST_BASE + SCRATCH_OFFSET) throw new Error('the attacker needs more memory');
+  }
+
+  get side(): Side {
+    if (this.#side === undefined) throw new Error('the attacker was never brought to life');
+    return this.#side;
+  }
+
+  do(act: Act): void {
+    const { machine } = this;
+    const { device } = machine;
+    switch (act.act) {
+      case 'chain':
+        return this.#chain(act);
+      case 'command':
+        return this.#message(machine.queues.control, this.#command(act.code), act, act.writable);
+      case 'send':
+        return this.#message(machine.queues.sq(this.#qpn(act.qp)), this.#send(act), act);
+      case 'receive':
+        return this.#message(
+          machine.queues.rq(this.#qpn(act.qp)),
+          recvRequest(7, [this.#element(act.memory)]),
+          act,
+        );
+      case 'modify': {
+        const fields = { qpn: this.#qpn(act.qp), attr_mask: act.mask, qp_state: act.state };
+        const bytes = bytesOf(modifyQp.request, fields);
+        const message = { mutations: [], short: 0, publication: { jump: 1 } };
+        return this.#message(machine.queues.control, this.#framed(modifyQp.code, bytes), message, 1);
+      }
+      case 'scribble':
+        return this.#scribble(act);
+      case 'ambush':
+        return this.#ambush(act);
+      case 'kick':
+        for (let i = 0; i < act.times; i++) device.notified(act.queue);
+        return;
+      case 'steps':
+        for (let i = 0; i < act.count && !this.#bench.scheduler.quiet; i++) this.#bench.step();
+        return;
+      case 'status':
+        return device.writeStatus(act.value);
+      case 'features':
+        return device.setDriverFeatures(BigInt(act.low) | (BigInt(act.high) << 32n));
+      case 'enable': {
+        const at = this.#place(act.place, undefined);
+        device.enableQueue(act.queue, act.size, { descriptors: at, driver: at + 1024, device: at + 2048 });
+        return;
+      }
+      case 'reset-queue':
+        device.resetQueue(act.queue);
+        if (act.again && act.queue < machine.queues.count) this.#enableAgain(act.queue);
+        return;
+    }
+  }
+
+  /** The queue starts over in its old place, which is zero again. */
+  #enableAgain(index: number): void {
+    const ring = this.machine.rings.get(index);
+    if (ring === undefined || this.machine.device.queueEnabled(index)) return;
+    const { memory, device } = this.machine;
+    const { descriptors, driver, device: used } = ring.addresses;
+    memory.bytes.fill(0, memory.at(descriptors), memory.at(used) + 6 + 8 * ring.size);
+    void driver;
+    ring.nextAvail = 0;
+    device.enableQueue(index, ring.size, ring.addresses);
+  }
+
+  #qpn(choice: number): number {
+    return [this.side.qpn, this.#ud, 1, 0][choice];
+  }
+
+  /** Fresh memory for one message; what is older than a few dozen of them is used again. */
+  #alloc(bytes: number): number {
+    if (this.#scratch + bytes > SCRATCH_BYTES) this.#scratch = 0;
+    const at = GUEST_BASE + SCRATCH_OFFSET + this.#scratch;
+    this.#scratch += (bytes + 15) & ~15;
+    return at;
+  }
+
+  /** Never in the sanctuary: what stands here may be written by a sound device. */
+  #place(place: Place, ring: ProbeRing | undefined): number {
+    const { end } = this.machine.memory;
+    const own = ring ?? this.machine.control;
+    const places: Readonly<Record<Place, () => number>> = {
+      readable: () => this.#alloc(600),
+      arena: () => this.side.region.address + (this.#scratch % BUFFER_BYTES) / 2,
+      'own-descriptors': () => own.addresses.descriptors,
+      'own-available-ring': () => own.addresses.driver,
+      'own-used-ring': () => own.addresses.device,
+      'control-used-ring': () => this.machine.control.addresses.device,
+      'first-byte': () => GUEST_BASE,
+      'last-byte': () => end - 1,
+      'behind-memory': () => end,
+      'before-memory': () => GUEST_BASE - 1,
+      zero: () => 0,
+      'low-half': () => GUEST_BASE % 2 ** 32,
+      'near-2-53': () => 2 ** 53 - 1,
+      'near-2-64': () => 2 ** 64 - 2048,
+    };
+    return places[place]();
+  }
+
+  #chain({ queue, parts, next, table, publication }: Extract<Act, { act: 'chain' }>): void {
+    const ring = this.machine.rings.get(queue);
+    if (ring === undefined) return this.machine.device.notified(queue);
+    const first = ring.nextAvail % ring.size;
+    const home = table === undefined ? undefined : this.#alloc(16 * parts.length);
+    parts.forEach((part, i) => {
+      const last = i === parts.length - 1;
+      const following = home === undefined ? (first + i + 1) % ring.size : i + 1;
+      const descriptor = {
+        address: BigInt(this.#place(part.place, ring)),
+        length: part.length,
+        flags: (part.writable ? WRITE : 0) | (last && next === undefined ? 0 : NEXT),
+        next: last ? (next ?? 0) : following,
+      };
+      if (home === undefined) ring.descriptor((first + i) % ring.size, descriptor);
+      else ring.descriptorAt(home + 16 * i, descriptor);
+    });
+    if (home !== undefined && table !== undefined) {
+      const address = table.place === undefined ? home : this.#place(table.place, ring);
+      ring.descriptor(first, {
+        address,
+        length: table.length,
+        flags: table.flags,
+        next: (first + 1) % ring.size,
+      });
+    }
+    this.#publish(ring, first, publication);
+  }
+
+  /** A message as one readable descriptor and, for commands, one writable one, at the next places of the table. */
+  #message(index: number, sound: Uint8Array, { mutations, short, publication }: Message, writable = 0): void {
+    const ring = this.machine.rings.get(index);
+    if (ring === undefined) return;
+    const bytes = new Uint8Array(Math.max(0, sound.length - short));
+    bytes.set(sound.subarray(0, bytes.length));
+    const view = new DataView(bytes.buffer);
+    for (const { at, value, width } of mutations) {
+      if (at + width > bytes.length) continue;
+      if (width === 1) view.setUint8(at, value);
+      else if (width === 2) view.setUint16(at, value, true);
+      else view.setUint32(at, value, true);
+    }
+    const address = this.#alloc(bytes.length + writable);
+    this.machine.memory.put(address, bytes);
+    const first = (2 * ring.nextAvail) % ring.size;
+    const second = (first + 1) % ring.size;
+    ring.descriptor(first, { address, length: bytes.length, flags: writable > 0 ? NEXT : 0, next: second });
+    if (writable > 0)
+      ring.descriptor(second, { address: address + bytes.length, length: writable, flags: WRITE });
+    this.#publish(ring, first, publication);
+  }
+
+  #publish(ring: ProbeRing, own: number, { jump, head = own }: Publication): void {
+    ring.slot(ring.nextAvail, head);
+    ring.nextAvail = (ring.nextAvail + jump) & 0xffff;
+    ring.publish();
+    this.machine.device.notified(ring.index);
+  }
+
+  #framed(code: number, data: Uint8Array): Uint8Array {
+    return Uint8Array.of(this.machine.profile.controlClass, code, ...data);
+  }
+
+  #command(code: number): Uint8Array {
+    return this.#framed(code, soundData(code, this.side, this.#ah));
+  }
+
+  #send({ qp, opcode, flags, memory }: Extract<Act, { act: 'send' }>): Uint8Array {
+    const { region, qpn } = this.side;
+    const target =
+      qp === 1
+        ? { ud: { remote_qpn: this.#ud, remote_qkey: QKEY, ah: this.#ah } }
+        : { rdma: { remote_addr: region.address, rkey: region.rkey } };
+    const inline = (flags & SendFlag.INLINE) !== 0 ? { inline: Uint8Array.of(1, 2, 3) } : {};
+    void qpn;
+    const element = opcode === WrOpcode.RDMA_READ ? this.#element(memory) : this.#element(memory);
+    return sendRequest({
+      wrId: opcode,
+      opcode,
+      flags: flags & ~SendFlag.INLINE,
+      sges: [element],
+      ...inline,
+      ...target,
+    });
+  }
+
+  /** Keys with addresses that go together, or not; the sanctuary only with the key that does not let it be written. */
+  #element(choice: number): SgeValue {
+    const { region } = this.side;
+    const sound = { addr: region.address, length: 64, lkey: region.lkey };
+    switch (choice) {
+      case 0:
+        return { ...this.#readOnly };
+      case 1:
+        return { ...sound, lkey: (region.lkey ^ 1) >>> 0 };
+      case 2:
+        return { ...sound, length: 0xffff_ffff };
+      case 3:
+        return { ...sound, addr: region.address + region.length - 1 };
+      case 4:
+        return { addr: 2 ** 64 - 2048, length: 4096, lkey: region.lkey };
+      case 5:
+        return { ...sound, length: 4096 };
+      default:
+        return sound;
+    }
+  }
+
+  #scribble({ queue, field, at, value }: Extract<Act, { act: 'scribble' }>): void {
+    const ring = this.machine.rings.get(queue);
+    if (ring === undefined) return;
+    const { driver, device, descriptors } = ring.addresses;
+    const slot = at % ring.size;
+    const descriptor = descriptors + Descriptor.SIZE * slot;
+    const { memory } = this.machine;
+    const places = {
+      'available-index': driver + Avail.IDX,
+      'available-flags': driver + Avail.FLAGS,
+      slot: driver + Avail.RING + Avail.ENTRY * slot,
+      'used-index': device + Used.IDX,
+      'used-flags': device + Used.FLAGS,
+      'used-event': driver + usedEventOffset(ring.size),
+      'available-event': device + availEventOffset(ring.size),
+      'descriptor-length': descriptor + Descriptor.LEN,
+      'descriptor-flags': descriptor + Descriptor.FLAGS,
+      'descriptor-next': descriptor + Descriptor.NEXT,
+    };
+    const place = memory.at(places[field]);
+    if (field === 'descriptor-length') memory.view.setUint32(place, value, true);
+    else memory.view.setUint16(place, value & 0xffff, true);
+    this.machine.device.notified(queue);
+  }
+
+  /** Changes a byte near what the device has just read; addresses of descriptors are left alone, so that the sanctuary stays one. */
+  #ambush({ reading, at, value }: Extract<Act, { act: 'ambush' }>): void {
+    const { memory } = this.machine;
+    this.#ambushAfter = reading;
+    memory.watch = {
+      read: (address, length) => {
+        if (this.#ambushAfter-- !== 0) return;
+        memory.watch = undefined;
+        const place = memory.at(address) + Math.min(at, Math.max(0, length - 1));
+        if (!this.#isAddress(address, length)) memory.bytes[place] = value;
+      },
+    };
+  }
+
+  /** Whether bytes may be those of an address or key that says where the device writes. */
+  #isAddress(address: number, length: number): boolean {
+    const scratch = address - GUEST_BASE - SCRATCH_OFFSET;
+    if (scratch >= 0 && scratch < SCRATCH_BYTES && length >= 8) return length > 16 && length < 128;
+    return length >= 8 || (length === 4 && (address & 15) < 8);
+  }
+}
