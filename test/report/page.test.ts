@@ -73,6 +73,18 @@ it('what an implementation says is text in the markup, whatever it is', () => {
   expect(html).not.toMatch(/(?!\n)[\p{Cc}\p{Cs}\u202e]/u);
 });
 
+it('a quotation mark ends no attribute', () => {
+  const breaking = `x" onmouseover="window.owned=1' y='`;
+  const html = htmlReport([
+    reportWith({
+      implementation: { name: breaking },
+      cases: [oneCase({ id: `${breaking}/a/b`, grade: 'fail', message: breaking })],
+    }),
+  ]);
+  expect(html).toContain('x&quot; onmouseover=&quot;');
+  expect(html.slice(0, html.indexOf('id="data"'))).not.toMatch(/" onmouseover|' y=/);
+});
+
 it('holds what repeats once', () => {
   const program = finding().program;
   const cases = Array.from({ length: 50 }, (_, at) => oneCase({ id: `QP/a/${at}`, grade: 'fail', program }));

@@ -50,6 +50,7 @@ interface CheckOptions extends ImplementationOptions, OutputOptions {
   readonly format?: OutputFormat;
   readonly junit?: string;
   readonly html?: string;
+  readonly report?: string;
   readonly out: string;
   readonly quiet?: boolean;
 }
@@ -114,6 +115,7 @@ export function addCheckCommand(root: Command, session: Session): void {
     )
     .option('--junit <file>', 'write the cases as JUnit XML')
     .option('--html <file>', 'write the report as one page')
+    .option('--report <file>', 'write the report as JSON, whatever is printed')
     .option('--out <directory>', 'where failing programs are saved', FINDINGS_DIRECTORY)
     .option('--quiet', 'show no progress');
   addOutputOptions(addImplementationOptions(command));
@@ -150,6 +152,8 @@ async function check(options: CheckOptions, session: Session): Promise<void> {
   session.exitCode = exitCodeOf(report);
   if (options.junit !== undefined) writeReport('--junit', options.junit, junitXml(report));
   if (options.html !== undefined) writeReport('--html', options.html, htmlReport([report]));
+  if (options.report !== undefined)
+    writeReport('--report', options.report, `${JSON.stringify(report, undefined, 2)}\n`);
   const saved = saveAll(report, options);
   match(format)
     .with('json', () => io.out(`${JSON.stringify(report, undefined, 2)}\n`))
