@@ -127,5 +127,5 @@ export class DeviceObjects {
 }
 
 function slots<T>(count: number): (T | undefined)[] {
-  return Array.from({ length: count }, () => undefined);
+  return new Array<T | undefined>(count).fill(undefined);
 }

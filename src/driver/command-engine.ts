@@ -1,5 +1,5 @@
 /**
- * The asynchronous command engine. Each command in flight has a slot of its own: its own DMA memory, its own answer bytes
+ * The asynchronous command engine. Each command in flight has a slot of its own: its own part of DMA memory, its own answer bytes
  * and its own continuation, found by the token of the used element. So answers may come in any order, and no answer can be
  * taken for another's. Commands wait in order when all slots are taken.
  *
@@ -66,14 +66,17 @@ interface Pending {
   reject(error: VerbsError): void;
 }
 
+/** One slot. */
 interface Slot {
-  readonly memory: DmaBuffer;
+  /** Where its part of the engine's memory begins. */
+  readonly at: number;
   pending: Pending | undefined;
 }
 
 export class CommandEngine {
   readonly #session: Session;
   readonly #queue: DriverQueue;
+  readonly #memory: DmaBuffer;
   readonly #slots: readonly Slot[];
   readonly #free: number[] = [];
   /** Commands without a slot, oldest first. */
@@ -96,10 +99,9 @@ export class CommandEngine {
         `the control queue has ${queue.size} entries, but a command needs ${COMMAND_PARTS} of them`,
       );
     }
-    this.#slots = Array.from({ length: Math.min(SLOTS_MAX, room) }, () => ({
-      memory: session.alloc(SLOT_BYTES, 8),
-      pending: undefined,
-    }));
+    const slots = Math.min(SLOTS_MAX, room);
+    this.#memory = session.alloc(slots * SLOT_BYTES, 8);
+    this.#slots = Array.from({ length: slots }, (_, slot) => ({ at: slot * SLOT_BYTES, pending: undefined }));
     for (let slot = this.#slots.length - 1; slot >= 0; slot--) this.#free.push(slot);
     this.#polling = session.options.controlMode === 'polling';
     if (this.#polling) queue.disableInterrupts();
@@ -174,7 +176,7 @@ export class CommandEngine {
       const slot = this.#slots[token];
       const { pending } = slot;
       if (pending === undefined) return;
-      const fault = this.#readAnswer(slot.memory, pending, written);
+      const fault = this.#readAnswer(slot.at, pending, written);
       const ack = this.#answer[0];
       slot.pending = undefined;
       this.#free.push(token);
@@ -191,10 +193,11 @@ export class CommandEngine {
   }
 
   /** Copies the answer once. Returns what is wrong with it. */
-  #readAnswer(memory: DmaBuffer, pending: Pending, written: number): string | undefined {
+  #readAnswer(at: number, pending: Pending, written: number): string | undefined {
+    const { bytes } = this.#memory;
     const answer = this.#answer;
-    answer[0] = memory.bytes[ACK];
-    for (let i = 0; i < pending.resultBytes; i++) answer[1 + i] = memory.bytes[RESULT + i];
+    answer[0] = bytes[at + ACK];
+    for (let i = 0; i < pending.resultBytes; i++) answer[1 + i] = bytes[at + RESULT + i];
     const ack = answer[0];
     if (written < 1) return 'answer without an ack byte';
     if (ack === Ack.ERR) return undefined;
@@ -216,18 +219,19 @@ export class CommandEngine {
   }
 
   #send(index: number, pending: Pending): boolean {
-    const { memory } = this.#slots[index];
-    const { address, view } = memory;
+    const { at } = this.#slots[index];
+    const { view } = this.#memory;
+    const address = this.#memory.address + at;
     const { profile, controlObserver } = this.#session.options;
-    commandHeader.encode(view, HEADER, { class: profile.controlClass, command: pending.code });
-    view.setUint8(ACK, NO_ACK);
+    commandHeader.encode(view, at + HEADER, { class: profile.controlClass, command: pending.code });
+    view.setUint8(at + ACK, NO_ACK);
     const queue = this.#queue;
     queue.begin();
     queue.addReadable(address + HEADER, commandHeader.size);
     if (pending.longData !== undefined) {
       queue.addReadable(pending.longData.buffer.address, pending.longData.bytes);
     } else if (pending.data !== undefined) {
-      pending.data.encode(view, DATA);
+      pending.data.encode(view, at + DATA);
       queue.addReadable(address + DATA, pending.data.bytes);
     }
     queue.addWritable(address + ACK, 1);

@@ -8,7 +8,7 @@ import { featureBits, hasFeature, missingPrerequisites, ringFeatures } from './f
 import type { FeatureRequirement } from './features.js';
 import type { GuestMemory } from './guest-memory.js';
 import type { RingObserver } from './observer.js';
-import type { DeviceQueue, QueueAddresses } from './queue.js';
+import type { DeviceQueue, QueueAddresses, QueueConfig } from './queue.js';
 import { SplitDeviceQueue } from './split-device-queue.js';
 import { splitQueueFault } from './split-layout.js';
 import type { DeviceHost, FeatureSet, VirtioDevice } from './transport.js';
@@ -47,6 +47,9 @@ export abstract class VirtioDeviceModel implements VirtioDevice {
   #status = 0;
   #driverFeatures: FeatureSet = 0n;
   #needsResetReason: string | undefined;
+  /** Queues that are enabled. */
+  readonly #enabled: (QueueConfig | undefined)[];
+  /** Those of them that were looked at: most queues of a device are set up and never used. */
   readonly #queues: (SplitDeviceQueue | undefined)[];
 
   /** Throws RangeError when a feature is offered without one that it needs, or required and not offered. */
@@ -60,6 +63,7 @@ export abstract class VirtioDeviceModel implements VirtioDevice {
     this.#requiredFeatures = (init.requiredFeatures ?? 0n) | version1;
     checkOffer(this.deviceFeatures, this.#requiredFeatures, init.requirements ?? []);
     this.#config = init.config.slice();
+    this.#enabled = new Array<QueueConfig | undefined>(init.queueCount).fill(undefined);
     this.#queues = new Array<SplitDeviceQueue | undefined>(init.queueCount).fill(undefined);
   }
 
@@ -74,7 +78,14 @@ export abstract class VirtioDeviceModel implements VirtioDevice {
 
   /** A queue that may be worked on: enabled, and the device is live. */
   protected queue(index: number): DeviceQueue | undefined {
-    return this.live ? this.#queues[index] : undefined;
+    return this.live ? (this.#queues[index] ?? this.#makeQueue(index)) : undefined;
+  }
+
+  #makeQueue(index: number): DeviceQueue | undefined {
+    const config = this.#enabled[index];
+    if (config === undefined) return undefined;
+    const features = ringFeatures(this.#driverFeatures);
+    return (this.#queues[index] = new SplitDeviceQueue(this.memory, config, features, this.#init.observer));
   }
 
   /** DRIVER_OK is set and neither side has given up. */
@@ -124,7 +135,7 @@ export abstract class VirtioDeviceModel implements VirtioDevice {
   }
 
   notified(index: number): void {
-    if (this.queue(index) !== undefined) this.onNotify(index);
+    if (this.live && this.#enabled[index] !== undefined) this.onNotify(index);
   }
 
   get configGeneration(): number {
@@ -164,37 +175,42 @@ export abstract class VirtioDeviceModel implements VirtioDevice {
 
   /** A wrong set-up leaves the queue disabled and sets DEVICE_NEEDS_RESET. */
   enableQueue(index: number, size: number, addresses: QueueAddresses): void {
-    const fault = this.#enableFault(index, size, addresses);
+    const { descriptors, driver, device } = addresses;
+    const config = { index, size, descriptors, driver, device };
+    const fault = this.#enableFault(config);
     if (fault !== undefined) {
       this.needsReset(`enabling queue ${index}: ${fault}`);
       return;
     }
-    const config = { index, size, ...addresses };
-    const features = ringFeatures(this.#driverFeatures);
-    this.#queues[index] = new SplitDeviceQueue(this.memory, config, features, this.#init.observer);
+    this.#enabled[index] = config;
     if (this.live) this.onNotify(index);
   }
 
-  #enableFault(index: number, size: number, addresses: QueueAddresses): string | undefined {
+  #enableFault(config: QueueConfig): string | undefined {
+    const { index, size } = config;
     const max = this.queueSizeMax(index);
     if (max === 0) return 'there is no such queue';
-    if (this.#queues[index] !== undefined) return 'it is enabled already';
+    if (this.queueEnabled(index)) return 'it is enabled already';
     if (!this.#has(FEATURES_OK)) return 'features are not negotiated yet';
     if (this.#has(DRIVER_OK) && !this.#hasFeature(FeatureBit.RING_RESET)) return 'the device is live';
     if (size > max) return `size ${size} is above ${max}`;
-    return splitQueueFault(this.memory, { index, size, ...addresses });
+    return splitQueueFault(this.memory, config);
   }
 
   queueEnabled(index: number): boolean {
-    return this.#queues[index] !== undefined;
+    return this.#enabled[index] !== undefined;
   }
 
   resetQueue(index: number): void {
-    const queue = this.#queues[index];
-    if (queue === undefined || !this.#hasFeature(FeatureBit.RING_RESET)) return;
-    this.#queues[index] = undefined;
-    queue.stop('queue was reset');
+    if (!this.queueEnabled(index) || !this.#hasFeature(FeatureBit.RING_RESET)) return;
+    this.#disable(index, 'queue was reset');
     this.onQueueReset(index);
+  }
+
+  #disable(index: number, why: string): void {
+    this.#queues[index]?.stop(why);
+    this.#queues[index] = undefined;
+    this.#enabled[index] = undefined;
   }
 
   #featuresAcceptable(): boolean {
@@ -218,8 +234,7 @@ export abstract class VirtioDeviceModel implements VirtioDevice {
     // From here on nothing is sent; the status shows 0 only when the device is done.
     this.#status &= ~DRIVER_OK;
     for (let index = 0; index < this.queueCount; index++) {
-      this.#queues[index]?.stop('device was reset');
-      this.#queues[index] = undefined;
+      this.#disable(index, 'device was reset');
     }
     this.#driverFeatures = 0n;
     this.#needsResetReason = undefined;

@@ -270,7 +270,8 @@ class WatchedTransport implements VirtioTransport {
     return size;
   }
   enableQueue(index: number, size: number, addresses: QueueAddresses): void {
-    this.#monitors.enabling({ index, size, ...addresses });
+    const { descriptors, driver, device } = addresses;
+    this.#monitors.enabling({ index, size, descriptors, driver, device });
     this.#inner.enableQueue(index, size, addresses);
   }
   queueEnabled(index: number): boolean {
