@@ -12,7 +12,9 @@ const { renderAbiBlock, renderAbiDocument } = await load('abi/markdown.js');
 const { fillBlocks, renderChecks, renderCoverage, renderQpTable } = await load(
   'conformance/spec-documents.js',
 );
-const { collectChecks } = await load('conformance/requirements.js');
+const { collectChecks, parseSpec } = await load('conformance/requirements.js');
+const { argued, catalogue, chainOf, mutants } = await load('conformance/index.js');
+const { machines } = await load('statemachines/index.js');
 const { renderMachineDocs } = await load('explorer/index.js');
 const { renderScenarioFiles } = await load('conformance/scenarios/index.js');
 const { reportSchemaText } = await load('report/index.js');
@@ -54,10 +56,16 @@ function documents() {
     { path: 'docs/report.schema.json', text: reportSchemaText() },
     { path: 'src/report/html/assets.ts', text: pageAssets() },
     { path: 'spec/checks.json', text: renderChecks(checks) },
-    { path: 'spec/coverage.md', text: renderCoverage(chapters, checks) },
+    { path: 'spec/coverage.md', text: renderCoverage(chapters, checks, chain(chapters)) },
     ...(renderMachineDocs?.() ?? []).map(({ path, text }) => ({ path: `docs/machines/${path}`, text })),
     ...(renderScenarioFiles?.() ?? []).map(({ path, text }) => ({ path: `examples/programs/${path}`, text })),
   ];
+}
+
+/** Requirement, cases, transitions, mutants. */
+function chain(chapters) {
+  const { requirements } = parseSpec(chapters);
+  return chainOf({ requirements, cases: catalogue, machines, mutants, recorded: [], argued }).rows;
 }
 
 function fill(path, text) {

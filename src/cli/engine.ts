@@ -3,6 +3,6 @@ import type * as conformance from '../conformance/index.js';
 
 export type Engine = Pick<
   typeof conformance,
-  'casesMatching' | 'catalogue' | 'check' | 'programOf' | 'replay' | 'parseProgram'
+  'argued' | 'casesMatching' | 'catalogue' | 'check' | 'mutants' | 'programOf' | 'replay' | 'parseProgram'
 >;
 export type { ReplayReport } from '../conformance/replay.js';

@@ -126,12 +126,161 @@ describe('spec', () => {
     const { code, out } = await vrdma(['spec']);
     expect(code).toBe(1);
     expect(out).toMatchInlineSnapshot(`
-      "chapter                      ids   requirements  checked  by tests  by machines  by laws
-      spec/05-control-commands.md  CTRL             2        1         1            0        0
+      "chapter                      ids   requirements  checked  by tests  by machines  by laws  cases  mutants
+      spec/05-control-commands.md  CTRL             2        1         1            0        0      1        0
 
       1 of 2 requirements checked
 
       spec/05-control-commands.md:2: nothing checks CTRL-02
+      spec/05-control-commands.md:1: no mutant breaks CTRL-01, and nothing says why
+      spec/05-control-commands.md:2: no case asks for CTRL-02
+      spec/05-control-commands.md:2: no mutant breaks CTRL-02, and nothing says why
+      src/statemachines:1: machine DEVICE_STATUS names FEAT-21, and no chapter has it
+      src/statemachines:1: machine DEVICE_STATUS names FEAT-11, and no chapter has it
+      src/statemachines:1: machine DEVICE_STATUS names FEAT-08, and no chapter has it
+      src/statemachines:1: machine DEVICE_STATUS names VQ-03, and no chapter has it
+      src/statemachines:1: machine DEVICE_STATUS names FEAT-24, and no chapter has it
+      src/statemachines:1: machine DEVICE_STATUS names FEAT-26, and no chapter has it
+      src/statemachines:1: machine DEVICE_STATUS names VQ-76, and no chapter has it
+      src/statemachines:1: machine DEVICE_STATUS names VQ-09, and no chapter has it
+      src/statemachines:1: machine DEVICE_STATUS names VQ-46, and no chapter has it
+      src/statemachines:1: machine DEVICE_STATUS names VQ-59, and no chapter has it
+      src/statemachines:1: machine DEVICE_STATUS names FEAT-07, and no chapter has it
+      src/statemachines:1: machine DEVICE_STATUS names FEAT-28, and no chapter has it
+      src/statemachines:1: machine VIRTQUEUE names VQ-10, and no chapter has it
+      src/statemachines:1: machine VIRTQUEUE names VQ-03, and no chapter has it
+      src/statemachines:1: machine VIRTQUEUE names VQ-28, and no chapter has it
+      src/statemachines:1: machine VIRTQUEUE names FEAT-27, and no chapter has it
+      src/statemachines:1: machine VIRTQUEUE names FEAT-24, and no chapter has it
+      src/statemachines:1: machine VIRTQUEUE names VQ-31, and no chapter has it
+      src/statemachines:1: machine VIRTQUEUE names VQ-35, and no chapter has it
+      src/statemachines:1: machine VIRTQUEUE names VQ-46, and no chapter has it
+      src/statemachines:1: machine VIRTQUEUE names VQ-75, and no chapter has it
+      src/statemachines:1: machine VIRTQUEUE names VQ-76, and no chapter has it
+      src/statemachines:1: machine VIRTQUEUE names FEAT-32, and no chapter has it
+      src/statemachines:1: machine VIRTQUEUE names FEAT-30, and no chapter has it
+      src/statemachines:1: machine CHAIN names VQ-30, and no chapter has it
+      src/statemachines:1: machine CHAIN names VQ-31, and no chapter has it
+      src/statemachines:1: machine CHAIN names VQ-35, and no chapter has it
+      src/statemachines:1: machine CHAIN names VQ-39, and no chapter has it
+      src/statemachines:1: machine CHAIN names RST-37, and no chapter has it
+      src/statemachines:1: machine NOTIFY_DEVICE names VQ-61, and no chapter has it
+      src/statemachines:1: machine NOTIFY_DEVICE names VQ-62, and no chapter has it
+      src/statemachines:1: machine NOTIFY_DEVICE names VQ-31, and no chapter has it
+      src/statemachines:1: machine NOTIFY_DEVICE names VQ-59, and no chapter has it
+      src/statemachines:1: machine NOTIFY_DEVICE names VQ-73, and no chapter has it
+      src/statemachines:1: machine NOTIFY_DRIVER names VQ-65, and no chapter has it
+      src/statemachines:1: machine NOTIFY_DRIVER names VQ-66, and no chapter has it
+      src/statemachines:1: machine NOTIFY_DRIVER names VQ-39, and no chapter has it
+      src/statemachines:1: machine NOTIFY_DRIVER names VQ-60, and no chapter has it
+      src/statemachines:1: machine NOTIFY_DRIVER names VQ-74, and no chapter has it
+      src/statemachines:1: machine COMMAND names ORD-16, and no chapter has it
+      src/statemachines:1: machine COMMAND names CTRL-03, and no chapter has it
+      src/statemachines:1: machine COMMAND names CTRL-05, and no chapter has it
+      src/statemachines:1: machine COMMAND names ERR-07, and no chapter has it
+      src/statemachines:1: machine COMMAND names ERR-25, and no chapter has it
+      src/statemachines:1: machine QP.RC names QP-44, and no chapter has it
+      src/statemachines:1: machine QP.RC names QP-28, and no chapter has it
+      src/statemachines:1: machine QP.RC names QP-25, and no chapter has it
+      src/statemachines:1: machine QP.RC names QP-32, and no chapter has it
+      src/statemachines:1: machine QP.RC names QP-58, and no chapter has it
+      src/statemachines:1: machine QP.RC names QP-15, and no chapter has it
+      src/statemachines:1: machine QP.RC names QP-13, and no chapter has it
+      src/statemachines:1: machine QP.RC names QP-16, and no chapter has it
+      src/statemachines:1: machine QP.RC names QP-14, and no chapter has it
+      src/statemachines:1: machine QP.RC names QP-54, and no chapter has it
+      src/statemachines:1: machine QP.RC names QP-21, and no chapter has it
+      src/statemachines:1: machine QP.RC names QP-48, and no chapter has it
+      src/statemachines:1: machine QP.RC names QP-47, and no chapter has it
+      src/statemachines:1: machine QP.RC names QP-52, and no chapter has it
+      src/statemachines:1: machine QP.RC names QP-10, and no chapter has it
+      src/statemachines:1: machine QP.RC names QP-56, and no chapter has it
+      src/statemachines:1: machine QP.RC names QP-45, and no chapter has it
+      src/statemachines:1: machine QP.RC names QP-53, and no chapter has it
+      src/statemachines:1: machine QP.RC names QP-23, and no chapter has it
+      src/statemachines:1: machine QP.UC names QP-44, and no chapter has it
+      src/statemachines:1: machine QP.UC names QP-28, and no chapter has it
+      src/statemachines:1: machine QP.UC names QP-25, and no chapter has it
+      src/statemachines:1: machine QP.UC names QP-32, and no chapter has it
+      src/statemachines:1: machine QP.UC names QP-58, and no chapter has it
+      src/statemachines:1: machine QP.UC names QP-62, and no chapter has it
+      src/statemachines:1: machine QP.UC names QP-15, and no chapter has it
+      src/statemachines:1: machine QP.UC names QP-13, and no chapter has it
+      src/statemachines:1: machine QP.UC names QP-16, and no chapter has it
+      src/statemachines:1: machine QP.UC names QP-14, and no chapter has it
+      src/statemachines:1: machine QP.UC names QP-54, and no chapter has it
+      src/statemachines:1: machine QP.UC names QP-21, and no chapter has it
+      src/statemachines:1: machine QP.UC names QP-48, and no chapter has it
+      src/statemachines:1: machine QP.UC names QP-47, and no chapter has it
+      src/statemachines:1: machine QP.UC names QP-52, and no chapter has it
+      src/statemachines:1: machine QP.UC names QP-10, and no chapter has it
+      src/statemachines:1: machine QP.UC names QP-56, and no chapter has it
+      src/statemachines:1: machine QP.UC names QP-59, and no chapter has it
+      src/statemachines:1: machine QP.UC names QP-60, and no chapter has it
+      src/statemachines:1: machine QP.UC names QP-46, and no chapter has it
+      src/statemachines:1: machine QP.UC names QP-23, and no chapter has it
+      src/statemachines:1: machine QP.UD names QP-44, and no chapter has it
+      src/statemachines:1: machine QP.UD names QP-28, and no chapter has it
+      src/statemachines:1: machine QP.UD names QP-25, and no chapter has it
+      src/statemachines:1: machine QP.UD names QP-32, and no chapter has it
+      src/statemachines:1: machine QP.UD names QP-58, and no chapter has it
+      src/statemachines:1: machine QP.UD names QP-62, and no chapter has it
+      src/statemachines:1: machine QP.UD names QP-15, and no chapter has it
+      src/statemachines:1: machine QP.UD names QP-13, and no chapter has it
+      src/statemachines:1: machine QP.UD names QP-16, and no chapter has it
+      src/statemachines:1: machine QP.UD names QP-14, and no chapter has it
+      src/statemachines:1: machine QP.UD names QP-54, and no chapter has it
+      src/statemachines:1: machine QP.UD names QP-21, and no chapter has it
+      src/statemachines:1: machine QP.UD names QP-48, and no chapter has it
+      src/statemachines:1: machine QP.UD names QP-47, and no chapter has it
+      src/statemachines:1: machine QP.UD names QP-52, and no chapter has it
+      src/statemachines:1: machine QP.UD names QP-10, and no chapter has it
+      src/statemachines:1: machine QP.UD names QP-56, and no chapter has it
+      src/statemachines:1: machine QP.UD names QP-59, and no chapter has it
+      src/statemachines:1: machine QP.UD names QP-60, and no chapter has it
+      src/statemachines:1: machine QP.UD names QP-46, and no chapter has it
+      src/statemachines:1: machine QP.UD names QP-23, and no chapter has it
+      src/statemachines:1: machine SEND_WR names QP-15, and no chapter has it
+      src/statemachines:1: machine SEND_WR names QP-22, and no chapter has it
+      src/statemachines:1: machine SEND_WR names DATA-28, and no chapter has it
+      src/statemachines:1: machine SEND_WR names QP-48, and no chapter has it
+      src/statemachines:1: machine SEND_WR names QP-41, and no chapter has it
+      src/statemachines:1: machine SEND_WR names CQ-01, and no chapter has it
+      src/statemachines:1: machine SEND_WR names QP-47, and no chapter has it
+      src/statemachines:1: machine RECV_WR names QP-16, and no chapter has it
+      src/statemachines:1: machine RECV_WR names QP-21, and no chapter has it
+      src/statemachines:1: machine RECV_WR names DATA-57, and no chapter has it
+      src/statemachines:1: machine RECV_WR names DATA-28, and no chapter has it
+      src/statemachines:1: machine RECV_WR names QP-48, and no chapter has it
+      src/statemachines:1: machine RECV_WR names QP-41, and no chapter has it
+      src/statemachines:1: machine RECV_WR names CQ-01, and no chapter has it
+      src/statemachines:1: machine RECV_WR names QP-47, and no chapter has it
+      src/statemachines:1: machine CQ names CQ-03, and no chapter has it
+      src/statemachines:1: machine CQ names CQ-04, and no chapter has it
+      src/statemachines:1: machine CQ names CQ-05, and no chapter has it
+      src/statemachines:1: machine CQ names CQ-06, and no chapter has it
+      src/statemachines:1: machine CQ names CQ-07, and no chapter has it
+      src/statemachines:1: machine CQ names CQ-08, and no chapter has it
+      src/statemachines:1: machine CQ_USE names RST-02, and no chapter has it
+      src/statemachines:1: machine CQ_USE names RST-24, and no chapter has it
+      src/statemachines:1: machine PD names RST-01, and no chapter has it
+      src/statemachines:1: machine PD names RST-24, and no chapter has it
+      src/statemachines:1: machine MR names MEM-20, and no chapter has it
+      src/statemachines:1: machine MR names MEM-21, and no chapter has it
+      src/statemachines:1: machine MR names RST-04, and no chapter has it
+      src/statemachines:1: machine MR names RST-17, and no chapter has it
+      src/statemachines:1: machine AH names DATA-53, and no chapter has it
+      src/statemachines:1: machine AH names DATA-18, and no chapter has it
+      src/statemachines:1: machine AH names RST-04, and no chapter has it
+      src/statemachines:1: machine AH names RST-19, and no chapter has it
+      src/statemachines:1: machine GID names CTRL-109, and no chapter has it
+      src/statemachines:1: machine GID names CTRL-105, and no chapter has it
+      src/statemachines:1: machine GID names CTRL-102, and no chapter has it
+      src/statemachines:1: machine GID names CTRL-108, and no chapter has it
+      src/statemachines:1: machine GID names CTRL-107, and no chapter has it
+      src/statemachines:1: machine GID names CTRL-95, and no chapter has it
+      src/statemachines:1: machine GID names RST-21, and no chapter has it
+      src/conformance/cases/catalogue.ts:1: no mutant breaks what case CTRL/create-pd/and-destroy asks for
       "
     `);
   });
@@ -143,6 +292,7 @@ describe('spec', () => {
       "CTRL-01  spec/05-control-commands.md:1
         The device MUST answer every command.
         test: test/a.test.ts:7
+        case: CTRL/create-pd/and-destroy
       "
     `);
   });

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { renderAbiBlock, renderAbiDocument } from '../../src/abi/markdown.js';
 import { allEnumerations, allStructs } from '../../src/abi/index.js';
+import { parseSpec } from '../../src/conformance/requirements.js';
 import { fillBlocks, renderChecks, renderCoverage, renderQpTable } from '../../src/conformance/spec-documents.js';
 
 describe('fillBlocks', () => {
@@ -75,13 +76,19 @@ describe('coverage', () => {
   };
   const check = { id: id('01'), path: 'test/toys.test.ts', line: 3, kind: 'test' as const };
 
-  it('lists each id with bearer, keyword, strictness, the files that check it, and room for mutants', () => {
-    const text = renderCoverage([chapter], [check, { ...check, line: 9 }]);
+  it('lists each id with bearer, keyword, strictness, how many files, cases and transitions speak of it, and its mutants', () => {
+    const [requirement] = parseSpec([chapter]).requirements;
+    const row = { requirement, cases: ['TOY/a/b', 'TOY/a/c'], transitions: ['T: A go -> B'], mutants: ['x/y'] };
+    const text = renderCoverage(
+      [chapter],
+      [check, { ...check, line: 9 }],
+      [{ ...row, argument: undefined }],
+    );
     expect(text).toContain('2 obligations, 1 with a check.');
     expect(text).toContain(
-      `| [${id('01')}](05-toys.md) | device | MUST | strict | test/toys.test.ts (test) |  |`,
+      `| [${id('01')}](05-toys.md) | device | MUST | strict | 1 | 2 | 1 | x/y |`,
     );
-    expect(text).toContain(`| [${id('02')}](05-toys.md) | driver | MAY |  |  |  |`);
+    expect(text).toContain(`| [${id('02')}](05-toys.md) | driver | MAY |  | 0 | 0 | 0 |  |`);
   });
 
   it('keeps one check a line in checks.json', () => {

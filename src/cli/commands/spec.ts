@@ -4,6 +4,9 @@ import type { Session } from '../app.js';
 import { ExitCode, usageError } from '../exit-code.js';
 import { requirementText, specOverview } from '../format/spec.js';
 import { unknownName } from '../nearest.js';
+import { chainOf, type Chain } from '../../conformance/matrix.js';
+import { machines } from '../../statemachines/index.js';
+import type { Engine } from '../engine.js';
 import { addOutputOptions, coloursFor, type OutputOptions } from '../options.js';
 import type { SpecBook } from '../spec-book.js';
 
@@ -12,7 +15,8 @@ interface SpecOptions extends OutputOptions {
 }
 
 const EXAMPLES = `
-Exit code 1 when a requirement has no check, a check names an unknown one, or a chapter is malformed.
+Exit code 1 when a chapter is malformed, a requirement has no check or no case, no mutant breaks it and
+nothing says why, a mutant was not caught, or anything names a requirement that does not exist.
 
 Examples:
   $ vrdma spec
@@ -23,7 +27,9 @@ export function addSpecCommand(root: Command, session: Session): void {
   const command = root
     .command('spec')
     .summary('the requirements, and what checks each')
-    .description('Shows how the requirements of the spec are covered by tests, machines and laws.')
+    .description(
+      'Shows how each requirement of the spec is covered: tests, laws, machines, conformance cases, mutants.',
+    )
     .argument('[ids...]', 'requirements (CTRL-07) or chapters (CTRL) to show in full')
     .option('--json', 'print as JSON');
   addOutputOptions(command)
@@ -31,15 +37,28 @@ export function addSpecCommand(root: Command, session: Session): void {
     .action((ids: string[], options: SpecOptions) => spec(ids, options, session));
 }
 
-function spec(ids: readonly string[], options: SpecOptions, session: Session): void {
+async function spec(ids: readonly string[], options: SpecOptions, session: Session): Promise<void> {
   const { io } = session;
   const book = session.kit.spec();
+  const chain = chainFrom(book, await session.kit.engine());
+  const problems = [
+    ...book.problems,
+    ...chain.problems.map(({ path, line, message }) => `${path}:${line}: ${message}`),
+  ];
   const c = coloursFor(options, io);
   const rows = ids.length === 0 ? book.rows : ids.flatMap(id => rowsOf(id, book));
-  if (options.json === true) io.out(`${JSON.stringify({ rows, problems: book.problems }, undefined, 2)}\n`);
-  else if (ids.length === 0) io.out(specOverview(book, c));
-  else io.out(rows.map(row => requirementText(row, io.columns, c)).join('\n'));
-  if (ids.length === 0 && book.problems.length > 0) session.exitCode = ExitCode.violations;
+  const links = new Map(chain.rows.map(row => [row.requirement.id, row]));
+  if (options.json === true) {
+    const linked = rows.map(row => ({ ...links.get(row.requirement.id), ...row }));
+    io.out(`${JSON.stringify({ rows: linked, problems }, undefined, 2)}\n`);
+  } else if (ids.length === 0) io.out(specOverview({ rows: book.rows, problems }, links, c));
+  else io.out(rows.map(row => requirementText(row, links.get(row.requirement.id), io.columns, c)).join('\n'));
+  if (ids.length === 0 && problems.length > 0) session.exitCode = ExitCode.violations;
+}
+
+function chainFrom(book: SpecBook, { argued, catalogue, mutants }: Engine): Chain {
+  const requirements = book.rows.map(({ requirement }) => requirement);
+  return chainOf({ requirements, cases: catalogue, machines, mutants, recorded: book.mutants, argued });
 }
 
 function rowsOf(wanted: string, book: SpecBook): SpecBook['rows'] {
