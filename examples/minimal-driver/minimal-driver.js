@@ -90,7 +90,6 @@ class Device {
     }
   }
 
-  /** Runs a control verb when its turn comes. */
   run(steps) {
     return new Promise((resolve, reject) => {
       this.#jobs.push({ steps, resolve, reject, fields: [], answer: '' });
@@ -149,7 +148,6 @@ class Device {
     }
   }
 
-  /** Ends the verb whose answer is there, and begins the next. */
   #takeAnswer() {
     const back = this.control.take();
     if (back === undefined) return;

@@ -101,14 +101,21 @@ export class RequestQueue {
     return this.free.length;
   }
 
-  /** Posts a request, for which there must be room. An entry for the log is of a request that completes whatever happens. */
+  /** Posts a request, for which there must be room. */
   post(fields, entry) {
     const bytes = encode(fields);
     const request = { dma: this.free.shift(), lengths: lengthsOf(fields) };
     request.dma.bytes.set(bytes);
-    if (entry !== undefined && this.log?.push(entry) > LOG_MAX) this.log = undefined;
+    if (this.log?.push(entry) > LOG_MAX) this.log = undefined;
     if (this.held === undefined) this.#show(request);
     else this.held.push(request);
+  }
+
+  /** The post that a completion is of, if there is one: none that is signaled is passed over. */
+  completed(wrId, status) {
+    if (this.log === undefined) return [{}];
+    const at = this.log.findIndex(post => post.signaled || (status !== 0 && post.wrId === wrId));
+    return this.log[at]?.wrId === wrId ? this.log.splice(0, at + 1).slice(-1) : [];
   }
 
   /** The command was refused: what was kept back goes to the device. */

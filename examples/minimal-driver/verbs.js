@@ -212,7 +212,7 @@ export function postSend(dev, qp, request) {
     ...fieldsOf('2:count 2 12', { count: inline ? bytes : sges.length }),
     ...elements(sges),
   ];
-  sq.post(fields, sqSigAll || (sendFlags & SIGNALED) !== 0 ? { wrId } : undefined);
+  sq.post(fields, { wrId, signaled: sqSigAll || (sendFlags & SIGNALED) !== 0 });
 }
 
 export function postRecv(dev, qp, { wrId, sges }) {
@@ -221,7 +221,7 @@ export function postRecv(dev, qp, { wrId, sges }) {
   refuseIf(sges.length > qp.cap.maxRecvSge, `${sges.length} elements`);
   refuseIf(qp.rq.reclaim() === 0, 'no room', 'ENOMEM');
   const head = fieldsOf('8:wrId 4:count 12', { wrId, count: sges.length });
-  qp.rq.post([...head, ...elements(sges)], { wrId, room: bytesIn(sges) });
+  qp.rq.post([...head, ...elements(sges)], { wrId, signaled: true, room: bytesIn(sges) });
 }
 
 /** Immediate data is a string of four bytes: the first one is the highest of the program's number. */
@@ -262,15 +262,15 @@ function completionOf(dev, cq, bytes) {
   const known = status <= LAST_WC_STATUS && opcode <= LAST_WC_OPCODE && wcFlags <= ALL_WC_FLAGS;
   dev.insist(known, `status ${status}, opcode ${opcode}, flags ${wcFlags} [HOST-20] [HOST-21]`);
   const qp = dev.objects.qp.get(qpNum);
-  const receive = opcode >= RECV;
-  const owners = status === 0 ? [receive ? qp?.recvCq : qp?.sendCq] : [qp?.sendCq, qp?.recvCq];
-  dev.insist(owners.includes(cq), `completion of queue pair ${qpNum} [HOST-22]`);
+  const queues = [];
+  if (qp?.sendCq === cq && (status !== 0 || opcode < RECV)) queues.push(qp.sq);
+  if (qp?.recvCq === cq && (status !== 0 || opcode >= RECV)) queues.push(qp.rq);
+  dev.insist(queues.length > 0, `completion of queue pair ${qpNum} [HOST-22]`);
+  const [posted] = queues.flatMap(queue => queue.completed(wrId, status));
+  dev.insist(posted !== undefined, `completion of request ${wrId} [HOST-23]`);
+  dev.insist(opcode !== RECV || !(byteLen > posted.room), `${byteLen} bytes for ${posted.room} [HOST-24]`);
   // An error may be of either direction, so both logs end with it. In RTS and SQD it can mean SQE, which allows what ERR does.
   if (status !== 0) for (const queue of [qp.sq, qp.rq]) queue.log = undefined;
   if (status !== 0 && (qp.type === RC || qp.state < RTS)) qp.state = ERR;
-  const { log } = receive ? qp.rq : qp.sq;
-  const posted = log === undefined ? { wrId } : log.shift();
-  dev.insist(posted?.wrId === wrId, `completion of request ${wrId} instead of ${posted?.wrId} [HOST-23]`);
-  dev.insist(opcode !== RECV || !(byteLen > posted.room), `${byteLen} bytes for ${posted.room} [HOST-24]`);
   return { wrId, status, opcode, vendorErr, byteLen, immData: swapped(immData), qpNum, srcQp, wcFlags };
 }

@@ -23,7 +23,6 @@ export const refusal = (errno, detail) => Object.assign(new Error(`${errno}: ${d
 export function refuseIf(wrong, detail, errno = 'EINVAL') {
   if (wrong) throw refusal(errno, detail);
 }
-
 export const sum = numbers => numbers.reduce((total, number) => total + number, 0);
 export const lengthsOf = fields => fields.map(([bytes]) => bytes);
 
@@ -37,7 +36,6 @@ function rowOf(struct) {
 /** The fields of a struct, [bytes, value]: zero for what is not there. A value may be a Uint8Array, with zeros behind it. */
 export const fieldsOf = (struct, from = {}) => rowOf(struct).map(([bytes, name]) => [bytes, from[name] ?? 0]);
 
-/** The bytes of fields, one behind the other. */
 export function encode(fields) {
   const target = new Uint8Array(sum(lengthsOf(fields)));
   let at = 0;
@@ -65,7 +63,6 @@ export function decode(struct, bytes) {
   return values;
 }
 
-/** Attributes in the order of their mask bits. */
 const MASK =
   'qpState curQpState qpAccessFlags qkey ahAttr pathMtu timeout retryCnt rnrRetry rqPsn ' +
   'maxRdAtomic minRnrTimer sqPsn maxDestRdAtomic cap destQpNum rateLimit';
@@ -75,7 +72,6 @@ export const maskOf = attributes =>
 export const [GSI, RC, UC] = [1, 2, 3];
 export const [RESET, INIT, RTS, ERR] = [0, 1, 3, 6];
 const [MASK_ACCESS, MASK_QKEY] = [4, 8];
-
 /** Whether the table has a change. From all states but RESET and ERR a queue pair can have gone to ERR unseen [QP-34] [QP-52]. */
 export function mayModify({ type, state }, attributes) {
   if (state !== RESET && state !== ERR) return true;
