@@ -6,8 +6,10 @@
 import { profiles } from '../../../abi/index.js';
 import type { Profile, QueueMap } from '../../../abi/index.js';
 import { Scheduler, firstChoice } from '../../../fabric/index.js';
-import { InProcessTransport, connectInProcess } from '../../../transports/in-process.js';
+import { connectInProcess } from '../../../transports/in-process.js';
+import type { InProcessTransport } from '../../../transports/in-process.js';
 import type { Verbs } from '../../../verbs/index.js';
+import { FeatureBit, hasFeature } from '../../../virtio/index.js';
 import type { RingFeatures } from '../../../virtio/index.js';
 import { bundledDriver } from '../../bundled.js';
 import { CaseBroken } from '../../cases/case.js';
@@ -20,6 +22,7 @@ import { Call, describe, errnoOf } from './call.js';
 import { TakenCommand, checkCommand } from './commands.js';
 import { ProbeDevice } from './device.js';
 import { ARENA_BYTES, ProbeGuest } from './probe-guest.js';
+import type { Chain } from './ring.js';
 import { SoundAnswers, soundLimits } from './sound-answers.js';
 
 /** Steps of the scheduler in one `run`; a driver that polls for its answers never comes to rest by itself. */
@@ -48,6 +51,8 @@ export class Bench {
   onStoring: (address: number, value: number) => void = () => {};
   onStored: (address: number, value: number) => void = () => {};
   actions = 0;
+  /** The device has written where only the driver may: what the rings show from here on says nothing about the driver. */
+  tampered = false;
   readonly #context: CaseContext;
   readonly #requirements: readonly string[];
   readonly #findings: CaseBroken[] = [];
@@ -96,6 +101,16 @@ export class Bench {
       this.pending.length = 0;
       this.sound.reset();
     };
+  }
+
+  /** The event index is negotiated. */
+  get eventIdx(): boolean {
+    return hasFeature(this.device.accepted, FeatureBit.EVENT_IDX);
+  }
+
+  /** The configuration space as it was at first. */
+  freshConfig(): Uint8Array {
+    return configBytes(this.profile, this.options);
   }
 
   get verbs(): Verbs {
@@ -267,16 +282,18 @@ export class Bench {
     this.#lookDue = false;
     const ring = this.device.rings.get(this.map.control);
     if (ring === undefined || !this.device.live) return;
-    do {
-      for (const chain of ring.takeAll()) {
-        const command = new TakenCommand(chain);
-        checkCommand(command, this.profile.controlClass, (ids, message) => this.finding(ids, message));
-        this.step('driver', 'device', command.name);
-        this.log.push(command.code);
-        this.pending.push(command);
-      }
-      if (this.ringFeatures.eventIdx) ring.setAvailEvent(ring.taken);
-    } while (ring.available > 0 && ring.outstanding.size < ring.size && this.#findings.length === 0);
+    for (let chains = ring.takeAll(); chains.length > 0; chains = ring.takeAll()) {
+      for (const chain of chains) this.#taken(chain);
+      if (this.eventIdx) ring.setAvailEvent(ring.taken);
+    }
+  }
+
+  #taken(chain: Chain): void {
+    const command = new TakenCommand(chain);
+    checkCommand(command, this.profile.controlClass, (ids, message) => this.finding(ids, message));
+    this.step('driver', 'device', command.name);
+    this.log.push(command.code);
+    this.pending.push(command);
   }
 
   kicks(index: number): number {
@@ -303,6 +320,7 @@ export class Bench {
 
   /** Takes a broken rule down; the case fails with the first one. */
   finding(requirements: readonly string[], message: string): void {
+    if (this.tampered && !requirements.some(id => id.startsWith('HOST') || id.startsWith('PERF'))) return;
     const steps = [...this.#steps, this.#event('driver', 'driver', message)];
     if (this.#findings.length < 8) this.#findings.push(new CaseBroken(requirements, message, steps));
   }
@@ -314,10 +332,10 @@ export class Bench {
   finish(): void {
     const [first] = this.#findings;
     if (first !== undefined) throw first;
-    const arena = new Uint8Array(ARENA_BYTES);
-    this.guest.inner.snapshotArena(arena);
-    const at = arena.findIndex((byte, i) => byte !== arenaPattern[i]);
-    if (at >= 0) throw this.broken(`the driver wrote to byte ${at} of the program's memory`, ['PERF-16']);
+    this.guest.inner.snapshotArena(arenaCopy);
+    if (Buffer.compare(arenaCopy, arenaPattern) === 0) return;
+    const at = arenaCopy.findIndex((byte, i) => byte !== arenaPattern[i]);
+    throw this.broken(`the driver wrote to byte ${at} of the program's memory`, ['PERF-16']);
   }
 
   step(from: string, to: string, text: string): void {
@@ -352,4 +370,5 @@ export class Bench {
   }
 }
 
+const arenaCopy = new Uint8Array(ARENA_BYTES);
 const arenaPattern = Uint8Array.from({ length: ARENA_BYTES }, (_, i) => (i * 7 + (i >> 8)) & 0xff);

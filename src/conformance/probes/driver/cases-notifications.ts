@@ -301,7 +301,7 @@ export const notificationCases: readonly ConformanceCase[] = [
 function expectSilence(bench: Bench, index: number, useOne: (i: number) => void): void {
   const ring = bench.device.ring(index);
   useOne(0);
-  if (bench.options.eventIdx === true) ring.interruptWanted();
+  if (bench.eventIdx) ring.interruptWanted();
   for (let i = 1; i < 8; i++) {
     useOne(i);
     bench.expect(

