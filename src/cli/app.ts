@@ -5,6 +5,7 @@ import { addCheckCommand } from './commands/check.js';
 import { addDiffCommand } from './commands/diff.js';
 import { addExportCommand, addMachinesCommand } from './commands/machines.js';
 import { addMergeCommand } from './commands/merge.js';
+import { addMutantsCommand } from './commands/mutants.js';
 import { addReplayCommand } from './commands/replay.js';
 import { addSpecCommand } from './commands/spec.js';
 import { CliError, ExitCode } from './exit-code.js';
@@ -70,6 +71,7 @@ function program(session: Session): Command {
   addMachinesCommand(root, session);
   addExportCommand(root, session);
   addSpecCommand(root, session);
+  addMutantsCommand(root, session);
   const names = root.commands.map(command => command.name());
   root.argument('[command]').action((wanted: string | undefined) => {
     if (wanted === undefined) return root.help({ error: true });

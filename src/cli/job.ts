@@ -50,7 +50,16 @@ export const Signal = {
   heartbeat: 0,
   /** 1 asks the kit to stop after the run at hand. */
   stop: 1,
-  /** 0 while modules load, 1 from then on. */
+  /** A {@link Phase}. */
+  phase: 2,
+} as const;
+
+/** How far a worker has come. */
+export const Phase = {
+  /** The kit itself loads; the implementation is not to blame for the time. */
+  kit: 0,
+  /** The implementation's modules load. */
+  modules: 1,
   judging: 2,
 } as const;
 export const SIGNALS = 3;

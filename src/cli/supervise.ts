@@ -10,6 +10,7 @@ import type { ReplayReport } from './engine.js';
 import type { Io } from './io.js';
 import {
   RUN_INDEX_LENGTH,
+  Phase,
   Signal,
   SIGNALS,
   type Job,
@@ -61,7 +62,7 @@ export async function supervise(job: Job, supervision: Supervision): Promise<Out
   runIndex.set([0, NONE, 0, NONE]);
   const worker = startWorker(job, supervision, signals, runIndex);
   const where = () => ({
-    judging: Atomics.load(signals, Signal.judging) === 1,
+    judging: Atomics.load(signals, Signal.phase) === Phase.judging,
     run: [runIndex[0] >>> 0, runIndex[1], runIndex[2], runIndex[3]] as const,
   });
 
@@ -129,7 +130,8 @@ function watch(
     const passedMs = Math.min(nowMs - lastTickMs, 5 * TICK_MS);
     lastTickMs = nowMs;
     const now = state();
-    stillMs = now === last ? stillMs + passedMs : 0;
+    const watched = Atomics.load(signals, Signal.phase) !== Phase.kit;
+    stillMs = watched && now === last ? stillMs + passedMs : 0;
     last = now;
     if (stillMs >= hangMs) hung(stillMs);
   }, TICK_MS);

@@ -7,7 +7,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { match } from 'ts-pattern';
 import type { Implementation } from '../conformance/index.js';
 import type { Engine } from './engine.js';
-import { Signal, type CheckJob, type Modules, type WorkerData, type WorkerMessage } from './job.js';
+import { Phase, Signal, type CheckJob, type Modules, type WorkerData, type WorkerMessage } from './job.js';
 import { loadFactory, LoadError } from './load-module.js';
 
 // A world lives for some milliseconds. V8 takes what it meets of one in a collection for long-lived and makes what follows in
@@ -20,6 +20,7 @@ const signals = new Int32Array(data.signals);
 async function work(): Promise<WorkerMessage> {
   const { job, modules } = data;
   const engine = (await import(data.engineUrl)) as Engine;
+  Atomics.store(signals, Signal.phase, Phase.modules);
   let implementation: Implementation;
   try {
     implementation = await load(modules);
@@ -27,7 +28,7 @@ async function work(): Promise<WorkerMessage> {
     if (error instanceof LoadError) return { kind: 'not-loaded', reason: error.message };
     throw error;
   }
-  Atomics.store(signals, Signal.judging, 1);
+  Atomics.store(signals, Signal.phase, Phase.judging);
   return match(job)
     .with({ task: 'check' }, async checkJob => check(engine, checkJob, implementation))
     .with({ task: 'replay' }, async ({ program, profile }) => ({

@@ -29,7 +29,6 @@ describe('check', () => {
       "vrdma check  the bundled driver on the bundled device
       profile roce, seed 4242, budget 2 programs a suite
 
-
       suite      programs  actions  actions/s  findings    time
       probes            2       20         40         0  500 ms
       scenarios         2       20         40         0  500 ms

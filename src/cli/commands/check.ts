@@ -186,7 +186,8 @@ function printReport(
   }
   const pathOf = new Map([...saved].map(([finding, path]) => [finding.message, path]));
   const replayCommand = ({ message }: CaseResult) => replay(pathOf.get(message ?? ''));
-  io.out(`${caseSummary(report, { width, colours: c, replayCommand, ...news })}\n`);
+  const summary = caseSummary(report, { width, colours: c, replayCommand, ...news });
+  if (summary !== '') io.out(`${summary}\n`);
   io.out(summaryText(report, { width, colours: c, againCommand: againCommand(job, options) }));
 }
 
