@@ -28,7 +28,7 @@ const memories = new MemoryPool();
 const broke = [];
 
 describeMachine();
-await throughput('programs as the check makes them', 300, (mode, i) =>
+await throughput('programs as the check makes them', 1500, (mode, i) =>
   writeProgram(1000 + i, { mode, actionsMax: 160 }),
 );
 await throughput('long programs of the same kind', 60, (mode, i) =>

@@ -7,8 +7,8 @@
  */
 export class WorkLog {
   readonly #mask: number;
-  readonly #ids: Float64Array;
-  readonly #lengths: Float64Array;
+  /** For each entry its number and its bytes. */
+  readonly #entries: Float64Array;
   #head = 0;
   #count = 0;
   /** Entries were pushed out: unsignaled sends without end between two completions. Absence proves nothing then. */
@@ -18,8 +18,7 @@ export class WorkLog {
   constructor(entries: number) {
     const capacity = 2 ** Math.ceil(Math.log2(Math.max(entries, 2)));
     this.#mask = capacity - 1;
-    this.#ids = new Float64Array(capacity);
-    this.#lengths = new Float64Array(capacity);
+    this.#entries = new Float64Array(2 * capacity);
   }
 
   get incomplete(): boolean {
@@ -37,21 +36,21 @@ export class WorkLog {
       this.#incomplete = true;
     }
     const at = (this.#head + this.#count) & this.#mask;
-    this.#ids[at] = wrId;
-    this.#lengths[at] = length;
+    this.#entries[2 * at] = wrId;
+    this.#entries[2 * at + 1] = length;
     this.#count++;
   }
 
   /** Entries from the oldest to the first with this number; -1 when there is none. */
   find(wrId: number): number {
-    const ids = this.#ids;
-    for (let i = 0; i < this.#count; i++) if (ids[(this.#head + i) & this.#mask] === wrId) return i;
+    const entries = this.#entries;
+    for (let i = 0; i < this.#count; i++) if (entries[2 * ((this.#head + i) & this.#mask)] === wrId) return i;
     return -1;
   }
 
   /** Bytes noted with the entry that `find` gave. */
   lengthAt(position: number): number {
-    return this.#lengths[(this.#head + position) & this.#mask];
+    return this.#entries[2 * ((this.#head + position) & this.#mask) + 1];
   }
 
   /** Accounts for the entry that `find` gave and for all before it. */

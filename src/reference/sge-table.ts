@@ -18,10 +18,13 @@ export class SgeTable {
 
   constructor(slots: number, perSlot: number, keys: MemoryKeys, pd: ProtectionDomain) {
     this.#perSlot = perSlot;
-    this.#addresses = new Float64Array(slots * perSlot);
-    this.#lengths = new Uint32Array(slots * perSlot);
-    this.#lkeys = new Uint32Array(slots * perSlot);
-    this.#counts = new Uint16Array(slots);
+    // In one buffer: four would cost more to make than most queue pairs of a short program are used for.
+    const elements = slots * perSlot;
+    const buffer = new ArrayBuffer(16 * elements + 2 * slots);
+    this.#addresses = new Float64Array(buffer, 0, elements);
+    this.#lengths = new Uint32Array(buffer, 8 * elements, elements);
+    this.#lkeys = new Uint32Array(buffer, 12 * elements, elements);
+    this.#counts = new Uint16Array(buffer, 16 * elements, slots);
     this.#keys = keys;
     this.#pd = pd;
   }
