@@ -109,7 +109,13 @@ async function judgeMain(program: Program, judging: Judging): Promise<Judgement>
 function attachTo(judging: Judging, recorder: TraceRecorder | undefined): Attached {
   const { profile, limits, book, implementation } = judging;
   const foreign = implementation?.driver !== undefined || implementation?.device !== undefined;
-  return attach({ profile, limits, book, rings: implementation?.reports ?? !foreign, recorder });
+  return attach({
+    profile,
+    limits,
+    book,
+    rings: (implementation?.reports ?? !foreign) ? 'reported' : 'watched',
+    recorder,
+  });
 }
 
 function worldOf(program: Program, judging: Judging, { observers }: Attached): Promise<World> {

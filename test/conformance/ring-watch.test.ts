@@ -49,12 +49,13 @@ describe('watched rings', () => {
     },
   );
 
-  it.each(observationKeys.map(key => [observations[key].id, observations[key].slug, key] as const))(
+  // That a queue has no object is shown by hand, in `ring-watch-double-fetch.test.ts`.
+  const planted = observationKeys.filter(key => key !== 'noObject');
+  it.each(planted.map(key => [observations[key].id, observations[key].slug, key] as const))(
     '%s %s shows a planted fault',
     async (_id, _slug, key) => {
       const fault = plantedFaults[key];
-      if (fault === undefined) return;
-      expect(await programsUntil(key, fault, 30)).toBeGreaterThan(0);
+      expect(fault === undefined ? 0 : await programsUntil(key, fault, 30)).toBeGreaterThan(0);
     },
   );
 });

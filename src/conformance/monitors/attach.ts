@@ -2,12 +2,17 @@
 import { profiles } from '../../abi/index.js';
 import type { ProfileName } from '../../abi/index.js';
 import type { ControlObserver } from '../../virtio/index.js';
+import { LawBroken } from '../laws.js';
 import type { Limits } from '../limits.js';
 import type { TraceRecorder } from '../trace.js';
 import type { WorldObservers } from '../world.js';
 import type { HcaFunction } from '../../reference/index.js';
+import { observations } from '../ring-watch/observations.js';
+import type { RingSink } from '../ring-watch/ring-state.js';
+import { Tally } from '../ring-watch/tally.js';
+import { WatchedMachine } from '../ring-watch/watched-machine.js';
 import type { MonitorBook } from './book.js';
-import { bothControls, bothRings } from './both.js';
+import { bothControls, recordedRings } from './both.js';
 import { InstanceNumbers, WatchedFunction } from './hca-monitors.js';
 import { CommandMonitors, RingMonitors } from './ring-monitors.js';
 import { TransportMonitors } from './transport-monitors.js';
@@ -16,8 +21,8 @@ export interface AttachOptions {
   readonly profile: ProfileName;
   readonly limits: Limits;
   readonly book: MonitorBook;
-  /** Driver and device both report their rings, so that the machines of the rings can judge. */
-  readonly rings: boolean;
+  /** Where the machines of the rings learn what happens there: driver and device both report it, or it is seen in memory. */
+  readonly rings: 'reported' | 'watched';
   readonly recorder: TraceRecorder | undefined;
 }
 
@@ -25,7 +30,7 @@ export interface AttachOptions {
 export interface Attached {
   readonly observers: WorldObservers;
   readonly transports: readonly TransportMonitors[];
-  /** Rings by machine; none when they are not reported. */
+  /** Rings by machine. */
   readonly rings: ReadonlyMap<number, RingMonitors>;
 }
 
@@ -43,52 +48,72 @@ export function attach(options: AttachOptions): Attached {
   const transportOf = (vm: number): TransportMonitors => {
     let found = transports[vm];
     if (found === undefined) {
-      const { rings: commandsTold } = options;
-      found = new TransportMonitors(book, { vm, queueCount: map.count, isCompletionQueue, commandsTold });
+      found = new TransportMonitors(book, {
+        vm,
+        queueCount: map.count,
+        isCompletionQueue,
+        commandsTold: true,
+      });
       transports[vm] = found;
     }
     return found;
   };
   const transport: WorldObservers['transport'] = (vm, inner, device) => transportOf(vm).watch(inner, device);
-  if (!options.rings)
-    return { observers: { ...recorder?.worldObservers, function: watch, transport }, transports, rings };
   const commands = new Map<number, CommandMonitors>();
   const commandsOf = (vm: number): CommandMonitors => {
     let found = commands.get(vm);
     if (found === undefined) commands.set(vm, (found = new CommandMonitors(book, vm)));
     return found;
   };
-  const observers: WorldObservers = {
-    wire: recorder?.worldObservers.wire,
-    function: watch,
-    transport,
-    ring: vm => {
-      const monitors = new RingMonitors(book, {
-        vm,
-        queueCount: map.count,
-        queueSizeMax,
-        isCompletionQueue,
-        transport: transportOf(vm),
-      });
-      rings.set(vm, monitors);
-      const recording = recorder?.worldObservers.ring?.(vm);
-      return recording === undefined ? monitors : bothRings(recording, monitors);
-    },
-    control: vm => {
-      const recording = recorder?.worldObservers.control?.(vm);
-      const judging = tellingArms(commandsOf(vm).device, transportOf(vm));
-      return recording === undefined ? judging : bothControls(recording, judging);
-    },
-    driverControl: vm => commandsOf(vm).driver,
-    notified: (vm, queue) => rings.get(vm)?.notified(queue),
+  const ringsOf = (vm: number): RingSink => {
+    const judging = new RingMonitors(book, {
+      vm,
+      queueCount: map.count,
+      queueSizeMax,
+      isCompletionQueue,
+      transport: transportOf(vm),
+    });
+    rings.set(vm, judging);
+    return recordedRings(recorder?.worldObservers.ring?.(vm), judging);
   };
-  return { observers, transports, rings };
+  const controlOf = (vm: number): ControlObserver => {
+    const recording = recorder?.worldObservers.control?.(vm);
+    const judging = tellingArms(commandsOf(vm).device, transportOf(vm));
+    return recording === undefined ? judging : bothControls(recording, judging);
+  };
+  const common = { wire: recorder?.worldObservers.wire, function: watch, transport };
+  if (options.rings === 'reported') {
+    const observers: WorldObservers = {
+      ...common,
+      ring: ringsOf,
+      control: controlOf,
+      driverControl: vm => commandsOf(vm).driver,
+      notified: (vm, queue) => rings.get(vm)?.notified(queue),
+    };
+    return { observers, transports, rings };
+  }
+  const views: WorldObservers['views'] = (vm, guest) => {
+    const control = { device: controlOf(vm), driver: commandsOf(vm).driver };
+    const tally = tellingBreaches(book);
+    return new WatchedMachine({ vm, queues: map, maxQps, maxCqs, tally, sink: ringsOf(vm), control }, guest);
+  };
+  return { observers: { ...common, views }, transports, rings };
 }
 
 /** Watchers for the functions of bare metal: the adapter that others are held against is judged too. */
 export function attachBare(book: MonitorBook): WorldObservers {
   const numbers = new InstanceNumbers();
   return { function: (_vm, inner) => new WatchedFunction(inner, book, numbers) };
+}
+
+/** What is seen broken in a ring is a broken law, told before whatever comes of it. */
+function tellingBreaches(book: MonitorBook): Tally {
+  const tally = new Tally();
+  tally.onBreach = (key, message) => {
+    const { id, slug, verdict, requirements } = observations[key];
+    if (verdict === 'fail') book.report(new LawBroken({ name: `ring ${id} ${slug}`, requirements }, message));
+  };
+  return tally;
 }
 
 function tellingArms(inner: ControlObserver, transport: TransportMonitors): ControlObserver {

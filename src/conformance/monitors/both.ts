@@ -1,5 +1,16 @@
 /** Two observers of the same thing in place of one. */
 import type { ControlObserver, RingObserver } from '../../virtio/index.js';
+import type { RingSink } from '../ring-watch/ring-state.js';
+
+/** What judges rings, with somebody who records them if there is one. */
+export function recordedRings(recording: RingObserver | undefined, judging: RingSink): RingSink {
+  if (recording === undefined) return judging;
+  return {
+    ...bothRings(recording, judging),
+    notified: queue => judging.notified(queue),
+    woke: (queue, side) => judging.woke(queue, side),
+  };
+}
 
 export function bothControls(first: ControlObserver, second: ControlObserver): ControlObserver {
   return {
@@ -14,7 +25,7 @@ export function bothControls(first: ControlObserver, second: ControlObserver): C
   };
 }
 
-export function bothRings(first: RingObserver, second: RingObserver): RingObserver {
+function bothRings(first: RingObserver, second: RingObserver): RingObserver {
   return {
     available: (queue, head, readable, writable) => {
       first.available(queue, head, readable, writable);

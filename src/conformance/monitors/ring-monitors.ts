@@ -160,6 +160,17 @@ export class RingMonitors implements RingObserver {
     monitor.event(this.#firstQueue + queue, notify.WAKE);
     monitor.event(this.#firstQueue + queue, notify.SLEEP);
   }
+
+  /** The queue, or the whole device, was reset: its chains are the driver's again, and nobody sleeps. */
+  reset(queue: number): void {
+    const first = (this.#firstQueue + queue) * this.#options.queueSizeMax;
+    for (let head = 0; head < this.#options.queueSizeMax; head++) this.#chains.drop(first + head);
+    this.#toDevice.open(this.#firstQueue + queue);
+    this.#toDriver.open(this.#firstQueue + queue);
+    this.#unpublished[queue] = 0;
+    this.#undecided[queue] = 0;
+    this.#held[queue] = 0;
+  }
 }
 
 /** Numbers of commands that a machine may issue in a run. */

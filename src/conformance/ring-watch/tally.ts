@@ -18,7 +18,7 @@ export class Tally {
   readonly breaches = new Map<ObservationKey, Breach>();
 
   /** Told of each breach as it is seen. */
-  onBreach: ((key: ObservationKey) => void) | undefined;
+  onBreach: ((key: ObservationKey, message: string) => void) | undefined;
 
   looked(key: ObservationKey, times = 1): void {
     this.looks.set(key, (this.looks.get(key) ?? 0) + times);
@@ -27,6 +27,6 @@ export class Tally {
   breach(key: ObservationKey, message: string, rings: () => readonly string[]): void {
     this.counts.set(key, (this.counts.get(key) ?? 0) + 1);
     if (!this.breaches.has(key)) this.breaches.set(key, { key, message, rings: rings() });
-    this.onBreach?.(key);
+    this.onBreach?.(key, message);
   }
 }

@@ -5,7 +5,7 @@ import type { Implementation } from '../implementation.js';
 import { LawBroken, laws } from '../laws.js';
 import { limitsOf } from '../limits.js';
 import { MonitorBook } from '../monitors/book.js';
-import { bothControls, bothRings } from '../monitors/both.js';
+import { bothControls, recordedRings } from '../monitors/both.js';
 import { CommandMonitors, RingMonitors } from '../monitors/ring-monitors.js';
 import type { Observation } from '../observation.js';
 import { RunObserver } from '../observer.js';
@@ -133,17 +133,9 @@ function sinksOf(
     isCompletionQueue: queue => queue >= firstCq && queue < firstCq + device.maxCqs,
   });
   const commands = new CommandMonitors(book, vm);
-  const recording = recorder?.worldObservers.ring?.(vm);
   const recordingControl = recorder?.worldObservers.control?.(vm);
   return {
-    sink:
-      recording === undefined
-        ? rings
-        : {
-            ...bothRings(recording, rings),
-            notified: queue => rings.notified(queue),
-            woke: (queue, side) => rings.woke(queue, side),
-          },
+    sink: recordedRings(recorder?.worldObservers.ring?.(vm), rings),
     control: {
       driver: commands.driver,
       device:
