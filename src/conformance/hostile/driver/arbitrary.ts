@@ -218,6 +218,6 @@ export function attackArbitrary(family: AttackFamily = 'everything', actsMax = 2
   return fc.record({
     indirect: fc.boolean(),
     eventIdx: fc.boolean(),
-    acts: fc.array(fc.oneof(...families[family]), { minLength: 1, maxLength: actsMax }),
+    acts: fc.array(fc.oneof(...families[family]), { minLength: 1, maxLength: actsMax, size: 'max' }),
   });
 }

@@ -187,7 +187,7 @@ export class Attacker {
       const last = i === parts.length - 1;
       const following = home === undefined ? (first + i + 1) % ring.size : i + 1;
       const descriptor = {
-        address: BigInt(this.#place(part.place, ring)),
+        address: this.#place(part.place, ring),
         length: part.length,
         flags: (part.writable ? WRITE : 0) | (last && next === undefined ? 0 : NEXT),
         next: last ? (next ?? 0) : following,

@@ -1,8 +1,9 @@
 /** The frame that all commands share, asked of each of the 18: lengths, class, cuts, bytes behind, bytes that change. */
 import { Ack, commandHeader } from '../../../abi/index.js';
 import type { CaseContext, ConformanceCase } from '../../cases/case.js';
-import type { Answer, CommandHow } from './machine.js';
-import { UNWRITTEN, seen } from './machine.js';
+import type { CommandHow } from './machine.js';
+import type { Answer } from './answers.js';
+import { UNWRITTEN, seen } from './answers.js';
 import { probe, slug } from './probe-case.js';
 import type { ProbeText } from './probe-case.js';
 import { expectRefused } from './refusals.js';

@@ -1,22 +1,30 @@
 /** The half of the kit that judges a device by hand-written exchanges: a raw driver, and the cases that it plays. */
 import type { ConformanceCase } from '../../cases/case.js';
-import { completionQueueRefusals } from './refusals-completion-queues.js';
-import { domainRefusals, routeRefusals } from './refusals-domains.js';
-import { regionRefusals } from './refusals-regions.js';
-import { queuePairRefusals } from './refusals-queue-pairs.js';
-import { modifyRefusals } from './refusals-modify-qp.js';
-import { modifyTableCases } from './modify-qp-table.js';
-import { initialisationCases } from './initialisation.js';
-import { configurationCases } from './configuration.js';
-import { queueSetUpCases } from './queue-set-up.js';
+import { accessFaultCases } from './access-faults.js';
 import { brokenRingCases } from './broken-rings.js';
 import { chainCases } from './chains.js';
-import { notificationCases } from './notifications.js';
-import { malformedRequestCases } from './malformed-requests.js';
-import { accessFaultCases } from './access-faults.js';
+import { capacityCases } from './completion-capacity.js';
 import { completionCases } from './completions.js';
-import { endingCases } from './endings.js';
+import { configurationCases } from './configuration.js';
 import { controlFrameCases } from './control-frame.js';
+import { eventCases } from './events.js';
+import { initialisationCases } from './initialisation.js';
+import { liveAndResetCases } from './live-and-reset.js';
+import { malformedRequestCases } from './malformed-requests.js';
+import { modifyTableCases } from './modify-qp-table.js';
+import { notificationCases } from './notifications.js';
+import { queuePairEndingCases } from './queue-pair-endings.js';
+import { queuePairCases } from './queue-pairs.js';
+import { queueSetUpCases } from './queue-set-up.js';
+import { receiveFaultCases } from './receive-faults.js';
+import { completionQueueRefusals } from './refusals-completion-queues.js';
+import { domainRefusals, routeRefusals } from './refusals-domains.js';
+import { modifyRefusals } from './refusals-modify-qp.js';
+import { queuePairRefusals } from './refusals-queue-pairs.js';
+import { regionRefusals } from './refusals-regions.js';
+import { regionCases } from './regions.js';
+import { isolationCases, resetCases } from './resets-and-isolation.js';
+import { accessCases } from './ring-accesses.js';
 
 export { Bench, probeLimits } from './bench.js';
 export type { BenchOptions } from './bench.js';
@@ -26,9 +34,11 @@ export { WatchedMemory } from './watched-memory.js';
 /** Cases that ask a device, in the order of the spec's chapters. */
 export const deviceCases: readonly ConformanceCase[] = [
   ...initialisationCases,
+  ...liveAndResetCases,
   ...configurationCases,
   ...queueSetUpCases,
   ...chainCases,
+  ...accessCases,
   ...notificationCases,
   ...brokenRingCases,
   ...controlFrameCases,
@@ -39,8 +49,15 @@ export const deviceCases: readonly ConformanceCase[] = [
   ...routeRefusals,
   ...modifyRefusals,
   ...modifyTableCases,
+  ...queuePairCases,
   ...malformedRequestCases,
+  ...eventCases,
+  ...capacityCases,
   ...completionCases,
+  ...regionCases,
   ...accessFaultCases,
-  ...endingCases,
+  ...receiveFaultCases,
+  ...queuePairEndingCases,
+  ...resetCases,
+  ...isolationCases,
 ];

@@ -2,7 +2,7 @@
  * One virtual machine of a bench: the judged device, memory that watches it, and a driver played by hand. What a sound driver
  * does has a verb; everything else can be done with the rings and registers themselves.
  */
-import { Ack, Command, commandHeader, cqReq } from '../../../abi/index.js';
+import { Ack, commandHeader, cqReq } from '../../../abi/index.js';
 import type { Profile, QueueMap, StructValue } from '../../../abi/index.js';
 import { connectInProcess } from '../../../transports/in-process.js';
 import type { InProcessTransport } from '../../../transports/in-process.js';
@@ -21,12 +21,11 @@ import { CaseUnsupported } from '../../cases/case.js';
 import { GUEST_BASE } from '../../simulated-guest.js';
 import { bytesOf, recvRequest, sendRequest, viewOf } from './messages.js';
 import type { CommandShape, SendFields, SgeValue } from './messages.js';
+import { UNWRITTEN, answerText, ends, fieldsText, makes, pieces, seen } from './answers.js';
+import type { Answer, ObjectKind } from './answers.js';
 import { ProbeRing } from './ring.js';
 import type { Accuse, Chain, Part, UsedElement } from './ring.js';
 import type { WatchedMemory } from './watched-memory.js';
-
-/** What every writable byte holds before the device writes. */
-export const UNWRITTEN = 0xee;
 
 /** Largest queue that a probe sets up. */
 export const QUEUE_SIZE = 32;
@@ -61,15 +60,6 @@ export interface CommandHow {
   readonly indirectFrom?: number;
 }
 
-/** What came back for a command. */
-export interface Answer {
-  readonly what: string;
-  /** Undefined: the chain did not come back. */
-  readonly used: number | undefined;
-  /** The whole writable part. */
-  readonly bytes: Uint8Array;
-}
-
 /** A command whose answer is still to come. */
 export interface Pending {
   readonly what: string;
@@ -83,26 +73,6 @@ export interface Polled extends StructValue<typeof cqReq> {
   readonly bytes: Uint8Array;
   readonly buffer: number;
 }
-
-export type ObjectKind = 'pd' | 'mr' | 'ah' | 'cq' | 'qp';
-
-/** Commands that make an object, whose number is the first word of the result. */
-const makes: ReadonlyMap<number, ObjectKind> = new Map([
-  [Command.CREATE_PD, 'pd'],
-  [Command.GET_DMA_MR, 'mr'],
-  [Command.REG_USER_MR, 'mr'],
-  [Command.CREATE_AH, 'ah'],
-  [Command.CREATE_CQ, 'cq'],
-  [Command.CREATE_QP, 'qp'],
-]);
-/** Commands that end one, whose number is at this offset of the struct. */
-const ends: ReadonlyMap<number, { readonly kind: ObjectKind; readonly at: number }> = new Map([
-  [Command.DESTROY_PD, { kind: 'pd', at: 0 }],
-  [Command.DEREG_MR, { kind: 'mr', at: 0 }],
-  [Command.DESTROY_AH, { kind: 'ah', at: 4 }],
-  [Command.DESTROY_CQ, { kind: 'cq', at: 0 }],
-  [Command.DESTROY_QP, { kind: 'qp', at: 0 }],
-]);
 
 const SLOT_BYTES = 2048;
 const SLOTS = 8;
@@ -463,34 +433,3 @@ export class ProbeMachine {
 
 const FEATURES_AGREED = DeviceStatus.ACKNOWLEDGE | DeviceStatus.DRIVER | DeviceStatus.FEATURES_OK;
 const LIVE = FEATURES_AGREED | DeviceStatus.DRIVER_OK;
-
-/** The descriptors into which cuts divide a string of bytes. */
-export function pieces(address: number, length: number, cuts: readonly number[], writable: boolean): Part[] {
-  const inside = cuts.filter(cut => cut > 0 && cut < length).toSorted((a, b) => a - b);
-  const places = [0, ...inside, length];
-  return places
-    .slice(0, -1)
-    .map((from, i) => ({ address: address + from, length: places[i + 1] - from, writable }))
-    .filter(part => part.length > 0);
-}
-
-/** What was seen of an answer. */
-export function seen({ used, bytes }: Answer): string {
-  if (used === undefined) return 'the chain did not come back';
-  const rest = bytes.subarray(1).some(byte => byte !== UNWRITTEN) ? ', and bytes behind it written' : '';
-  return `ack ${bytes.length === 0 ? 'none' : bytes[0]}, used length ${used}${rest}`;
-}
-
-function answerText(bytes: Uint8Array, used: number): string {
-  const ack = bytes[0] === Ack.OK ? 'OK' : bytes[0] === Ack.ERR ? 'ERR' : `ack ${bytes[0] ?? 'none'}`;
-  return `${ack}, used length ${used}`;
-}
-
-/** The numbers among a command's fields, for people. */
-export function fieldsText(fields: object): string {
-  if (fields instanceof Uint8Array) return `(${fields.length} bytes)`;
-  return Object.entries(fields)
-    .filter(([, value]) => typeof value === 'number')
-    .map(([name, value]) => `${name}=${value}`)
-    .join(' ');
-}

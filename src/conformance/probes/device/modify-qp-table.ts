@@ -5,7 +5,7 @@ import { qpAttrBits, qpTransitionRows } from '../../../statemachines/index.js';
 import type { QpAttrName, QpTransitionRow } from '../../../statemachines/index.js';
 import type { CaseContext, ConformanceCase } from '../../cases/case.js';
 import type { Bench } from './bench.js';
-import { seen } from './machine.js';
+import { seen } from './answers.js';
 import { addressVector, bytesOf, modifyQp, queryQp } from './messages.js';
 import { probe } from './probe-case.js';
 import type { ProbeText } from './probe-case.js';

@@ -138,7 +138,7 @@ const suppression = [
 interface Waker {
   readonly slug: string;
   readonly name: string;
-  make(bench: Bench): { readonly index: number; add(): void; busy(): void; count: number };
+  make(bench: Bench): { readonly index: number; readonly add: () => void };
 }
 
 const wakers: readonly Waker[] = [
@@ -150,7 +150,7 @@ const wakers: readonly Waker[] = [
         me.prepare(createPd.code, new Uint8Array(0), { writable: 5 }, 'CREATE_PD');
         me.control.publish();
       };
-      return { index: me.queues.control, add, busy: () => undefined, count: 1 };
+      return { index: me.queues.control, add };
     },
   },
   ...(['send', 'receive'] as const).map((slug): Waker => ({
@@ -167,7 +167,7 @@ const wakers: readonly Waker[] = [
         me.ring(index).add([{ address: me.alloc(bytes), length: bytes }]);
         me.ring(index).publish();
       };
-      return { index, add, busy: () => undefined, count: 1 };
+      return { index, add };
     },
   })),
 ];

@@ -1,6 +1,7 @@
 /** Numbers that name nothing, and how a machine gets to its limits. */
 import { CaseUnsupported } from '../../cases/case.js';
-import type { ObjectKind, ProbeMachine } from './machine.js';
+import type { ProbeMachine } from './machine.js';
+import type { ObjectKind } from './answers.js';
 import { createPd, destroyPd } from './messages.js';
 import type { Pair, Side } from './site.js';
 

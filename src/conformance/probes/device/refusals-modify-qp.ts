@@ -127,7 +127,11 @@ function value(
 }
 
 /** An attribute above its greatest value. */
-const above = (member: keyof Modify & string, step: 0 | 1 | 2, least: (side: Side) => number): Refusal =>
+const above = (
+  member: keyof StructValue<typeof modifyQpCommand>,
+  step: 0 | 1 | 2,
+  least: (side: Side) => number,
+): Refusal =>
   value(
     `${member.replaceAll('_', '-')}-too-large`,
     `MODIFY_QP with a ${member} just above its greatest legal value is refused.`,

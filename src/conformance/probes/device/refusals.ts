@@ -3,7 +3,7 @@ import { Ack } from '../../../abi/index.js';
 import type { CaseNeeds, ConformanceCase } from '../../cases/case.js';
 import type { BenchOptions } from './bench.js';
 import type { CommandHow } from './machine.js';
-import { UNWRITTEN, fieldsText, seen } from './machine.js';
+import { UNWRITTEN, fieldsText, seen } from './answers.js';
 import { bytesOf } from './messages.js';
 import type { CommandShape } from './messages.js';
 import { probe, slug } from './probe-case.js';

@@ -2,6 +2,7 @@
  * The driver's half of a split virtqueue as the probe plays it: chains of any cut, direct or in indirect tables, and every
  * word of the three areas by hand. It shares no code with the drivers and devices that are judged.
  */
+import { writeLe64 } from '../../../abi/index.js';
 import {
   Avail,
   Descriptor,
@@ -166,7 +167,8 @@ export class ProbeRing {
   descriptorAt(place: number, { address, length, flags = 0, next = 0 }: RawDescriptor): void {
     const { view } = this.#memory;
     const at = this.#memory.at(place);
-    view.setBigUint64(at, BigInt.asUintN(64, BigInt(address)), true);
+    if (typeof address === 'bigint') view.setBigUint64(at, address, true);
+    else writeLe64(view, at, address);
     view.setUint32(at + Descriptor.LEN, length, true);
     view.setUint16(at + Descriptor.FLAGS, flags, true);
     view.setUint16(at + Descriptor.NEXT, next, true);
