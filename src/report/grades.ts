@@ -58,8 +58,9 @@ export function findingsBesideCases({
   cases,
 }: Pick<CheckReport, 'findings' | 'cases'>): readonly Finding[] {
   const telling = cases.filter(({ grade }) => grade !== 'pass');
-  const told = new Set(telling.flatMap(({ law, message }) => [law, message]));
-  return findings.filter(({ law, message }) => !told.has(law) && !told.has(message));
+  const laws = new Set(telling.map(({ law }) => law));
+  const messages = new Set(telling.map(({ message }) => message));
+  return findings.filter(({ law, message }) => !laws.has(law) && !messages.has(message));
 }
 
 /** The results with ids that are each one's own: one that comes again gets a number, so that no reader loses the other. */

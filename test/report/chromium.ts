@@ -13,7 +13,7 @@ export const chromiumPath: string | undefined = findChromium();
 /** Says so where everybody sees it: a page that no browser has opened is not tested. */
 export function sayThatThereIsNone(what: string): void {
   process.stderr.write(
-    `\n*** SKIPPED: ${what}: no Chromium on PATH (${names.join(', ')}) and CHROMIUM is not set. ***\n` +
+    `\n*** SKIPPED: ${what}: no Chromium, neither where CHROMIUM points nor on PATH (${names.join(', ')}). ***\n` +
       '*** apt-get install chromium, or set CHROMIUM to the path of one. ***\n\n',
   );
 }

@@ -208,7 +208,7 @@ describe.skipIf(chromiumPath === undefined)('the report page in Chromium', () =>
       verdict: 'fail',
       reason: hostile,
       requirements: { [hostile]: hostile },
-      findings: [finding({ law: hostile, message: hostile })],
+      findings: [finding({ law: hostile, message: `${hostile} once more` })],
       cases: [
         oneCase({
           id: `CTRL/${hostile}`,

@@ -50,7 +50,9 @@ it('what an implementation says is text in the markup, whatever it is', () => {
       reason: hostile,
       requirements: { 'CTRL-07': hostile, [hostile]: hostile },
       coverage: [{ name: hostile, counts: { [hostile]: 1 } }],
-      findings: [finding({ law: hostile, message: hostile, requirements: [hostile] })],
+      findings: [
+        finding({ law: `${hostile} too`, message: `${hostile} once more`, requirements: [hostile] }),
+      ],
       cases: [
         oneCase({
           id: `${hostile}/${hostile}`,
