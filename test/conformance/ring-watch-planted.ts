@@ -388,12 +388,11 @@ export const plantedFaults: Readonly<Partial<Record<ObservationKey, Implementati
       },
     };
   }),
-  deviceDoubleFetch: device((window, area) => ({
+  deviceDoubleFetch: device(window => ({
     get16(offset) {
       window.get16(offset);
       return window.get16(offset);
     },
-    ...(area === 'used' ? {} : {}),
   })),
   interruptMissing: device(nothing, undefined, (host, control) => {
     const due = every(3);
