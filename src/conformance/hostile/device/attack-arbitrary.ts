@@ -70,7 +70,7 @@ const program: fc.Arbitrary<Act> = fc.oneof(
     weight: 3,
     arbitrary: fc.record({
       act: fc.constant('honest'),
-      what: fc.constantFrom('answers', 'requests', 'completions'),
+      what: fc.constantFrom('answers', 'requests', 'completions', 'traffic'),
     }),
   },
 );

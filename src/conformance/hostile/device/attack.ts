@@ -29,7 +29,7 @@ export const actSchema = z.discriminatedUnion('act', [
   z.object({ act: z.literal('post'), side: z.enum(['send', 'receive']), count: z.int().min(1).max(5) }),
   z.object({ act: z.literal('poll'), at: pick, max: z.int().min(0).max(8) }),
   /** The device does for a while what it should: answers, returns requests, completes them. */
-  z.object({ act: z.literal('honest'), what: z.enum(['answers', 'requests', 'completions']) }),
+  z.object({ act: z.literal('honest'), what: z.enum(['answers', 'requests', 'completions', 'traffic']) }),
   /** An answer with an ack, result words and a used length of its own; the sound ones where they are left out. */
   z.object({
     act: z.literal('answer'),

@@ -81,12 +81,13 @@ export class Attacker {
     return device.rings.get(index);
   }
 
-  #honest(what: 'answers' | 'requests' | 'completions'): void {
+  #honest(what: 'answers' | 'requests' | 'completions' | 'traffic'): void {
     const bench = this.#bench;
     if (what === 'answers') {
       bench.look();
       while (bench.pending.length > 0) bench.ok(bench.pending[0]);
-    } else if (what === 'requests') {
+    }
+    if (what === 'requests' || what === 'traffic') {
       for (const name of ['sq', 'rq'] as const) {
         const ring = this.#ring(name);
         if (ring === undefined) continue;
@@ -100,7 +101,8 @@ export class Attacker {
           ring.giveBack(chain, 0);
         }
       }
-    } else {
+    }
+    if (what === 'completions' || what === 'traffic') {
       for (const cq of [0, 1])
         while (
           this.#nextDue(cq) !== undefined &&

@@ -5,7 +5,6 @@ export class Call<T> {
   #outcome: { readonly state: 'pending' } | { readonly state: 'resolved'; readonly value: T } | Rejected = {
     state: 'pending',
   };
-  /** Times that it settled; more than once is impossible for a promise, and 0 means it has not. */
 
   constructor(what: string, promise: Promise<T>) {
     this.what = what;

@@ -21,7 +21,7 @@ async function raise(bench: Bench, index: number): Promise<void> {
 
 export const eventCases: readonly ConformanceCase[] = [
   probeStarted({
-    id: 'CQ/event/one-for-each-arming',
+    id: 'CQ/event/one-handler-call-for-each-arming',
     doc: 'Each arming brings one call of the handler at the interrupt, and further interrupts none.',
     requirements: ['CQ-46', 'CQ-47', 'VQ-60'],
     ask: async bench => {
