@@ -207,9 +207,9 @@ class CheckRun {
   }
 
   async #batch(suite: GeneratedSuite, batch: number): Promise<void> {
-    const { seed, runs, actionsMax, shrinkRunsMax, nowMs } = this.#options;
+    const { seed, runs, actionsMax, shrinkRunsMax } = this.#options;
     const tally = this.#tallyOf(suite);
-    const started = nowMs();
+    const started = this.#options.nowMs();
     const { programs, actions, failure } = await runBatch({
       suite,
       seed,
@@ -229,7 +229,7 @@ class CheckRun {
       tally.findings++;
       this.#findings.push(await this.#explain(suite, failure.program, failure.shrinks));
     }
-    tally.elapsedMs += nowMs() - started;
+    tally.elapsedMs += this.#options.nowMs() - started;
   }
 
   #tallyOf(suite: SuiteName): Tally {

@@ -1,39 +1,14 @@
 /** A case that hangs or kills the implementation fails, and a fresh worker asks the rest. */
 import { describe, expect, it } from 'vitest';
-import { main } from '../../src/cli/app.js';
-import { bundledKit } from '../../src/cli/bundled-kit.js';
 import type { CheckReport } from '../../src/conformance/report.js';
-import { fixture, temporaryDirectory, workerUrl } from './support.js';
-import { readSpecBook } from '../../src/cli/spec-book.js';
-import type { Kit } from '../../src/cli/kit.js';
-
-const engineUrl = new URL('../../dist/conformance/index.js', import.meta.url);
-
-/** The kit as it was built, since the worker thread runs what was built. */
-function builtKit(): Kit {
-  const kit = bundledKit();
-  return { ...kit, workerUrl, engineUrl, spec: () => readSpecBook() };
-}
+import { readReports } from '../../src/report/index.js';
+import { builtKit, fixture, temporaryDirectory, vrdma } from './support.js';
 
 async function check(...argv: string[]): Promise<{ code: number; report: CheckReport; notes: string }> {
-  let out = '';
-  let notes = '';
-  const code = await main(
-    ['check', '--json', '--out', temporaryDirectory(), ...argv],
-    {
-      out: text => void (out += text),
-      err: text => void (notes += text),
-      outIsTty: false,
-      errIsTty: false,
-      columns: 100,
-      env: {},
-      nowMs: () => performance.now(),
-      randomSeed: () => 7,
-      onInterrupt: () => () => undefined,
-    },
-    builtKit(),
-  );
-  return { code, report: JSON.parse(out), notes };
+  const options = ['check', '--json', '--out', temporaryDirectory(), ...argv];
+  const { code, out, err } = await vrdma(options, {}, builtKit());
+  const [report] = readReports(out, 'the output');
+  return { code, report, notes: err };
 }
 
 describe('an implementation that a single case stops', () => {
@@ -47,12 +22,10 @@ describe('an implementation that a single case stops', () => {
       ...['--only', cases.join(','), '--hang-timeout', '2s', '--seed', '1'],
       ...['--driver', fixture('stops-at-no-entries.mjs')],
     );
+    const gradeOf = (wanted: string) => report.cases.find(({ id }) => id === wanted)?.grade;
     const asked = report.cases.filter(({ grade }) => grade !== 'skipped');
-    expect(Object.fromEntries(asked.map(({ id, grade }) => [id, grade]))).toEqual({
-      'CTRL/create-cq/no-entries': 'fail',
-      'CTRL/create-cq/too-deep': 'pass',
-      'CTRL/create-pd/and-destroy': 'pass',
-    });
+    expect(cases.map(gradeOf)).toEqual(['pass', 'fail', 'pass']);
+    expect(asked).toHaveLength(cases.length);
     const failed = asked.find(({ grade }) => grade === 'fail');
     expect(failed).toMatchObject({ law, requirements: ['HOST-01', 'HOST-34'] });
     expect(failed?.message).toContain(message);

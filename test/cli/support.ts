@@ -7,6 +7,7 @@ import { onTestFinished } from 'vitest';
 import { main } from '../../src/cli/app.js';
 import type { Engine } from '../../src/cli/engine.js';
 import type { Io } from '../../src/cli/io.js';
+import { bundledKit } from '../../src/cli/bundled-kit.js';
 import type { Kit } from '../../src/cli/kit.js';
 import type { Program } from '../../src/conformance/program.js';
 import { parseSpec, traceability } from '../../src/conformance/requirements.js';
@@ -46,13 +47,19 @@ export interface Terminal {
   readonly tty?: boolean;
   readonly columns?: number;
   readonly env?: Readonly<Record<string, string>>;
+  /** What comes in on standard input, piece by piece. */
+  readonly input?: Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
   /** Interrupts when this was printed on standard error for the first time. */
   readonly interruptAfter?: RegExp;
   /** How often; once by default. */
   readonly interrupts?: number;
 }
 
-export async function vrdma(argv: readonly string[], terminal: Terminal = {}): Promise<Result> {
+export async function vrdma(
+  argv: readonly string[],
+  terminal: Terminal = {},
+  kit = stubKit,
+): Promise<Result> {
   const printed = { out: '', err: '' };
   const handlers = new Set<() => void>();
   let interrupted = false;
@@ -71,12 +78,15 @@ export async function vrdma(argv: readonly string[], terminal: Terminal = {}): P
     env: terminal.env ?? {},
     nowMs: () => performance.now(),
     randomSeed: () => 4_242,
+    async *input() {
+      yield* terminal.input ?? [];
+    },
     onInterrupt(handler) {
       handlers.add(handler);
       return () => handlers.delete(handler);
     },
   };
-  const code = await main(argv, io, stubKit);
+  const code = await main(argv, io, kit);
   return { code, ...printed };
 }
 
@@ -101,6 +111,15 @@ const stubKit: Kit = {
     text: id => trace.rows.find(({ requirement }) => requirement.id === id)?.requirement.text,
   }),
 };
+
+/** The kit as it was built, since a worker thread runs what was built. */
+export function builtKit(): Kit {
+  return {
+    ...bundledKit(),
+    workerUrl,
+    engineUrl: new URL('../../dist/conformance/index.js', import.meta.url),
+  };
+}
 
 export function fixture(name: string): string {
   return fileURLToPath(new URL(`fixtures/${name}`, import.meta.url));

@@ -1,6 +1,4 @@
 import { createHash } from 'node:crypto';
-import { fileURLToPath } from 'node:url';
-import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
 import { htmlReport } from '../../src/report/index.js';
 import { finding, hostile, oneCase, reportWith, sampleReport } from './sample.js';
@@ -123,17 +121,4 @@ it('a law that only generated programs broke has a row, and one that a failed ca
     htmlReport([reportWith({ findings: [broken], cases: [oneCase({ grade: 'fail', law })] })]);
   expect(page('another law')).toContain('<code>LAWS/no wake-up is lost</code>');
   expect(page(broken.law)).not.toContain('LAWS/');
-});
-
-it('the script of the page is well typed', () => {
-  const path = fileURLToPath(new URL('../../src/report/html/browser/tsconfig.json', import.meta.url));
-  const config = ts.getParsedCommandLineOfConfigFile(
-    path,
-    {},
-    { ...ts.sys, onUnRecoverableConfigFileDiagnostic() {} },
-  );
-  const program = ts.createProgram(config?.fileNames ?? [], config?.options ?? {});
-  expect(program.getRootFileNames().length).toBeGreaterThan(5);
-  const faults = ts.getPreEmitDiagnostics(program);
-  expect(faults.map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, '\n'))).toEqual([]);
 });

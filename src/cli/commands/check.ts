@@ -1,5 +1,4 @@
 /** `vrdma check`: judges an implementation with random and fixed programs, within a budget. */
-import { writeFileSync } from 'node:fs';
 import { Option, type Command } from 'commander';
 import { match } from 'ts-pattern';
 import type { Session } from '../app.js';
@@ -8,7 +7,7 @@ import type { CaseResult } from '../../conformance/cases/index.js';
 import type { CheckReport, Finding, SuiteName } from '../../conformance/report.js';
 import { findingsBesideCases, githubAnnotations, htmlReport, junitXml } from '../../report/index.js';
 import { runCheck } from '../check-run.js';
-import { exitCodeOf, usageError } from '../exit-code.js';
+import { exitCodeOf } from '../exit-code.js';
 import { FINDINGS_DIRECTORY, saveFinding } from '../findings-file.js';
 import { finishReport, implementationName, type FinishedReport } from '../finish-report.js';
 import { caseSummary } from '../format/case-summary.js';
@@ -33,6 +32,7 @@ import {
   type ImplementationOptions,
   type OutputOptions,
 } from '../options.js';
+import { writeReportFile } from '../report-files.js';
 import { showProgress, silentProgress, type ProgressDisplay } from '../progress-display.js';
 import { supervise } from '../supervise.js';
 
@@ -150,10 +150,10 @@ async function check(options: CheckOptions, session: Session): Promise<void> {
   });
   const { report } = finished;
   session.exitCode = exitCodeOf(report);
-  if (options.junit !== undefined) writeReport('--junit', options.junit, junitXml(report));
-  if (options.html !== undefined) writeReport('--html', options.html, htmlReport([report]));
+  if (options.junit !== undefined) writeReportFile('--junit', options.junit, junitXml(report));
+  if (options.html !== undefined) writeReportFile('--html', options.html, htmlReport([report]));
   if (options.report !== undefined)
-    writeReport('--report', options.report, `${JSON.stringify(report, undefined, 2)}\n`);
+    writeReportFile('--report', options.report, `${JSON.stringify(report, undefined, 2)}\n`);
   const saved = saveAll(report, options);
   match(format)
     .with('json', () => io.out(`${JSON.stringify(report, undefined, 2)}\n`))
@@ -195,17 +195,6 @@ function saveAll(report: CheckReport, options: CheckOptions): ReadonlyMap<Findin
   return new Map(
     report.findings.map(finding => [finding, saveFinding(finding, report.seed, options.out)] as const),
   );
-}
-
-/** @throws CliError (usage) */
-function writeReport(option: string, file: string, text: string): void {
-  try {
-    writeFileSync(file, text);
-  } catch (error) {
-    throw usageError(
-      `${option} ${file} cannot be written: ${error instanceof Error ? error.message : String(error)}`,
-    );
-  }
 }
 
 async function jobOf(options: CheckOptions, { io, kit }: Session): Promise<CheckJob> {
