@@ -132,7 +132,7 @@ const faults: readonly (readonly [string, DriverFactory, readonly string[]])[] =
           handler?.(cq);
         }),
     })),
-    ['CQ/event/one-for-each-arming'],
+    ['CQ/event/one-handler-call-for-each-arming'],
   ],
   [
     'a completion queue has one entry more',
