@@ -5,6 +5,7 @@
 import { match } from 'ts-pattern';
 import type { ProfileName } from '../../abi/index.js';
 import { catalogue } from '../cases/catalogue.js';
+import type { CaseResult } from '../cases/case-report.js';
 import type { ConformanceCase } from '../cases/case.js';
 import { runCase } from '../cases/run-case.js';
 import { propertyCases } from '../cases/static-cases.js';
@@ -66,12 +67,14 @@ export async function detect(mutant: Mutant, options: DetectOptions): Promise<De
 }
 
 /** The campaigns, the one first that counts what the mutant is about. */
-function suitesFor({ chapter }: Mutant): readonly (readonly SuiteName[])[] {
+function suitesFor({ chapter, where }: Mutant): readonly (readonly SuiteName[])[] {
   const generated = ['settled', 'racing'] as const;
+  if (where === 'ring' || chapter === 'rings' || chapter === 'notification races')
+    return [['rings'], generated, ['bounds'], ['leaks']];
   return match(chapter)
-    .with('time and cost', () => [['bounds'], generated, ['leaks']] as const)
-    .with('leaks', () => [['leaks'], generated, ['bounds']] as const)
-    .otherwise(() => [generated, ['bounds'], ['leaks']] as const);
+    .with('time and cost', () => [['bounds'], ['rings'], generated, ['leaks']] as const)
+    .with('leaks', () => [['leaks'], generated, ['rings'], ['bounds']] as const)
+    .otherwise(() => [generated, ['rings'], ['bounds'], ['leaks']] as const);
 }
 
 class Hunt {
@@ -122,6 +125,7 @@ class Hunt {
 
   async campaign(suites: readonly SuiteName[]): Promise<void> {
     const { profile, seed, quick, all } = this.#options;
+    const failed: CaseResult[] = [];
     const report = await check({
       ...this.#mutant.implementation,
       profile,
@@ -134,13 +138,19 @@ class Hunt {
       nowMs: () => this.#options.nowMs(),
       shouldStop: () => this.#options.shouldStop(),
       onProgress: () => undefined,
+      onCase(result) {
+        const broken = result.grade === 'fail' || result.grade === 'informational';
+        if (broken && result.kind !== 'property') failed.push(result);
+      },
     });
-    const first = this.by.length === 0;
-    if (first) {
+    if (this.by.length === 0) {
       this.runs += report.programs;
       this.actions = report.findings[0]?.actions ?? 0;
     }
+    for (const { id, requirements, message } of failed)
+      this.by.push({ case: id, requirements, message: message ?? '' });
     for (const { law, suite, requirements, message } of report.findings) {
+      if (suite === 'bounds' && failed.length > 0) continue;
       const id = propertyCases.find(({ how }) => how.kind === 'property' && how.law === law)?.id;
       this.by.push({ case: id ?? `${suite}: ${law}`, requirements, message });
     }

@@ -7,7 +7,12 @@ import { dataPathMutants } from './devices/data-path.js';
 import { memoryMutants } from './devices/memory.js';
 import { queuePairMutants } from './devices/queue-pairs.js';
 import { ringMutants } from './devices/rings.js';
+import { brokenDeviceMutants } from './drivers/broken-devices.js';
+import { driverFieldMutants } from './drivers/fields.js';
+import { driverRingMutants } from './drivers/rings.js';
+import { verbsMutants } from './drivers/verbs.js';
 import type { Mutant } from './mutant.js';
+import { networkMutants } from './network.js';
 import { startMutants } from './start.js';
 
 export { detect } from './detect.js';
@@ -25,4 +30,9 @@ export const mutants: readonly Mutant[] = [
   ...completionMutants,
   ...memoryMutants,
   ...ringMutants,
+  ...verbsMutants,
+  ...driverFieldMutants,
+  ...driverRingMutants,
+  ...brokenDeviceMutants,
+  ...networkMutants,
 ];

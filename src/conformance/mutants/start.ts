@@ -176,14 +176,12 @@ const statusBits: readonly Mutant[] = [
   device(
     'features-ok-taken-back',
     { breaks: 'FEAT-16 FEAT-17' },
-    'A second write of FEATURES_OK clears it.',
+    'A second write of FEATURES_OK to a live device clears it.',
     inner => {
       let taken = false;
       return {
         writeStatus(written) {
-          const again =
-            (written & inner.readStatus() & FEATURES_OK) !== 0 && (inner.readStatus() & DRIVER_OK) === 0;
-          if (again && (written & DRIVER_OK) === 0) taken = true;
+          if ((written & FEATURES_OK) !== 0 && (inner.readStatus() & DRIVER_OK) !== 0) taken = true;
           if (written === 0) taken = false;
           inner.writeStatus(written);
         },

@@ -6,9 +6,9 @@ export function route(to: { vm: number; gid: number; sgidIndex?: number | undefi
   return {
     dgid: gidOf(to.vm, to.gid),
     sgidIndex: to.sgidIndex ?? 0,
-    flowLabel: 0,
+    flowLabel: 0x1_beef,
     hopLimit: 64,
-    trafficClass: 0,
+    trafficClass: 0x2c,
   };
 }
 

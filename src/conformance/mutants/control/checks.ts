@@ -11,7 +11,6 @@ import {
   deregMrCommand,
   destroyAhCommand,
   destroyCqCommand,
-  destroyPdCommand,
   destroyQpCommand,
   getDmaMrCommand,
   modifyQpCommand,
@@ -57,8 +56,6 @@ const anyCq = (objects: DeviceObjects): number | undefined =>
   anyOf(number => objects.completionQueue(number));
 const anyQp = (objects: DeviceObjects): number | undefined => anyOf(number => objects.queuePair(number));
 const anyMr = ({ regions }: DeviceObjects): number | undefined => anyOf(number => regions.get(number));
-const anyAh = ({ addressHandles }: DeviceObjects): number | undefined =>
-  anyOf(number => addressHandles.get(number));
 
 /** Names `there` in the field where the number in it is nobody's. */
 function ifGone<K extends string>(
@@ -200,15 +197,18 @@ const regionChecks: readonly Mutant[] = [
     'device',
     'user-mr-list-cut-off',
     { chapter: 'lengths', breaks: 'CTRL-62' },
-    'REG_USER_MR takes page 0 for those behind the end of the page list.',
+    'REG_USER_MR takes the first page of memory for those behind the end of the page list.',
     commands(
-      otherPages(inner => ({
-        count: inner.count + 1,
-        read(target) {
-          target.fill(0);
-          inner.read(target.subarray(0, Math.min(target.length, inner.count)));
-        },
-      })),
+      ({ run }) => ({
+        run: (objects, request, result, list) =>
+          run(objects, request, result, {
+            count: 2 ** 20,
+            read(target) {
+              target.fill(objects.context.memory.regions[0].address);
+              list.read(target.subarray(0, Math.min(target.length, list.count)));
+            },
+          }),
+      }),
       Command.REG_USER_MR,
     ),
   ),
@@ -306,8 +306,8 @@ const pairChecks: readonly Mutant[] = [
   modifyQp('modify-mask-rate-limit', 'CTRL-87 QP-26', 'MODIFY_QP ignores RATE_LIMIT in the mask.', r =>
     (r.attr_mask & 0x1_0000) !== 0 ? { attr_mask: r.attr_mask & ~0x1_0000 } : undefined,
   ),
-  modifyQp('modify-unknown-state', 'QP-29', 'MODIFY_QP takes a qp_state above 6 for ERR.', r =>
-    (r.attr_mask & 1) !== 0 && r.qp_state > 6 ? { qp_state: 6 } : undefined,
+  modifyQp('modify-unknown-state', 'QP-29', 'MODIFY_QP takes a qp_state above 6 for RESET.', r =>
+    (r.attr_mask & 1) !== 0 && r.qp_state > 6 ? { qp_state: 0, attr_mask: 1 } : undefined,
   ),
   modifyQp('modify-unknown-cur-state', 'QP-29', 'MODIFY_QP does not look at a cur_qp_state above 6.', r =>
     (r.attr_mask & 2) !== 0 && r.cur_qp_state > 6 ? { attr_mask: r.attr_mask & ~2 } : undefined,
@@ -361,12 +361,6 @@ const unknownNumbers: readonly Mutant[] = [
     "REQ_NOTIFY_CQ of a cqn that is nobody's arms another completion queue.",
     (r, o) => ifGone('cqn', o.completionQueue(r.cqn) !== undefined, anyCq(o)),
   ),
-  unchecked(Command.DESTROY_PD, destroyPdCommand)(
-    'destroy-pd-by-any-number',
-    'CTRL-47 RST-03 RST-26',
-    "DESTROY_PD of a pdn that is nobody's destroys another protection domain.",
-    (r, o) => ifGone('pdn', o.pds.get(r.pdn) !== undefined, anyPd(o)),
-  ),
   getDmaMr(
     'dma-mr-in-any-pd',
     'CTRL-48 RST-26',
@@ -400,12 +394,6 @@ const unknownNumbers: readonly Mutant[] = [
     "CREATE_QP with a recv_cqn that is nobody's takes another.",
     (r, o) => ifGone('recv_cqn', o.completionQueue(r.recv_cqn) !== undefined, anyCq(o)),
   ),
-  modifyQp(
-    'modify-by-any-number',
-    'CTRL-84 RST-26',
-    "MODIFY_QP of a qpn that is nobody's changes another.",
-    (r, o) => ifGone('qpn', o.queuePair(r.qpn) !== undefined, anyQp(o)),
-  ),
   unchecked(Command.QUERY_QP, queryQpCommand)(
     'query-by-any-number',
     'CTRL-89 RST-26',
@@ -420,12 +408,6 @@ const unknownNumbers: readonly Mutant[] = [
   ),
   createAh('ah-in-any-pd', 'CTRL-94 RST-26', "CREATE_AH with a pdn that is nobody's takes another.", (r, o) =>
     ifGone('pdn', o.pds.get(r.pdn) !== undefined, anyPd(o)),
-  ),
-  unchecked(Command.DESTROY_AH, destroyAhCommand)(
-    'destroy-ah-by-any-number',
-    'CTRL-99 RST-03 RST-26',
-    "DESTROY_AH of an ah that is nobody's destroys another address handle.",
-    (r, o) => ifGone('ah', o.addressHandles.get(r.ah) !== undefined, anyAh(o)),
   ),
   unchecked(Command.DESTROY_AH, destroyAhCommand)(
     'destroy-ah-of-any-pd',
@@ -447,29 +429,62 @@ const unknownNumbers: readonly Mutant[] = [
   ),
 ];
 
-/** The kinds of objects have numbers of their own; a device with one table for two kinds takes one for the other. */
-const kindConfusion: readonly Mutant[] = [
-  mutant(
+/** A command that names nothing is answered OK. `field`: bytes from the start of the data to the number. */
+function ofNobody(
+  code: Command,
+  name: string,
+  breaks: string,
+  doc: string,
+  isThere: (objects: DeviceObjects, number: number) => boolean,
+  field = 0,
+): Mutant {
+  return mutant(
     'device',
-    'ah-number-taken-for-mr',
-    { chapter: 'control', breaks: 'CTRL-21' },
-    'DEREG_MR of a number that only an address handle has deregisters a region.',
-    misreads(Command.DEREG_MR, deregMrCommand, (r, o) =>
-      o.addressHandles.get(r.mrn) === undefined
-        ? undefined
-        : ifGone('mrn', o.regions.get(r.mrn) !== undefined, anyMr(o)),
+    name,
+    { chapter: 'control', breaks },
+    doc,
+    commands(
+      ({ run }) => ({
+        run: (objects, request, result, pages) =>
+          !isThere(objects, request.getUint32(field, true)) || run(objects, request, result, pages),
+      }),
+      code,
     ),
+  );
+}
+
+const nobodys: readonly Mutant[] = [
+  ofNobody(
+    Command.DESTROY_PD,
+    'destroy-pd-of-nobody-is-ok',
+    'CTRL-47 RST-03 RST-26',
+    "DESTROY_PD of a pdn that is nobody's is answered OK.",
+    ({ pds }, pdn) => pds.get(pdn) !== undefined,
   ),
-  mutant(
-    'device',
-    'any-pd-when-the-number-is-a-cq',
-    { chapter: 'control', breaks: 'CTRL-21' },
-    'DESTROY_PD of a number that only a completion queue has destroys a protection domain.',
-    misreads(Command.DESTROY_PD, destroyPdCommand, (r, o) =>
-      o.completionQueue(r.pdn) === undefined
-        ? undefined
-        : ifGone('pdn', o.pds.get(r.pdn) !== undefined, anyPd(o)),
-    ),
+  ofNobody(
+    Command.MODIFY_QP,
+    'modify-of-nobody-is-ok',
+    'CTRL-84 RST-26',
+    "MODIFY_QP of a qpn that is nobody's is answered OK.",
+    (objects, qpn) => objects.queuePair(qpn) !== undefined,
+  ),
+  ofNobody(
+    Command.DESTROY_AH,
+    'destroy-ah-of-nobody-is-ok',
+    'CTRL-99 RST-03 RST-26',
+    "DESTROY_AH of an ah that is nobody's is answered OK.",
+    ({ addressHandles }, ah) => addressHandles.get(ah) !== undefined,
+    4,
+  ),
+  ofNobody(
+    Command.DESTROY_PD,
+    'number-of-another-kind-is-ok',
+    'CTRL-21',
+    'DESTROY_PD of a number that only objects of other kinds have is answered OK.',
+    (objects, number) =>
+      objects.pds.get(number) !== undefined ||
+      (objects.queuePair(number) ?? objects.completionQueue(number) ?? objects.regions.get(number)) ===
+        undefined,
   ),
 ];
 
@@ -479,5 +494,5 @@ export const commandCheckMutants: readonly Mutant[] = [
   ...pairChecks,
   ...addressChecks,
   ...unknownNumbers,
-  ...kindConfusion,
+  ...nobodys,
 ];

@@ -336,7 +336,7 @@ const delivery: readonly Mutant[] = [
   mutant(
     'device',
     'queue-one-too-small',
-    { chapter: 'limits', breaks: 'CQ-04 CQ-33 CQ-31', needs: 'history' },
+    { chapter: 'limits', breaks: 'CQ-04 CQ-28 CQ-33 CQ-31', needs: 'history' },
     'A completion queue of several entries overruns one entry early.',
     completionQueueOwners((owner, cqe) => ({ unconsumed: cq => owner.unconsumed(cq) + (cqe > 1 ? 1 : 0) })),
   ),

@@ -241,7 +241,7 @@ const handedOn: readonly Mutant[] = [
   ),
   receives(
     'receive-room-rounded-up',
-    { chapter: 'lengths', breaks: 'ERR-16 DATA-39 ERR-23' },
+    { chapter: 'lengths', breaks: 'ERR-16 DATA-39 ERR-23 ERR-20 ERR-21' },
     'An element of a receive is taken to be one byte longer.',
     () => r => ({
       sges: r.sges.map(sge => ({ ...sge, length: sge.length + 1 })),
@@ -525,7 +525,7 @@ const inOrder: readonly Mutant[] = [
   mutant(
     'device',
     'sends-reordered',
-    { chapter: 'ordering', breaks: 'ORD-01 QP-22 ORD-03 VQ-31', needs: 'race' },
+    { chapter: 'ordering', breaks: 'ORD-01 QP-22 ORD-03 VQ-31 ORD-06', needs: 'race' },
     'Of two sends that are there together the second goes first.',
     useOfAdapter((hca, context) => {
       const kept = new Map<HcaQp, () => void>();

@@ -41,7 +41,7 @@ function regions(
 const translation: readonly Mutant[] = [
   regions(
     'access-flags-ignored',
-    { breaks: 'MEM-15 MEM-16 MEM-17 CTRL-68' },
+    { breaks: 'MEM-15 MEM-16 MEM-17 MEM-10 CTRL-68' },
     'Every region gets all rights.',
     () => () => ({ access: ALL }),
   ),
@@ -124,7 +124,7 @@ const translation: readonly Mutant[] = [
   ),
   regions(
     'region-ends-with-its-page',
-    { breaks: 'CTRL-67 MEM-21' },
+    { breaks: 'CTRL-67 MEM-21 MEM-26' },
     'A region ends with the last byte of its last page.',
     () =>
       ({ iova, length, pages }) =>
@@ -567,7 +567,7 @@ const gone: readonly Mutant[] = [
   mutant(
     'device',
     'reset-without-the-adapter',
-    { chapter: 'stale state', breaks: 'RST-30 RST-33 RST-36' },
+    { chapter: 'stale state', breaks: 'RST-30 RST-33 RST-34 RST-36 MEM-13' },
     'A device reset leaves the objects of the adapter alone.',
     useOfAdapter(() => ({ reset: () => undefined })),
   ),

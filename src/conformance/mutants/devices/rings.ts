@@ -433,12 +433,17 @@ const tolerated: readonly Mutant[] = [
     }),
   ),
   descriptors(
-    'next-taken-modulo',
+    'next-too-high-is-none',
     { chapter: 'broken peers', breaks: 'VQ-49' },
-    'A next that is too high is taken modulo the size.',
+    'A chain whose next is too high ends there.',
     (window, { size }) => ({
-      get16: offset =>
-        isField(offset, Descriptor.NEXT) ? window.get16(offset) % size : window.get16(offset),
+      get16(offset) {
+        const value = window.get16(offset);
+        if (!isField(offset, Descriptor.FLAGS)) return value;
+        return window.get16(offset - Descriptor.FLAGS + Descriptor.NEXT) < size
+          ? value
+          : value & ~DescriptorFlag.NEXT;
+      },
     }),
   ),
   descriptors(
@@ -486,11 +491,11 @@ const tolerated: readonly Mutant[] = [
   descriptors(
     'huge-chain-cut',
     { chapter: 'broken peers', breaks: 'VQ-51' },
-    'A length of 2^31 or more is taken for 0.',
+    'A length of 2^20 or more is taken for 16.',
     window => ({
       get32(offset) {
         const value = window.get32(offset);
-        return isField(offset, Descriptor.LEN) && value >= 2 ** 31 ? 0 : value;
+        return isField(offset, Descriptor.LEN) && value >= 2 ** 20 ? 16 : value;
       },
     }),
   ),
@@ -593,13 +598,13 @@ function outsideIsNothing(): Mutant['implementation'] {
 const resets: readonly Mutant[] = [
   mutant(
     'ring',
-    'reset-of-one-resets-its-neighbour',
+    'reset-of-one-resets-the-others',
     { chapter: 'stale state', breaks: 'VQ-77' },
-    'The reset of one queue resets the next one too.',
+    'The reset of one queue resets all of them.',
     registers(inner => ({
       resetQueue(index) {
         inner.resetQueue(index);
-        inner.resetQueue(index + 1);
+        for (let other = 0; other < inner.queueCount; other++) inner.resetQueue(other);
       },
     })),
   ),

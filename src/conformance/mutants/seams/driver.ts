@@ -195,26 +195,41 @@ function partsOf(memory: GuestMemory, table: number, head: number): Part[] {
   }
 }
 
+/** A used element, with the room that its chain has for an answer. */
+export interface Returned {
+  readonly id: number;
+  readonly length: number;
+  readonly room: number;
+}
+
 /** The driver takes each used element for another: `seen` gives what it understands. */
 export function usedElements(
-  seen: (element: { id: number; length: number }, ring: Ring) => { id?: number; length?: number },
+  seen: (element: Returned, ring: Ring) => { id?: number; length?: number },
 ): Implementation {
-  return driverRings((window, area, ring) =>
-    area !== 'used'
-      ? {}
-      : {
-          get32(offset) {
-            const value = window.get32(offset);
-            if (isElement(offset, Used.ID, ring.size)) {
-              return seen({ id: value, length: window.get32(offset + Used.LEN - Used.ID) }, ring).id ?? value;
-            }
-            if (isElement(offset, Used.LEN, ring.size)) {
-              return (
-                seen({ id: window.get32(offset + Used.ID - Used.LEN), length: value }, ring).length ?? value
-              );
-            }
-            return value;
-          },
-        },
-  );
+  return {
+    reports: true,
+    driver: context => {
+      const element = (window: MemoryWindow, at: number, ring: Ring): Returned => {
+        const id = window.get32(at + Used.ID);
+        const parts = id < ring.size ? partsOf(context.memory, ring.addresses.descriptors, id) : [];
+        const room = parts.reduce((sum, { writable, length }) => sum + (writable ? length : 0), 0);
+        return { id, length: window.get32(at + Used.LEN), room };
+      };
+      const { driver } = driverRings((window, area, ring) =>
+        area !== 'used'
+          ? {}
+          : {
+              get32(offset) {
+                const value = window.get32(offset);
+                if (isElement(offset, Used.ID, ring.size))
+                  return seen(element(window, offset - Used.ID, ring), ring).id ?? value;
+                if (isElement(offset, Used.LEN, ring.size))
+                  return seen(element(window, offset - Used.LEN, ring), ring).length ?? value;
+                return value;
+              },
+            },
+      );
+      return driver === undefined ? started(context) : driver(context);
+    },
+  };
 }
