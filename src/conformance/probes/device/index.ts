@@ -7,6 +7,7 @@ import { capacityCases } from './completion-capacity.js';
 import { completionCases } from './completions.js';
 import { configurationCases } from './configuration.js';
 import { controlFrameCases } from './control-frame.js';
+import { controlOddCases, furtherMemoryCases } from './control-odds.js';
 import { eventCases } from './events.js';
 import { initialisationCases } from './initialisation.js';
 import { liveAndResetCases } from './live-and-reset.js';
@@ -41,6 +42,7 @@ export const deviceCases: readonly ConformanceCase[] = [
   ...accessCases,
   ...notificationCases,
   ...brokenRingCases,
+  ...controlOddCases,
   ...controlFrameCases,
   ...completionQueueRefusals,
   ...domainRefusals,
@@ -55,6 +57,7 @@ export const deviceCases: readonly ConformanceCase[] = [
   ...capacityCases,
   ...completionCases,
   ...regionCases,
+  ...furtherMemoryCases,
   ...accessFaultCases,
   ...receiveFaultCases,
   ...queuePairEndingCases,

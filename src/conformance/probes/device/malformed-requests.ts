@@ -1,6 +1,15 @@
 /** Requests that make no sense (7.1, 7.2): each fails at its turn, with the requests before it done and no packet of its own. */
 import { QpAttrMask, QpState, QpType, SendFlag, WrOpcode } from '../../../abi/index.js';
-import { addressVector, createAh, destroyAh, gidOf, modifyQp, recvRequest, sendRequest } from './messages.js';
+import {
+  addressVector,
+  createAh,
+  destroyAh,
+  gidOf,
+  modifyQp,
+  queryDevice,
+  recvRequest,
+  sendRequest,
+} from './messages.js';
 import type { SendFields } from './messages.js';
 import { numberOfNeighbour, unknownNumber } from './numbers.js';
 import { fateCase, status } from './outcomes.js';
@@ -20,6 +29,7 @@ type Malformed = readonly [
   requirements: readonly string[],
   make: (scene: Pair) => SendFields | Uint8Array,
   type?: number,
+  cap?: Partial<typeof smallCap>,
 ];
 
 const element = ({ a }: Pair) => ({ addr: a.region.address, length: 4, lkey: a.region.lkey });
@@ -94,6 +104,18 @@ const sends: readonly Malformed[] = [
     }),
   ],
   [
+    'read-with-too-many-elements',
+    'that is an RDMA_READ with one element more than max_sge_rd',
+    ['DATA-83'],
+    scene => {
+      const count = scene.a.machine.must(queryDevice).max_sge_rd + 1;
+      const rdma = { remote_addr: scene.b.region.address, rkey: scene.b.region.rkey };
+      return { opcode: WrOpcode.RDMA_READ, sges: Array.from({ length: count }, () => element(scene)), rdma };
+    },
+    QpType.RC,
+    { max_send_sge: 4 },
+  ],
+  [
     'handle-unknown',
     'that is a datagram with a handle that does not exist',
     ['DATA-18'],
@@ -138,7 +160,7 @@ const sends: readonly Malformed[] = [
 ];
 
 /** A good send, the bad one, and one behind it. */
-const malformedSends = sends.map(([slug, doc, requirements, make, type = QpType.RC]): Fate => {
+const malformedSends = sends.map(([slug, doc, requirements, make, type = QpType.RC, cap = {}]): Fate => {
   const connected = type !== QpType.UD;
   const rest = type === QpType.RC ? QpState.ERR : QpState.SQE;
   return {
@@ -153,7 +175,7 @@ const malformedSends = sends.map(([slug, doc, requirements, make, type = QpType.
       'QP-47',
       type === QpType.RC ? 'QP-45' : 'QP-59',
     ],
-    options: { type },
+    options: { type, cap },
     post: scene => {
       const first = connected ? { inline } : datagram(scene, handleFor(scene.a, scene.b.gid));
       const bad = make(scene);

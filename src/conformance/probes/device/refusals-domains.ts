@@ -228,7 +228,7 @@ const handles: readonly Refusal[] = [
     addGid,
     'gid-of-another-machine-over-own',
     'ADD_GID with a GID that another machine has is refused on an entry that is set, which keeps its GID.',
-    ['CTRL-102', 'ISO-10', 'CTRL-14'],
+    ['CTRL-102', 'ISO-10'],
     ({ b }) => ({ index: 0, gid: b.gid }),
   ),
   refuse(

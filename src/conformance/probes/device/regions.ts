@@ -155,7 +155,7 @@ const limits = [
     {
       id: 'RST/limits/every-object-and-no-more',
       doc: 'As many objects of each kind can be made as are advertised, whatever another machine has, and again after they are destroyed.',
-      requirements: ['RST-22', 'RST-23', 'RST-24', 'ISO-16', 'CTRL-20', 'CTRL-19', 'QP-03'],
+      requirements: ['RST-22', 'RST-23', 'RST-24', 'ISO-16', 'CTRL-20', 'CTRL-19', 'QP-03', 'CTRL-110'],
     },
     context => {
       const bench = new Bench(context);
@@ -192,6 +192,7 @@ const limits = [
           machine.ask(createAh, { pdn: pds[0], ah_attr }),
           undefined,
         );
+        bench.same(['CTRL-110'], 'a handle has the number 2^32 - 1', ahs.includes(0xffff_ffff), false);
         machine.must(destroyAh, { pdn: pds[0], ah: ahs[1] }, ['RST-04']);
         machine.must(createAh, { pdn: pds[0], ah_attr }, ['RST-24']);
         machine.must(destroyPd, { pdn: pds[1] });
