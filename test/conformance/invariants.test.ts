@@ -181,6 +181,8 @@ describe('an event needs an arming', () => {
     const judge = new EventsAreArmed();
     const cq = cqRecord();
     judge.actionStarted(0, { op: 'reqNotifyCq', vm: 0, cq: 'cq0' });
+    // To poll is not to arm.
+    judge.actionStarted(1, { op: 'pollCq', vm: 0, cq: 'cq0' });
     judge.event(cq);
     expect(() => judge.event(cq)).toThrow('2 event(s)');
   });
