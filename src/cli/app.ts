@@ -8,6 +8,7 @@ import { addMergeCommand } from './commands/merge.js';
 import { addMutantsCommand } from './commands/mutants.js';
 import { addReplayCommand } from './commands/replay.js';
 import { addSpecCommand } from './commands/spec.js';
+import { addTraceCommand } from './commands/trace.js';
 import { CliError, ExitCode } from './exit-code.js';
 import type { Io } from './io.js';
 import type { Kit } from './kit.js';
@@ -66,6 +67,7 @@ function program(session: Session): Command {
   addListCommand(root, session);
   addExplainCommand(root, session);
   addReplayCommand(root, session);
+  addTraceCommand(root, session);
   addMergeCommand(root, session);
   addDiffCommand(root, session);
   addMachinesCommand(root, session);

@@ -15,6 +15,8 @@ export interface Io {
   nowMs(): number;
   /** A fresh seed, 0 .. 2^32-1. */
   randomSeed(): number;
+  /** What comes in on standard input. */
+  input(): AsyncIterable<Uint8Array>;
   /** Calls `handler` at each SIGINT or SIGTERM until the returned function is called. */
   onInterrupt(handler: () => void): () => void;
 }
@@ -37,6 +39,7 @@ export function processIo(): Io {
     env: process.env,
     nowMs: () => performance.now(),
     randomSeed: () => randomInt(2 ** 32),
+    input: () => process.stdin,
     onInterrupt(handler) {
       process.on('SIGINT', handler);
       process.on('SIGTERM', handler);

@@ -127,9 +127,14 @@ function moduleFile(option: string, file: string | undefined): string | undefine
 
 /** @throws CliError (usage) */
 export function readTextFile(file: string): string {
+  expectReadable(file);
+  return readFileSync(file, 'utf8');
+}
+
+/** @throws CliError (usage) */
+export function expectReadable(file: string): void {
   const problem = whyUnreadable(resolve(file));
   if (problem !== undefined) throw usageError(`cannot read ${file}: ${problem}.`);
-  return readFileSync(file, 'utf8');
 }
 
 function whyUnreadable(path: string): string | undefined {

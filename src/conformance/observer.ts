@@ -8,6 +8,8 @@ export type RequestSpec = SendRequestSpec | { readonly sges: readonly SgeSpec[] 
 
 export class RunObserver {
   actionStarted(_index: number, _action: Action): void {}
+  /** The control verb of an action is called; an action whose objects never were is not. */
+  called(_index: number, _action: Action): void {}
   /** A control verb or a post came back. `errno` is undefined on success. */
   actionEnded(_index: number, _action: Action, _errno: string | undefined): void {}
 

@@ -5,8 +5,8 @@ import { programSchema, PROGRAM_VERSION } from './program.js';
 import type { Program } from './program.js';
 import { actionLine } from './script.js';
 import type { ChartEvent, Finding } from './report.js';
-import { TraceRecorder, chart, traceToText } from './trace.js';
-import type { TraceEvent } from './trace.js';
+import { limitsOf } from './limits.js';
+import { TraceRecorder, chart, traceHeader, traceToText } from './trace.js';
 
 export interface ReplayStep {
   readonly index: number;
@@ -40,23 +40,20 @@ export async function replay(program: Program, options: JudgeOptions): Promise<R
   return {
     verdict: broken === undefined ? 'pass' : 'fail',
     finding,
-    steps: stepsOf(program, events),
-    trace: traceToText(events),
+    steps: stepsOf(program, recorder),
+    trace: traceToText(traceHeader(options.profile, options.limits ?? limitsOf(program)), events),
   };
 }
 
-function stepsOf(program: Program, events: readonly TraceEvent[]): ReplayStep[] {
-  const parts: TraceEvent[][] = program.actions.map(() => []);
-  let current = -1;
-  for (const event of events) {
-    if (event.point === 'verbs' && event.what === 'call') current = event.action;
-    if (current >= 0) parts[current].push(event);
-  }
-  return program.actions.map((action, index) => ({
+function stepsOf(program: Program, { events, starts }: TraceRecorder): ReplayStep[] {
+  const steps = program.actions.map((action, index) => ({
     index,
     text: actionLine(action),
-    events: chart(parts[index], Number.POSITIVE_INFINITY),
+    events: [] as readonly ChartEvent[],
   }));
+  for (const [i, { action, at }] of starts.entries())
+    steps[action].events = chart(events.slice(at, starts.at(i + 1)?.at), Number.POSITIVE_INFINITY);
+  return steps;
 }
 
 export interface ProgramIssue {

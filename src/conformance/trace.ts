@@ -1,165 +1,204 @@
 /**
- * The trace: what was seen of a run, as events at four points of observation. In process it is plain objects; on disk it is
- * JSON Lines, one event a line, the first line a header.
+ * Records what happens in a run as a trace: plain objects in process, JSON Lines on disk (elsewhere/format.ts). Any trace of a
+ * sound run is one that `vrdma trace` passes.
  */
-import { z } from 'zod';
-import { commands, wcStatuses } from '../abi/index.js';
+import { acks, commands, profiles, qpStates, wcStatuses, WcOpcode } from '../abi/index.js';
+import type { ProfileName } from '../abi/index.js';
+import { TRACE_VERSION } from './elsewhere/format.js';
+import type { CallEvent, RingEvent, TraceEvent, TraceHeader } from './elsewhere/format.js';
 import { packetOpcodeName } from '../fabric/index.js';
 import type { DropReason, Packet, WireObserver } from '../fabric/index.js';
 import type { WorkCompletion } from '../verbs/index.js';
-import type { ControlObserver, RingObserver } from '../virtio/index.js';
+import type { ControlObserver } from '../virtio/index.js';
+import { maskOfSpec } from './attributes.js';
+import type { Limits } from './limits.js';
 import { RunObserver } from './observer.js';
+import type { RingSink } from './ring-watch/ring-state.js';
 import { actionLine } from './script.js';
 import type { Action } from './program.js';
-import type { CqRecord, WrRecord } from './records.js';
+import type { CqRecord, ObjectRecord, QpRecord, WrRecord } from './records.js';
 import type { ChartEvent } from './report.js';
-import type { WorldObservers } from './world.js';
 
-export const TRACE_VERSION = 1;
+export type { TraceEvent, TraceHeader } from './elsewhere/format.js';
 
-const common = { t: z.int().min(0), vm: z.int().min(0).max(3) };
+/** The header of a trace that the kit records of its own runs. */
+export function traceHeader(profile: ProfileName, { device }: Pick<Limits, 'device'>): TraceHeader {
+  const { maxQps, maxCqs, queueSizeMax } = device;
+  const map = profiles[profile].queues(maxQps, maxCqs);
+  return {
+    vrdmaTrace: TRACE_VERSION,
+    points: ['verbs', 'control', 'ring', 'wire'],
+    from: 'start',
+    source: 'vrdma',
+    queues: map.count,
+    queueSizeMax,
+    sides: ['driver', 'device'],
+    completionQueues: [map.cq(0), maxCqs],
+  };
+}
 
-export const traceEventSchema = z.discriminatedUnion('point', [
-  z.strictObject({
-    point: z.literal('verbs'),
-    ...common,
-    what: z.enum(['call', 'result', 'completion', 'event']),
-    /** Index of the action in the program; -1 for what comes by itself. */
-    action: z.int(),
-    text: z.string(),
-  }),
-  z.strictObject({
-    point: z.literal('ring'),
-    ...common,
-    queue: z.int().min(0),
-    what: z.enum(['available', 'published', 'taken', 'used', 'interrupt', 'consumed', 'asleep']),
-    /** Head of the chain, or the index published. */
-    value: z.int(),
-    /** Bytes written or readable; 1 or 0 for a notification sent or not. */
-    extra: z.int(),
-  }),
-  z.strictObject({
-    point: z.literal('control'),
-    ...common,
-    what: z.enum(['command', 'answer']),
-    id: z.int(),
-    command: z.string(),
-    ack: z.int(),
-  }),
-  z.strictObject({
-    point: z.literal('wire'),
-    t: z.int().min(0),
-    what: z.enum(['sent', 'delivered', 'dropped']),
-    packet: z.string(),
-    from: z.string(),
-    to: z.string(),
-    destQpn: z.int(),
-    psn: z.int(),
-    bytes: z.int(),
-    why: z.string(),
-  }),
-]);
-export type TraceEvent = z.infer<typeof traceEventSchema>;
-
-/** The events as JSON Lines with their header. */
-export function traceToText(events: readonly TraceEvent[]): string {
-  const header = JSON.stringify({ vrdmaTrace: TRACE_VERSION });
-  return [header, ...events.map(event => JSON.stringify(event)), ''].join('\n');
+/** A trace as JSON Lines. */
+export function traceToText(header: TraceHeader, events: readonly TraceEvent[]): string {
+  return [JSON.stringify(header), ...events.map(event => JSON.stringify(event)), ''].join('\n');
 }
 
 /** Writes everything that happens into a list. */
 export class TraceRecorder extends RunObserver {
   readonly events: TraceEvent[] = [];
-  readonly worldObservers: WorldObservers;
+  /** Where in the list each action begins, oldest first. */
+  readonly starts: { readonly action: number; readonly at: number }[] = [];
+  readonly wire: WireObserver = this.#wire();
   #now: () => number = () => 0;
-
-  constructor() {
-    super();
-    this.worldObservers = {
-      wire: this.#wire(),
-      ring: vm => this.#ring(vm),
-      control: vm => this.#control(vm),
-    };
-  }
+  /** The query whose answer is about to be told. */
+  #query: { readonly call: number; readonly vm: number } | undefined;
+  /** Queue pairs by machine and number, the newest of each. */
+  readonly #qps = new Map<string, QpRecord>();
 
   /** Where the virtual time comes from; set when the world is there. */
   useClock(now: () => number): void {
     this.#now = now;
   }
 
+  // ---------------------------------------------------------------- verbs
+
   override actionStarted(action: number, what: Action): void {
-    this.#verbs(what.vm, 'call', action, actionLine(what));
+    this.starts.push({ action, at: this.events.length });
+    if (!isCall(what)) this.#note(what.vm, 'program', actionLine(what));
+  }
+
+  override called(action: number, what: Action): void {
+    if (!isCall(what)) return;
+    const common = {
+      point: 'verbs',
+      t: this.#now(),
+      vm: what.vm,
+      text: actionLine(what),
+      what: 'call',
+    } as const;
+    this.events.push({ ...common, call: action, ...callMembers(what) });
   }
 
   override actionEnded(action: number, what: Action, errno: string | undefined): void {
-    this.#verbs(what.vm, 'result', action, `${what.op} ${errno ?? 'ok'}`);
+    const { vm } = what;
+    const text = `${what.op} ${errno ?? 'ok'}`;
+    if (!isCall(what)) return this.#note(vm, 'driver', text);
+    // What a query shows comes with its result, which is told next.
+    if (what.op === 'queryQp' && errno === undefined) {
+      this.#query = { call: action, vm };
+      return;
+    }
+    const id = 'as' in what && errno === undefined ? what.as : undefined;
+    this.#result(vm, action, errno === undefined, text, id === undefined ? {} : { id });
+  }
+
+  override queried(_qp: QpRecord, state: number): void {
+    const query = this.#query;
+    this.#query = undefined;
+    const shown = qpStates.nameOf(state);
+    if (query !== undefined)
+      this.#result(query.vm, query.call, true, 'queryQp ok', shown === undefined ? {} : { state: shown });
+  }
+
+  override created(object: ObjectRecord): void {
+    if (object.kind === 'qp') this.#qps.set(`${object.vm} ${object.handle.qpNum}`, object);
+  }
+
+  override posted({ qp, send, wrId, signaled }: WrRecord): void {
+    const { vm, name } = qp;
+    const queue = send ? 'send' : 'recv';
+    this.events.push({
+      point: 'verbs',
+      t: this.#now(),
+      vm,
+      what: 'post',
+      qp: name,
+      queue,
+      wr: wrId,
+      signaled,
+    });
   }
 
   override completed(cq: CqRecord, completion: WorkCompletion, request: WrRecord | undefined): void {
-    const status = wcStatuses.nameOf(completion.status) ?? `status ${completion.status}`;
-    const queue =
+    const { qpNum, wrId, opcode } = completion;
+    const status = wcStatuses.nameOf(completion.status);
+    const receive = opcode === WcOpcode.RECV || opcode === WcOpcode.RECV_RDMA_WITH_IMM;
+    const queue = (request?.send ?? !receive) ? 'send' : 'recv';
+    const named = request?.qp.handle.qpNum === qpNum ? request.qp : this.#qps.get(`${cq.vm} ${qpNum}`);
+    const whose =
       request === undefined ? 'nobody' : `${request.qp.name} ${request.send ? 'send' : 'receive'}`;
-    this.#verbs(cq.vm, 'completion', -1, `${cq.name}: ${queue} ${completion.wrId} ${status}`);
+    this.events.push({
+      point: 'verbs',
+      t: this.#now(),
+      vm: cq.vm,
+      text: `${cq.name}: ${whose} ${wrId} ${status ?? `status ${completion.status}`}`,
+      what: 'completion',
+      cq: cq.name,
+      qp: named?.name ?? `number ${qpNum}`,
+      queue,
+      wr: Number.isSafeInteger(wrId) && wrId >= 0 ? wrId : String(wrId),
+      status: status ?? completion.status,
+    });
   }
 
-  override event(cq: CqRecord): void {
-    this.#verbs(cq.vm, 'event', -1, `event of ${cq.name}`);
+  override event({ vm, name }: CqRecord): void {
+    this.events.push({
+      point: 'verbs',
+      t: this.#now(),
+      vm,
+      text: `event of ${name}`,
+      what: 'event',
+      cq: name,
+    });
   }
 
-  #verbs(vm: number, what: 'call' | 'result' | 'completion' | 'event', action: number, text: string): void {
-    this.events.push({ point: 'verbs', t: this.#now(), vm, what, action, text });
+  #note(vm: number, by: 'program' | 'driver', text: string): void {
+    this.events.push({ point: 'verbs', t: this.#now(), vm, what: 'note', by, text });
   }
 
-  #ring(vm: number): RingObserver {
-    const put = (
-      queue: number,
-      what: 'available' | 'published' | 'taken' | 'used' | 'interrupt' | 'consumed' | 'asleep',
-      value: number,
-      extra: number,
-    ): void => {
-      this.events.push({ point: 'ring', t: this.#now(), vm, queue, what, value, extra });
+  #result(vm: number, call: number, ok: boolean, text: string, members: object): void {
+    this.events.push({ point: 'verbs', t: this.#now(), vm, text, what: 'result', call, ok, ...members });
+  }
+
+  // ---------------------------------------------------------------- below the verbs
+
+  /** For the rings of a machine, both halves. */
+  ring(vm: number): RingSink {
+    const put = (queue: number, what: RingEvent['what'], more: Partial<RingEvent> = {}): void => {
+      this.events.push({ point: 'ring', t: this.#now(), vm, queue, what, ...more });
     };
     return {
-      available: (queue, head, readable) => put(queue, 'available', head, readable),
-      published: (queue, idx, notify) => put(queue, 'published', idx, notify ? 1 : 0),
-      taken: (queue, head) => put(queue, 'taken', head, 0),
-      used: (queue, head, written) => put(queue, 'used', head, written),
-      interrupt: (queue, idx, sent) => put(queue, 'interrupt', idx, sent ? 1 : 0),
-      consumed: (queue, head, written) => put(queue, 'consumed', head, written),
-      asleep: (queue, side) => put(queue, 'asleep', 0, side === 'driver' ? 0 : 1),
+      available: (queue, head, bytes) => put(queue, 'available', { head, bytes }),
+      published: (queue, _idx, notify) => put(queue, 'published', { notify }),
+      notified: queue => put(queue, 'notified'),
+      taken: (queue, head) => put(queue, 'taken', { head }),
+      used: (queue, head, bytes) => put(queue, 'used', { head, bytes }),
+      interrupt: (queue, _idx, notify) => put(queue, 'interrupt', { notify }),
+      consumed: (queue, head, bytes) => put(queue, 'consumed', { head, bytes }),
+      asleep: (queue, side) => put(queue, 'asleep', { side }),
+      woke: (queue, side) => put(queue, 'woke', { side }),
     };
   }
 
-  #control(vm: number): ControlObserver {
-    const name = (command: number): string => commands.nameOf(command) ?? `command ${command}`;
+  /** For one side of the control queue of a machine. */
+  control(vm: number, side: 'driver' | 'device'): ControlObserver {
+    const common = (id: number, command: number) =>
+      ({
+        point: 'control',
+        t: this.#now(),
+        vm,
+        side,
+        id,
+        command: commands.nameOf(command) ?? command,
+      }) as const;
     return {
-      command: (id, command) => {
-        this.events.push({
-          point: 'control',
-          t: this.#now(),
-          vm,
-          what: 'command',
-          id,
-          command: name(command),
-          ack: -1,
-        });
-      },
-      answer: (id, command, ack) => {
-        this.events.push({
-          point: 'control',
-          t: this.#now(),
-          vm,
-          what: 'answer',
-          id,
-          command: name(command),
-          ack,
-        });
-      },
+      command: (id, command) => void this.events.push({ ...common(id, command), what: 'command' }),
+      answer: (id, command, ack) =>
+        void this.events.push({ ...common(id, command), what: 'answer', ack: acks.nameOf(ack) ?? 'ERR' }),
     };
   }
 
   #wire(): WireObserver {
-    const put = (what: 'sent' | 'delivered' | 'dropped', packet: Packet, why: string): void => {
+    const put = (what: 'sent' | 'delivered' | 'dropped', packet: Packet, why?: string): void => {
       this.events.push({
         point: 'wire',
         t: this.#now(),
@@ -170,14 +209,67 @@ export class TraceRecorder extends RunObserver {
         destQpn: packet.destQpn,
         psn: packet.psn,
         bytes: packet.payloadLength,
-        why,
+        ...(why === undefined ? {} : { why }),
       });
     };
     return {
-      sent: packet => put('sent', packet, ''),
-      delivered: packet => put('delivered', packet, ''),
+      sent: packet => put('sent', packet),
+      delivered: packet => put('delivered', packet),
       dropped: (packet, why: DropReason) => put('dropped', packet, why),
     };
+  }
+}
+
+/** Actions that are one control verb each. */
+type CallAction = Exclude<
+  Action,
+  { op: 'postSend' | 'postRecv' | 'pollCq' | 'writeMemory' | 'expectMemory' }
+>;
+
+function isCall(action: Action): action is CallAction {
+  const { op } = action;
+  return !(
+    op === 'postSend' ||
+    op === 'postRecv' ||
+    op === 'pollCq' ||
+    op === 'writeMemory' ||
+    op === 'expectMemory'
+  );
+}
+
+/** The verb of a call, and what it names. */
+function callMembers(action: CallAction): Pick<CallEvent, 'verb'> & Partial<CallEvent> {
+  const { op } = action;
+  switch (op) {
+    case 'destroyPd':
+      return { verb: op, id: action.pd };
+    case 'destroyCq':
+    case 'reqNotifyCq':
+      return { verb: op, id: action.cq };
+    case 'waitCq':
+      return { verb: 'reqNotifyCq', id: action.cq };
+    case 'deregMr':
+      return { verb: op, id: action.mr };
+    case 'destroyAh':
+      return { verb: op, id: action.ah };
+    case 'destroyQp':
+    case 'queryQp':
+      return { verb: op, id: action.qp };
+    case 'modifyQp': {
+      const { state } = action.set;
+      const to = state === undefined ? {} : { to: state };
+      return { verb: op, id: action.qp, ...to, mask: maskOfSpec(action.set) };
+    }
+    case 'regMr':
+    case 'getDmaMr':
+    case 'createAh':
+      return { verb: op, pd: action.pd };
+    case 'createQp': {
+      const { pd, sendCq, recvCq, type } = action;
+      return { verb: op, pd, sendCq, recvCq, type };
+    }
+    default:
+      return { verb: op };
   }
 }
 
@@ -197,44 +289,41 @@ export function chart(events: readonly TraceEvent[], last: number): ChartEvent[]
 }
 
 function arrowOf(event: TraceEvent): ChartEvent | undefined {
-  const timeNs = event.t;
+  const timeNs = event.t ?? 0;
   switch (event.point) {
     case 'verbs': {
+      if (event.what === 'post' || event.text === undefined) return undefined;
       const [program, driver] = [`program ${event.vm}`, `driver ${event.vm}`];
-      const down = event.what === 'call';
+      const down = event.what === 'call' || (event.what === 'note' && event.by === 'program');
       return { timeNs, from: down ? program : driver, to: down ? driver : program, text: event.text };
     }
     case 'ring': {
       const [driver, device] = [`driver ${event.vm}`, `device ${event.vm}`];
-      if (event.what === 'published' && event.extra === 1) {
-        return { timeNs, from: driver, to: device, text: `notify queue ${event.queue}` };
-      }
-      if (event.what === 'available') {
-        return {
-          timeNs,
-          from: driver,
-          to: device,
-          text: `queue ${event.queue}: chain ${event.value}, ${event.extra} bytes`,
-        };
-      }
-      if (event.what === 'used') {
+      const { queue, what, head, bytes = 0 } = event;
+      if (what === 'published' && event.notify === true)
+        return { timeNs, from: driver, to: device, text: `notify queue ${queue}` };
+      if (what === 'available')
+        return { timeNs, from: driver, to: device, text: `queue ${queue}: chain ${head}, ${bytes} bytes` };
+      if (what === 'used')
         return {
           timeNs,
           from: device,
           to: driver,
-          text: `queue ${event.queue}: chain ${event.value} used, ${event.extra} bytes`,
+          text: `queue ${queue}: chain ${head} used, ${bytes} bytes`,
         };
-      }
       return undefined;
     }
     case 'control': {
-      const text =
-        event.what === 'command' ? event.command : `${event.command}: ${event.ack === 0 ? 'OK' : 'ERR'}`;
+      if (event.side === 'driver') return undefined;
+      const { command, ack } = event;
+      const name = typeof command === 'number' ? `command ${command}` : command;
       const [device, hca] = [`device ${event.vm}`, `hca ${event.vm}`];
       return event.what === 'command'
-        ? { timeNs, from: device, to: hca, text }
-        : { timeNs, from: hca, to: device, text };
+        ? { timeNs, from: device, to: hca, text: name }
+        : { timeNs, from: hca, to: device, text: `${name}: ${ack}` };
     }
+    case 'machine':
+      return undefined;
     case 'wire': {
       if (event.what === 'delivered') return undefined;
       const lost = event.what === 'dropped' ? ` dropped: ${event.why}` : '';

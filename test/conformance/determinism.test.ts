@@ -8,13 +8,14 @@ import { describe, expect, it } from 'vitest';
 import { judge } from '../../src/conformance/index.js';
 import type { Program } from '../../src/conformance/index.js';
 import { writeProgram } from '../../src/conformance/generate/program-arbitrary.js';
-import { TraceRecorder, traceToText } from '../../src/conformance/trace.js';
+import { limitsOf } from '../../src/conformance/limits.js';
+import { TraceRecorder, traceHeader, traceToText } from '../../src/conformance/trace.js';
 
 /** Digests of what the tests below compute. When a change is meant, the failing test shows the new one. */
 const golden = {
-  settled: 'ca01b3c16e3f3d143649587a3339d10a',
-  racing: '9a2bcae0c427686c23507dfad145a649',
-  generated: 'd04639d44cae578e520891e534534635',
+  settled: 'c88bced903dac683aa87b1e7bb6ef049',
+  racing: 'c980a1a58174fe5628ef4fd7b3b545dc',
+  generated: 'be73082c2f314c87fb82859c2ccef60c',
 };
 
 const cap = { sendWr: 16, recvWr: 16, sendSge: 2, recvSge: 2, inline: 64 };
@@ -96,7 +97,8 @@ async function digestOf(programs: readonly Program[]): Promise<string> {
     const recorder = new TraceRecorder();
     const { broken, calls } = await judge(program, { profile: 'roce', recorder });
     expect(broken).toBeUndefined();
-    hash.update(`${calls} calls\n`).update(traceToText(recorder.events));
+    const header = traceHeader('roce', limitsOf(program));
+    hash.update(`${calls} calls\n`).update(traceToText(header, recorder.events));
   }
   return hash.digest('hex').slice(0, 32);
 }

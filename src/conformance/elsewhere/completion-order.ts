@@ -2,6 +2,7 @@
  * The completions of one queue of a queue pair, as a program polls them: each request once, in posting order, silent ones
  * passed over only if they may be silent, and nothing succeeds behind a failure until the queue pair is moved on.
  */
+import { WcStatus, wcStatuses } from '../../abi/index.js';
 import { LawBroken, laws } from '../laws.js';
 import type { CompletionEvent, Handle } from './format.js';
 
@@ -9,66 +10,86 @@ import type { CompletionEvent, Handle } from './format.js';
 const COMPACT = 1024;
 /** Requests that were thrown away and are remembered. */
 const DISCARDED_MAX = 65_536;
+/** More requests than a queue can hold: silent ones are taken for done beyond it, others are too many. */
+export const OUTSTANDING_MAX = 1 << 17;
 
 interface Request {
   readonly wr: Handle;
   readonly signaled: boolean;
-  /** Between which moves of the queue pair it was posted; undefined while one was under way. */
-  readonly epoch: number | undefined;
+  /** Between which moves of the queue pair it was posted; -1 while one was under way. */
+  readonly epoch: number;
 }
 
 export class CompletionOrder {
-  readonly #qp: Handle;
   readonly #queue: 'send' | 'recv';
   readonly #requests: Request[] = [];
   #front = 0;
+  /** Index of the oldest request that is signaled, or of the end. */
+  #due = 0;
   /** Requests that a reset or destroy threw away: their completions may have been in the queue already. */
   readonly #discarded = new Map<Handle, number>();
   #epoch = 0;
   #moving = false;
-  #failedEpoch = -1;
+  #failedEpoch = -2;
 
-  constructor(qp: Handle, queue: 'send' | 'recv') {
-    this.#qp = qp;
+  constructor(queue: 'send' | 'recv') {
     this.#queue = queue;
   }
 
-  posted(wr: Handle, signaled: boolean): void {
-    this.#requests.push({ wr, signaled, epoch: this.#moving ? undefined : this.#epoch });
+  /** Requests that were thrown away and may still complete. */
+  get leftovers(): number {
+    return this.#discarded.size;
+  }
+
+  /** Returns false when more is outstanding than any queue holds. */
+  posted(wr: Handle, signaled: boolean): boolean {
+    if (this.#requests.length - this.#front >= OUTSTANDING_MAX) {
+      if (this.#requests[this.#front].signaled) return false;
+      // As many sends cannot be in a queue: the oldest has succeeded in silence.
+      this.#advance(this.#front + 1);
+    }
+    this.#requests.push({ wr, signaled, epoch: this.#moving ? -1 : this.#epoch });
+    this.#skipSilent();
+    return true;
   }
 
   /** @throws LawBroken */
-  completed({ wr, status }: CompletionEvent): void {
-    if (this.#wasDiscarded(wr)) return;
-    const at = this.#indexOf(request => request.wr === wr);
-    if (at < 0) {
+  completed({ qp, wr, status }: CompletionEvent): void {
+    const code = typeof status === 'number' ? status : wcStatuses.values[status];
+    const ok = code === WcStatus.SUCCESS;
+    // A number may be used again, so the one that is next is meant before any other.
+    const next = this.#requests.at(this.#due);
+    const at = ok && next?.wr === wr ? this.#due : this.#indexOf(wr);
+    // One that was thrown away may have the same number: then nothing is certain.
+    const left = this.#discarded.get(wr);
+    const wrong = at < 0 || at > this.#due || (ok && at < this.#due);
+    if (left !== undefined && wrong) return this.#forget(wr, left);
+    if (at < 0)
       throw new LawBroken(
         laws.completesOnce,
-        `${this.#name(wr)} completed and is not outstanding: ${this.#oldest()}`,
+        `${this.#name(qp, wr)} completed and is not outstanding: ${this.#oldest()}`,
       );
-    }
-    const request = this.#requests[at];
-    const passedOver = this.#indexOf(each => each.signaled);
-    const skipped = passedOver >= 0 && passedOver < at ? this.#requests[passedOver] : undefined;
-    this.#advance(at + 1);
-    if (skipped !== undefined) {
+    const { epoch } = this.#requests[at];
+    const due = this.#due;
+    this.#advance(at + 1, left !== undefined);
+    if (at > due)
       throw new LawBroken(
         laws.completesInOrder,
-        `${this.#name(wr)} completed before ${this.#name(skipped.wr)}`,
+        `${this.#name(qp, wr)} completed before ${next?.wr}, which was posted earlier`,
       );
-    }
-    if (status !== 'SUCCESS') {
-      this.#failedEpoch = request.epoch ?? this.#failedEpoch;
-      return;
-    }
-    if (!request.signaled) {
+    if (ok && at < due)
       throw new LawBroken(
         laws.completesOnce,
-        `${this.#name(wr)} succeeded with a completion and was not signaled`,
+        `${this.#name(qp, wr)} succeeded with a completion and was not signaled`,
       );
-    }
-    if (request.epoch === this.#failedEpoch)
-      throw new LawBroken(laws.flushesTheRest, `${this.#name(wr)} succeeded behind one that failed`);
+    if (left !== undefined || epoch < 0) return;
+    const behind = epoch === this.#failedEpoch;
+    if (!ok) this.#failedEpoch = epoch;
+    if (!behind || code === WcStatus.WR_FLUSH_ERR) return;
+    throw new LawBroken(
+      laws.flushesTheRest,
+      `${this.#name(qp, wr)} came with ${status} behind one that failed; expected WR_FLUSH_ERR`,
+    );
   }
 
   /** A modify to a state in which requests succeed again is under way, or over. */
@@ -79,40 +100,51 @@ export class CompletionOrder {
 
   /** The queue pair was reset or is gone: nothing more has to come, and what comes was there before. */
   discard(): void {
-    for (let at = this.#front; at < this.#requests.length; at++) {
-      const { wr } = this.#requests[at];
-      this.#discarded.set(wr, (this.#discarded.get(wr) ?? 0) + 1);
-    }
-    for (const wr of this.#discarded.keys()) {
-      if (this.#discarded.size <= DISCARDED_MAX) break;
-      this.#discarded.delete(wr);
-    }
+    for (let at = this.#front; at < this.#requests.length; at++) this.#remember(this.#requests[at].wr);
     this.#requests.length = 0;
     this.#front = 0;
+    this.#due = 0;
+    this.#epoch++;
   }
 
-  #wasDiscarded(wr: Handle): boolean {
-    const count = this.#discarded.get(wr);
-    if (count === undefined) return false;
-    if (count === 1) this.#discarded.delete(wr);
-    else this.#discarded.set(wr, count - 1);
-    return true;
+  #remember(wr: Handle): void {
+    this.#discarded.set(wr, (this.#discarded.get(wr) ?? 0) + 1);
+    if (this.#discarded.size <= DISCARDED_MAX) return;
+    for (const oldest of this.#discarded.keys()) {
+      this.#discarded.delete(oldest);
+      return;
+    }
   }
 
-  #indexOf(wanted: (request: Request) => boolean): number {
-    for (let at = this.#front; at < this.#requests.length; at++) if (wanted(this.#requests[at])) return at;
+  #forget(wr: Handle, left: number): void {
+    if (left === 1) this.#discarded.delete(wr);
+    else this.#discarded.set(wr, left - 1);
+  }
+
+  #indexOf(wr: Handle): number {
+    for (let at = this.#front; at < this.#requests.length; at++) if (this.#requests[at].wr === wr) return at;
     return -1;
   }
 
-  #advance(front: number): void {
+  /** Requests before `front` are done. `doubtful`: it may have been another one that completed, and those before it are not. */
+  #advance(front: number, doubtful = false): void {
+    if (doubtful) for (let at = this.#front; at < front - 1; at++) this.#remember(this.#requests[at].wr);
     this.#front = front;
-    if (front < COMPACT) return;
-    this.#requests.splice(0, front);
-    this.#front = 0;
+    this.#due = Math.max(this.#due, front);
+    if (front >= COMPACT) {
+      this.#requests.splice(0, front);
+      this.#front = 0;
+      this.#due -= front;
+    }
+    this.#skipSilent();
   }
 
-  #name(wr: Handle): string {
-    return `${this.#queue === 'send' ? 'send' : 'receive'} ${wr} of queue pair ${this.#qp}`;
+  #skipSilent(): void {
+    while (this.#due < this.#requests.length && !this.#requests[this.#due].signaled) this.#due++;
+  }
+
+  #name(qp: Handle, wr: Handle): string {
+    return `${this.#queue === 'send' ? 'send' : 'receive'} ${wr} of queue pair ${qp}`;
   }
 
   #oldest(): string {

@@ -2,8 +2,10 @@
 import { machines } from '../../statemachines/index.js';
 import { tablesOf } from '../monitors/book.js';
 import type { MonitorBook } from '../monitors/book.js';
-import type { Handle, MachineEvent } from './format.js';
+import type { Handle, MachineEvent, TraceHeader } from './format.js';
 import { Numbers } from './instances.js';
+import type { Names } from './instances.js';
+import type { Unjudged } from './unjudged.js';
 
 interface Instances {
   readonly keys: Map<Handle, number>;
@@ -11,12 +13,22 @@ interface Instances {
   readonly events: ReadonlyMap<string, number>;
 }
 
+/** Instances of a machine that may be open at one time. */
+const INSTANCES_MAX = 1 << 20;
+
 export class MachineTrace {
   readonly #book: MonitorBook;
+  readonly #adopt: boolean;
+  readonly #unjudged: Unjudged;
+  readonly #names: Names;
   readonly #machines: ReadonlyMap<string, Instances>;
 
-  constructor(book: MonitorBook) {
+  /** @param book not that of another point, whose instances are others */
+  constructor(book: MonitorBook, { from }: TraceHeader, unjudged: Unjudged, names: Names) {
     this.#book = book;
+    this.#adopt = from === 'middle';
+    this.#unjudged = unjudged;
+    this.#names = names;
     this.#machines = new Map(
       machines.map(({ name, events }) => {
         const tables = tablesOf(name);
@@ -29,29 +41,38 @@ export class MachineTrace {
   /** Returns what makes the line impossible to understand. */
   event({ machine, key, event, arg, limit }: MachineEvent): string | undefined {
     const instances = this.#machines.get(machine);
-    if (instances === undefined) {
+    if (instances === undefined)
       return `machine ${JSON.stringify(machine)}; expected one of ${[...this.#machines.keys()].join(', ')}`;
-    }
+    const id = instances.events.get(event);
+    if (id === undefined && event !== 'open' && event !== 'close')
+      return `machine ${machine} has no event ${JSON.stringify(event)}; expected open, close, ${[...instances.events.keys()].join(', ')}`;
     const monitor = this.#book.get(machine);
-    let number = instances.keys.get(key);
-    if (event === 'close') {
-      if (number === undefined) return `machine ${machine} has no instance ${key} to close`;
-      monitor.close(number);
-      instances.keys.delete(key);
-      instances.numbers.give(number);
+    const known = instances.keys.get(key);
+    // In the middle nobody knows the state of an instance but of one that begins.
+    if (known === undefined && this.#adopt && event !== 'open') {
+      this.#unjudged.count('older');
       return undefined;
     }
-    if (number === undefined) {
-      number = instances.numbers.take();
-      instances.keys.set(key, number);
-      monitor.open(number, limit);
+    if (event === 'close') {
+      if (known === undefined) return `machine ${machine} has no instance ${key} to close`;
+      monitor.close(known);
+      instances.keys.delete(key);
+      instances.numbers.give(known);
+      return undefined;
     }
-    if (event === 'open') return undefined;
-    const id = instances.events.get(event);
-    if (id === undefined) {
-      return `machine ${machine} has no event ${JSON.stringify(event)}; expected open, close, ${[...instances.events.keys()].join(', ')}`;
-    }
-    monitor.event(number, id, arg);
+    if (known !== undefined && event === 'open') return `machine ${machine} has an instance ${key} already`;
+    if (known === undefined && instances.keys.size >= INSTANCES_MAX)
+      return `machine ${machine} has ${INSTANCES_MAX} instances; expected "close" for those that are over`;
+    const number = known ?? this.#open(machine, instances, key, limit);
+    if (id !== undefined) monitor.event(number, id, arg);
     return undefined;
+  }
+
+  #open(machine: string, { keys, numbers }: Instances, key: Handle, limit: number | undefined): number {
+    const number = numbers.take();
+    keys.set(key, number);
+    this.#names.set(machine, number, `instance ${key}`);
+    this.#book.get(machine).open(number, limit);
+    return number;
   }
 }

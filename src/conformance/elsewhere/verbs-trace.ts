@@ -1,342 +1,448 @@
 /**
  * The point `verbs` of a trace: what a program calls and sees. Objects and states are held against the machines; completions
- * against the laws of order, of once, of flushing, and events against what was armed. A program sees a completion only when
- * it polls, so the queue pair's own machine is told of calls and posts, not of completions.
+ * against the laws of place, order, once and flushing, and events against what was armed. A program sees a completion only
+ * when it polls, so the queue pair's own machine is told of calls and posts, not of completions.
  */
-import { match } from 'ts-pattern';
+import { QpAttrMask } from '../../abi/index.js';
 import type { Monitor } from '../../statemachines/index.js';
 import { LawBroken, laws } from '../laws.js';
 import { tablesOf } from '../monitors/book.js';
 import type { MonitorBook } from '../monitors/book.js';
-import type { CallEvent, Handle, PostEvent, ResultEvent, TraceHeader, VerbsEvent } from './format.js';
-import { Directory, Numbers } from './instances.js';
 import { CompletionOrder } from './completion-order.js';
+import type {
+  CallEvent,
+  CompletionEvent,
+  CqEvent,
+  Handle,
+  PostEvent,
+  ResultEvent,
+  TracedVerb,
+  TraceHeader,
+  VerbsEvent,
+} from './format.js';
+import { Directory, Gone, Numbers } from './instances.js';
+import type { Names } from './instances.js';
+import type { Unjudged } from './unjudged.js';
 
-/** A protection domain or a completion queue: something that others use. */
-interface Used {
+type Kind = 'pd' | 'cq' | 'mr' | 'ah' | 'qp';
+
+interface Basic {
+  readonly vm: number;
+  readonly handle: Handle;
   readonly key: number;
-  /** Events that it may still raise, for a completion queue. */
+  readonly monitor: Monitor;
+  /** False from the moment that its destruction has succeeded. */
+  alive: boolean;
+  /** Destructions under way. */
+  leaving: number;
+}
+
+/** What others use. */
+interface Pd extends Basic {
+  readonly kind: 'pd';
+}
+interface Cq extends Basic {
+  readonly kind: 'cq';
+  /** Events that it may still raise. */
   arms: number;
 }
-
-interface Member {
-  readonly key: number;
-  readonly pd: Used | undefined;
+interface Member extends Basic {
+  readonly kind: 'mr' | 'ah';
+  readonly uses: readonly (Pd | Cq)[];
 }
-
-interface Qp {
-  readonly key: number;
-  readonly machine: Monitor;
-  readonly pd: Used | undefined;
-  readonly cqs: readonly (Used | undefined)[];
+interface Qp extends Basic {
+  readonly kind: 'qp';
+  readonly uses: readonly (Pd | Cq)[];
+  readonly sendCq: Handle | undefined;
+  readonly recvCq: Handle | undefined;
   readonly send: CompletionOrder;
   readonly recv: CompletionOrder;
-  modifying: boolean;
+  /** Modifies under way. */
+  modifying: number;
+  /** Counts what may change its state, so that a query is judged only when nothing did meanwhile. */
+  changes: number;
 }
+type Traced = Pd | Cq | Member | Qp;
 
 interface Call {
   readonly event: CallEvent;
-  /** The queue pair whose modify is being followed. */
-  readonly following: Qp | undefined;
+  /** What the call names; undefined when it names nothing that is known. */
+  readonly object: Traced | undefined;
+  readonly uses: readonly (Pd | Cq)[];
+  /** A modify of a queue pair whose machine follows it. */
+  readonly followed: boolean;
+  /** `changes` of the queue pair when it was called. */
+  readonly changes: number;
 }
 
-/** Queue pairs that are gone and remembered. */
-const GONE_MAX = 65_536;
+/** Calls under way at one time; more mean that results are missing from the trace. */
+const CALLS_MAX = 1 << 20;
 
-const events = {
+/** What each verb that names or makes an object is about. */
+const verbs: Readonly<Partial<Record<TracedVerb, { does: 'make' | 'end' | 'name'; kind: Kind }>>> = {
+  createPd: { does: 'make', kind: 'pd' },
+  createCq: { does: 'make', kind: 'cq' },
+  regMr: { does: 'make', kind: 'mr' },
+  getDmaMr: { does: 'make', kind: 'mr' },
+  createAh: { does: 'make', kind: 'ah' },
+  createQp: { does: 'make', kind: 'qp' },
+  destroyPd: { does: 'end', kind: 'pd' },
+  destroyCq: { does: 'end', kind: 'cq' },
+  deregMr: { does: 'end', kind: 'mr' },
+  destroyAh: { does: 'end', kind: 'ah' },
+  destroyQp: { does: 'end', kind: 'qp' },
+  reqNotifyCq: { does: 'name', kind: 'cq' },
+  modifyQp: { does: 'name', kind: 'qp' },
+  queryQp: { does: 'name', kind: 'qp' },
+};
+
+const kindNames: Readonly<Record<Kind, string>> = {
+  pd: 'protection domain',
+  cq: 'completion queue',
+  mr: 'memory region',
+  ah: 'address handle',
+  qp: 'queue pair',
+};
+
+const eventIds = {
   USER_CREATED: tablesOf('PD').eventId('USER_CREATED'),
   USER_DESTROYED: tablesOf('PD').eventId('USER_DESTROYED'),
-  DESTROY: tablesOf('PD').eventId('DESTROY'),
-  DEREGISTER: tablesOf('MR').eventId('DEREGISTER'),
-  AH_DESTROY: tablesOf('AH').eventId('DESTROY'),
+};
+const endEvent: Readonly<Record<Kind, string>> = {
+  pd: 'DESTROY',
+  cq: 'DESTROY',
+  mr: 'DEREGISTER',
+  ah: 'DESTROY',
+  qp: 'DESTROY',
 };
 
 export class VerbsTrace {
   readonly #book: MonitorBook;
   readonly #fromStart: boolean;
+  readonly #unjudged: Unjudged;
+  readonly #names: Names;
   readonly #calls: Map<number, Call>[] = [];
-  readonly #numbers = {
+  readonly #numbers: Readonly<Record<Kind, Numbers>> = {
     pd: new Numbers(),
     cq: new Numbers(),
     mr: new Numbers(),
     ah: new Numbers(),
     qp: new Numbers(),
   };
-  readonly #pds = new Directory<Used>();
-  readonly #cqs = new Directory<Used>();
-  readonly #mrs = new Directory<Member>();
-  readonly #ahs = new Directory<Member>();
-  readonly #qps = new Directory<Qp>();
-  /** Queue pairs that were destroyed, the latest ones. */
-  readonly #gone = new Set<string>();
-  /** Events about objects older than the trace. */
-  adopted = 0;
+  readonly #objects: Readonly<Record<Kind, Directory<Traced>>> = {
+    pd: new Directory(),
+    cq: new Directory(),
+    mr: new Directory(),
+    ah: new Directory(),
+    qp: new Directory(),
+  };
+  readonly #gone = new Gone<Qp | Cq>();
 
-  constructor(book: MonitorBook, { from }: TraceHeader) {
+  constructor(book: MonitorBook, { from }: TraceHeader, unjudged: Unjudged, names: Names) {
     this.#book = book;
     this.#fromStart = from === 'start';
+    this.#unjudged = unjudged;
+    this.#names = names;
   }
 
   /** Returns what makes the line impossible to understand. @throws LawBroken */
   event(event: VerbsEvent): string | undefined {
-    return match(event)
-      .with({ what: 'call' }, call => this.#call(call))
-      .with({ what: 'result' }, result => this.#result(result))
-      .with({ what: 'post' }, post => this.#post(post))
-      .with({ what: 'completion' }, completion => {
-        const { vm, qp: handle, queue } = completion;
-        // What a queue pair that is gone has left in a completion queue may still be polled.
-        if (this.#qps.get(vm, handle) === undefined && this.#gone.has(`${vm} ${handle}`)) return undefined;
-        this.#known(this.#qps, vm, handle, 'queue pair')?.[queue].completed(completion);
+    // The frequent ones first.
+    switch (event.what) {
+      case 'completion':
+        return this.#completion(event);
+      case 'post':
+        return this.#post(event);
+      case 'call':
+        return this.#call(event);
+      case 'result':
+        return this.#result(event);
+      case 'event':
+        return this.#event(event);
+      case 'note':
+        this.#unjudged.count('form');
         return undefined;
-      })
-      .with({ what: 'event' }, ({ vm, cq: handle }) => {
-        const cq = this.#known(this.#cqs, vm, handle, 'completion queue');
-        if (cq === undefined) return undefined;
-        if (cq.arms === 0)
-          throw new LawBroken(
-            laws.eventsAreArmed,
-            `completion queue ${handle} raised an event and was not armed`,
-          );
-        cq.arms--;
-        return undefined;
-      })
-      .exhaustive();
+    }
   }
+
+  // ---------------------------------------------------------------- calls
 
   #call(event: CallEvent): string | undefined {
     const { vm, call, verb, id } = event;
     const calls = (this.#calls[vm] ??= new Map<number, Call>());
     if (calls.has(call)) return `call ${call} is under way already; its result must come first`;
-    if (!verb.startsWith('create') && named.has(verb) && id === undefined) return `${verb} without id`;
-    calls.set(call, { event, following: verb === 'modifyQp' ? this.#beginModify(event) : undefined });
-    // An arming may take effect at any time from now on.
-    if (verb === 'reqNotifyCq') {
-      const cq = this.#known(this.#cqs, vm, id ?? '', 'completion queue');
-      if (cq !== undefined) cq.arms++;
+    if (calls.size >= CALLS_MAX) return `${CALLS_MAX} calls are under way; results must be missing`;
+    const meant = verbs[verb];
+    if (meant !== undefined && meant.does !== 'make' && id === undefined) return `${verb} without id`;
+    if (verb === 'modifyQp') {
+      if (event.mask === undefined) return 'modifyQp without mask; expected the attr_mask of the call';
+      const asked = (event.mask & QpAttrMask.STATE) !== 0;
+      if (asked !== (event.to !== undefined))
+        return `modifyQp ${event.to === undefined ? 'without' : 'with'} to, and a mask ${asked ? 'with' : 'without'} STATE`;
     }
+    const object =
+      meant === undefined || id === undefined ? undefined : this.#objects[meant.kind].get(vm, id);
+    const uses = meant?.does === 'make' ? this.#usesOf(event) : [];
+    const changes = object?.kind === 'qp' ? object.changes : 0;
+    const followed = verb === 'modifyQp' && object?.kind === 'qp' && this.#beginModify(object, event);
+    calls.set(call, { event, object, uses, followed, changes });
+    if (object === undefined) return undefined;
+    // An arming may take effect at any time from now on, and so may the end of what stands in the way of another end.
+    if (verb === 'reqNotifyCq' && object.kind === 'cq') object.arms++;
+    if (meant?.does === 'end' && ++object.leaving === 1 && 'uses' in object) this.#release(object);
     return undefined;
   }
 
-  /** Two modifies of a queue pair that overlap leave its state open: it is followed no more. */
-  #beginModify({ vm, id, to, mask = 0 }: CallEvent): Qp | undefined {
-    const qp = this.#known(this.#qps, vm, id ?? '', 'queue pair');
-    if (qp === undefined) return undefined;
-    if (qp.modifying) {
-      qp.machine.drop(qp.key);
-      return undefined;
-    }
-    qp.modifying = true;
-    for (const queue of [qp.send, qp.recv]) queue.moves('way');
-    const event = qp.machine.machine.eventId(to === undefined ? 'MODIFY_ATTRIBUTES' : `MODIFY_TO_${to}`);
-    qp.machine.begin(qp.key, event, mask);
-    return qp;
+  #usesOf({ vm, pd, sendCq, recvCq }: CallEvent): readonly (Pd | Cq)[] {
+    const uses: (Pd | Cq)[] = [];
+    const add = (kind: 'pd' | 'cq', handle: Handle | undefined): void => {
+      const object = handle === undefined ? undefined : this.#objects[kind].get(vm, handle);
+      if (object?.kind === 'pd' || object?.kind === 'cq') uses.push(object);
+    };
+    add('pd', pd);
+    add('cq', sendCq);
+    add('cq', recvCq);
+    return uses;
   }
 
   #result(result: ResultEvent): string | undefined {
-    const { vm, call, ok, id } = result;
+    const { vm, call, ok } = result;
     const found = this.#calls[vm]?.get(call);
     if (found === undefined) {
-      if (this.#fromStart) return `a result of call ${call}, which is not under way`;
-      this.adopted++;
+      if (this.#fromStart)
+        throw new LawBroken(laws.answersOnce, `a result of call ${call}, which is not under way`);
+      this.#unjudged.count('older');
       return undefined;
     }
     this.#calls[vm].delete(call);
-    const { event, following } = found;
-    if (following !== undefined) this.#endModify(following, event, ok);
-    if (event.verb === 'reqNotifyCq' && !ok) this.#disarm(event);
-    if (!ok) return undefined;
-    if (event.verb === 'queryQp') return this.#observe(event, result);
-    if (creating.has(event.verb)) {
-      if (id === undefined) return `${event.verb} succeeded without an id`;
-      this.#created(event, id);
-    } else if (destroying.has(event.verb)) this.#destroyed(event);
+    const { event, object } = found;
+    const meant = verbs[event.verb];
+    if (object?.kind === 'qp' && event.verb === 'modifyQp') this.#endModify(object, found, ok);
+    if (!ok) {
+      if (meant?.does === 'end' && object !== undefined) this.#stays(object);
+      if (object?.kind === 'cq' && event.verb === 'reqNotifyCq' && object.arms > 0) object.arms--;
+      return undefined;
+    }
+    if (meant?.does === 'make') {
+      if (result.id === undefined) return `${event.verb} succeeded without an id`;
+      this.#made(found, result.id, meant.kind);
+    } else if (meant !== undefined) {
+      if (object === undefined) this.#unknown(vm, event.id ?? '', meant.kind);
+      else if (meant.does === 'end') this.#ended(object);
+      else if (event.verb === 'queryQp' && object.kind === 'qp') this.#observe(object, result, found.changes);
+    } else this.#unjudged.count('form');
     return undefined;
   }
 
-  #disarm({ vm, id }: CallEvent): void {
-    const cq = this.#cqs.get(vm, id ?? '');
-    if (cq !== undefined && cq.arms > 0) cq.arms--;
+  // ---------------------------------------------------------------- objects
+
+  #made({ event, uses }: Call, id: Handle, kind: Kind): void {
+    const { vm, pd, sendCq, recvCq } = event;
+    const before = this.#objects[kind].get(vm, id);
+    const key = this.#numbers[kind].take();
+    const monitor = this.#book.get(machineOf(kind, event.type));
+    monitor.open(key);
+    this.#names.set(monitor.machine.definition.name, key, `${kindNames[kind]} ${id} of machine ${vm}`);
+    const basic = { vm, handle: id, key, monitor, alive: true, leaving: 0 };
+    this.#objects[kind].set(vm, id, this.#newObject(kind, basic, uses, sendCq, recvCq));
+    for (const each of uses) if (each.alive) each.monitor.event(each.key, eventIds.USER_CREATED);
+    if (before !== undefined && before.leaving === 0)
+      throw new LawBroken(
+        laws.destroysOnce,
+        `${kindNames[kind]} ${id} of machine ${vm} was made and exists already`,
+      );
+    for (const each of uses)
+      if (!each.alive)
+        throw new LawBroken(
+          laws.destroysOnce,
+          `${kindNames[kind]} ${id} was made in ${kindNames[each.kind]} ${each.handle}, which is gone`,
+        );
+    if (pd !== undefined && !uses.some(each => each.kind === 'pd')) this.#unknown(vm, pd, 'pd');
+    const cqs = uses.filter(each => each.kind === 'cq').length;
+    if (sendCq !== undefined && recvCq !== undefined && cqs < 2) this.#unknown(vm, sendCq, 'cq');
   }
 
-  #endModify(qp: Qp, { to }: CallEvent, ok: boolean): void {
-    qp.modifying = false;
-    for (const queue of [qp.send, qp.recv]) queue.moves('over');
-    // What was dropped meanwhile is not followed.
-    if (!qp.machine.isOpen(qp.key)) return;
-    if (!ok) {
-      qp.machine.abort(qp.key);
+  #newObject(
+    kind: Kind,
+    basic: Basic,
+    uses: readonly (Pd | Cq)[],
+    sendCq: Handle | undefined,
+    recvCq: Handle | undefined,
+  ): Traced {
+    switch (kind) {
+      case 'pd':
+        return { ...basic, kind };
+      case 'cq':
+        return { ...basic, kind, arms: 0 };
+      case 'mr':
+      case 'ah':
+        return { ...basic, kind, uses };
+      case 'qp': {
+        // What an earlier queue pair of the same name has left behind may still come.
+        const earlier = this.#gone.get('qp', basic.vm, basic.handle);
+        const [send, recv] =
+          earlier?.kind === 'qp'
+            ? [earlier.send, earlier.recv]
+            : [new CompletionOrder('send'), new CompletionOrder('recv')];
+        return { ...basic, kind, uses, sendCq, recvCq, send, recv, modifying: 0, changes: 0 };
+      }
+    }
+  }
+
+  /** From the call of its end on, a user stands in nobody's way. */
+  #release({ uses }: Member | Qp): void {
+    for (const each of uses) if (each.alive) each.monitor.event(each.key, eventIds.USER_DESTROYED);
+  }
+
+  /** Its end was refused. */
+  #stays(object: Traced): void {
+    if (!object.alive || --object.leaving > 0 || !('uses' in object)) return;
+    for (const each of object.uses) {
+      if (!each.alive)
+        throw new LawBroken(
+          laws.keepsUsed,
+          `${kindNames[each.kind]} ${each.handle} is gone, and ${kindNames[object.kind]} ${object.handle} uses it`,
+        );
+      each.monitor.event(each.key, eventIds.USER_CREATED);
+    }
+  }
+
+  #ended(object: Traced): void {
+    const { vm, handle, kind, key, monitor } = object;
+    if (!object.alive)
+      throw new LawBroken(
+        laws.destroysOnce,
+        `${kindNames[kind]} ${handle} of machine ${vm} was destroyed twice`,
+      );
+    object.alive = false;
+    // A queue pair whose modifies overlapped is not followed.
+    if (monitor.isOpen(key)) monitor.event(key, monitor.machine.eventId(endEvent[kind]));
+    monitor.drop(key);
+    this.#numbers[kind].give(key);
+    if (this.#objects[kind].get(vm, handle) === object) this.#objects[kind].delete(vm, handle);
+    if (object.kind === 'qp') for (const queue of [object.send, object.recv]) queue.discard();
+    const left = object.kind === 'qp' ? object.send.leftovers + object.recv.leftovers : 0;
+    if (object.kind === 'qp' || object.kind === 'cq')
+      this.#gone.add(object.kind, vm, handle, object, 1 + left);
+  }
+
+  /** Something is said of an object that the trace has not shown: it is older than the trace, or it does not exist. */
+  #unknown(vm: number, handle: Handle, kind: Kind): undefined {
+    if (!this.#fromStart) this.#unjudged.count('older');
+    else
+      throw new LawBroken(laws.destroysOnce, `${kindNames[kind]} ${handle} of machine ${vm} does not exist`);
+    return undefined;
+  }
+
+  // ---------------------------------------------------------------- queue pairs
+
+  /** Two modifies of a queue pair that overlap leave its state open: it is followed no more, until it is reset. */
+  #beginModify(qp: Qp, { to, mask = 0 }: CallEvent): boolean {
+    qp.changes++;
+    if (to === 'RESET' || to === 'RTS') for (const queue of [qp.send, qp.recv]) queue.moves('way');
+    if (++qp.modifying > 1) {
+      qp.monitor.drop(qp.key);
+      return false;
+    }
+    if (!qp.monitor.isOpen(qp.key)) return false;
+    const { machine } = qp.monitor;
+    qp.monitor.begin(
+      qp.key,
+      machine.eventId(to === undefined ? 'MODIFY_ATTRIBUTES' : `MODIFY_TO_${to}`),
+      mask,
+    );
+    return true;
+  }
+
+  #endModify(qp: Qp, { event: { to }, followed }: Call, ok: boolean): void {
+    qp.changes++;
+    qp.modifying--;
+    if (to === 'RESET' || to === 'RTS') for (const queue of [qp.send, qp.recv]) queue.moves('over');
+    if (!qp.alive) return;
+    if (ok && to === 'RESET') for (const queue of [qp.send, qp.recv]) queue.discard();
+    const { monitor, key } = qp;
+    if (followed && monitor.isOpen(key)) {
+      if (ok) monitor.commit(key);
+      else monitor.abort(key);
+    } else this.#unjudged.count('overlapping');
+    // Whatever it was before, it is in RESET now.
+    if (ok && to === 'RESET' && qp.modifying === 0) monitor.open(key);
+  }
+
+  #observe(qp: Qp, { state }: ResultEvent, changes: number): void {
+    if (state === undefined || !qp.alive || qp.changes !== changes || !qp.monitor.isOpen(qp.key)) {
+      this.#unjudged.count(state === undefined ? 'form' : 'overlapping');
       return;
     }
-    qp.machine.commit(qp.key);
-    if (to === 'RESET') for (const queue of [qp.send, qp.recv]) queue.discard();
+    qp.changes++;
+    const { machine } = qp.monitor;
+    const name = `OBSERVED_${state}`;
+    if (machine.eventNames.includes(name)) qp.monitor.event(qp.key, machine.eventId(name));
+    else
+      throw new LawBroken(
+        { name: `machine ${machine.definition.name}`, requirements: ['QP-23'] },
+        `queue pair ${qp.handle} of machine ${qp.vm} shows ${state}, which ${machine.definition.name} does not have`,
+      );
   }
 
-  #observe({ vm, id }: CallEvent, { state }: ResultEvent): string | undefined {
-    if (state === undefined) return undefined;
-    const qp = this.#known(this.#qps, vm, id ?? '', 'queue pair');
-    if (qp?.machine.isOpen(qp.key) === true)
-      qp.machine.event(qp.key, qp.machine.machine.eventId(`OBSERVED_${state}`));
-    return undefined;
-  }
-
-  #created(event: CallEvent, id: Handle): void {
-    const { vm, verb } = event;
-    const pd = event.pd === undefined ? undefined : this.#known(this.#pds, vm, event.pd, 'protection domain');
-    switch (verb) {
-      case 'createPd':
-        this.#pds.set(vm, id, this.#open('PD', this.#numbers.pd));
-        break;
-      case 'createCq':
-        this.#cqs.set(vm, id, this.#open('CQ_USE', this.#numbers.cq));
-        break;
-      case 'regMr':
-      case 'getDmaMr':
-        this.#mrs.set(vm, id, { ...this.#open('MR', this.#numbers.mr), pd });
-        this.#uses('PD', pd);
-        break;
-      case 'createAh':
-        this.#ahs.set(vm, id, { ...this.#open('AH', this.#numbers.ah), pd });
-        this.#uses('PD', pd);
-        break;
-      default:
-        this.#createdQp(event, id, pd);
-    }
-  }
-
-  #createdQp({ vm, type = 'RC', sendCq, recvCq }: CallEvent, id: Handle, pd: Used | undefined): void {
-    const machine = this.#book.get(type === 'RC' || type === 'UC' ? `QP.${type}` : 'QP.UD');
-    const key = this.#numbers.qp.take();
-    machine.open(key);
-    const cqs = [sendCq, recvCq].map(handle =>
-      handle === undefined ? undefined : this.#known(this.#cqs, vm, handle, 'completion queue'),
-    );
-    const send = new CompletionOrder(id, 'send');
-    const recv = new CompletionOrder(id, 'recv');
-    this.#qps.set(vm, id, { key, machine, pd, cqs, send, recv, modifying: false });
-    this.#uses('PD', pd);
-    for (const cq of cqs) this.#uses('CQ_USE', cq);
-  }
-
-  #destroyed({ vm, verb, id = '' }: CallEvent): void {
-    switch (verb) {
-      case 'destroyPd':
-        this.#close(this.#pds, vm, id, 'PD', this.#numbers.pd, events.DESTROY, 'protection domain');
-        break;
-      case 'destroyCq':
-        this.#close(this.#cqs, vm, id, 'CQ_USE', this.#numbers.cq, events.DESTROY, 'completion queue');
-        break;
-      case 'deregMr':
-        this.#free(
-          'PD',
-          this.#close(this.#mrs, vm, id, 'MR', this.#numbers.mr, events.DEREGISTER, 'region')?.pd,
-        );
-        break;
-      case 'destroyAh':
-        this.#free(
-          'PD',
-          this.#close(this.#ahs, vm, id, 'AH', this.#numbers.ah, events.AH_DESTROY, 'address handle')?.pd,
-        );
-        break;
-      default:
-        this.#destroyedQp(vm, id);
-    }
-  }
-
-  #destroyedQp(vm: number, id: Handle): void {
-    const qp = this.#known(this.#qps, vm, id, 'queue pair');
-    if (qp === undefined) return;
-    const { machine, key } = qp;
-    if (machine.isOpen(key)) machine.event(key, machine.machine.eventId('DESTROY'));
-    machine.drop(key);
-    this.#numbers.qp.give(key);
-    this.#free('PD', qp.pd);
-    for (const cq of qp.cqs) this.#free('CQ_USE', cq);
-    this.#qps.delete(vm, id);
-    this.#gone.add(`${vm} ${id}`);
-    for (const oldest of this.#gone) {
-      if (this.#gone.size <= GONE_MAX) break;
-      this.#gone.delete(oldest);
-    }
-  }
+  // ---------------------------------------------------------------- work
 
   #post({ vm, qp: handle, queue, wr, signaled }: PostEvent): string | undefined {
-    const qp = this.#known(this.#qps, vm, handle, 'queue pair');
-    if (qp === undefined) return undefined;
-    if (qp.machine.isOpen(qp.key)) {
-      qp.machine.event(qp.key, qp.machine.machine.eventId(queue === 'send' ? 'POST_SEND' : 'POST_RECV'));
+    const qp = this.#objects.qp.get(vm, handle);
+    if (qp?.kind !== 'qp') return this.#unknown(vm, handle, 'qp');
+    const { machine } = qp.monitor;
+    if (qp.monitor.isOpen(qp.key))
+      qp.monitor.event(
+        qp.key,
+        queue === 'send' ? machine.eventId('POST_SEND') : machine.eventId('POST_RECV'),
+      );
+    if (qp[queue].posted(wr, queue === 'recv' || signaled)) return undefined;
+    return `more is outstanding on the ${queue} queue of queue pair ${handle} than any queue holds; completions must be missing`;
+  }
+
+  #completion(completion: CompletionEvent): undefined {
+    const { vm, qp: handle, queue, cq } = completion;
+    const qp = this.#objects.qp.get(vm, handle);
+    if (qp?.kind !== 'qp') {
+      // What a queue pair that is gone has left in a completion queue may still be polled.
+      if (this.#gone.get('qp', vm, handle) === undefined) return this.#unknown(vm, handle, 'qp');
+      this.#unjudged.count('gone');
+      return undefined;
     }
-    qp[queue].posted(wr, queue === 'recv' || signaled);
+    const right = queue === 'send' ? qp.sendCq : qp.recvCq;
+    qp[queue].completed(completion);
+    if (right !== undefined && right !== cq)
+      throw new LawBroken(
+        laws.completesInPlace,
+        `a completion of the ${queue} queue of queue pair ${handle} came from completion queue ${cq} instead of ${right}`,
+      );
     return undefined;
   }
 
-  #open(machine: 'PD' | 'CQ_USE' | 'MR' | 'AH', numbers: Numbers): Used {
-    const key = numbers.take();
-    this.#book.get(machine).open(key);
-    return { key, arms: 0 };
-  }
-
-  #close<T extends { readonly key: number }>(
-    directory: Directory<T>,
-    vm: number,
-    id: Handle,
-    machine: 'PD' | 'CQ_USE' | 'MR' | 'AH',
-    numbers: Numbers,
-    event: number,
-    kind: string,
-  ): T | undefined {
-    const found = this.#known(directory, vm, id, kind);
-    if (found === undefined) return undefined;
-    const monitor = this.#book.get(machine);
-    monitor.event(found.key, event);
-    monitor.drop(found.key);
-    numbers.give(found.key);
-    directory.delete(vm, id);
-    return found;
-  }
-
-  #uses(machine: 'PD' | 'CQ_USE', used: Used | undefined): void {
-    if (used !== undefined) this.#book.get(machine).event(used.key, events.USER_CREATED);
-  }
-
-  #free(machine: 'PD' | 'CQ_USE', used: Used | undefined): void {
-    if (used !== undefined) this.#book.get(machine).event(used.key, events.USER_DESTROYED);
-  }
-
-  /** The object of a handle. One that nobody created is a broken law at the start of a trace, and older than it in the middle. */
-  #known<T>(directory: Directory<T>, vm: number, handle: Handle, kind: string): T | undefined {
-    const found = directory.get(vm, handle);
-    if (found !== undefined) return found;
-    if (this.#fromStart)
-      throw new LawBroken(laws.destroysOnce, `${kind} ${handle} of machine ${vm} does not exist`);
-    this.adopted++;
+  #event({ vm, cq: handle }: CqEvent): undefined {
+    const cq = this.#objects.cq.get(vm, handle) ?? this.#gone.get('cq', vm, handle);
+    if (cq?.kind !== 'cq') return this.#unknown(vm, handle, 'cq');
+    if (cq.arms === 0)
+      throw new LawBroken(
+        laws.eventsAreArmed,
+        `completion queue ${handle} of machine ${vm} raised an event and was not armed`,
+      );
+    cq.arms--;
     return undefined;
   }
 }
 
-/** Verbs that mean an object that exists. */
-const named: ReadonlySet<string> = new Set([
-  'destroyPd',
-  'destroyCq',
-  'reqNotifyCq',
-  'deregMr',
-  'modifyQp',
-  'queryQp',
-  'destroyQp',
-  'destroyAh',
-]);
-const creating: ReadonlySet<string> = new Set([
-  'createPd',
-  'createCq',
-  'regMr',
-  'getDmaMr',
-  'createQp',
-  'createAh',
-]);
-const destroying: ReadonlySet<string> = new Set([
-  'destroyPd',
-  'destroyCq',
-  'deregMr',
-  'destroyQp',
-  'destroyAh',
-]);
+function machineOf(kind: Kind, type: CallEvent['type']): string {
+  switch (kind) {
+    case 'pd':
+      return 'PD';
+    case 'cq':
+      return 'CQ_USE';
+    case 'mr':
+      return 'MR';
+    case 'ah':
+      return 'AH';
+    case 'qp':
+      return type === undefined || type === 'RC' || type === 'UC' ? `QP.${type ?? 'RC'}` : 'QP.UD';
+  }
+}

@@ -45,6 +45,7 @@ export function attach(options: AttachOptions): Attached {
   const isCompletionQueue = (queue: number): boolean => queue >= firstCq && queue < firstCq + maxCqs;
   const transports: TransportMonitors[] = [];
   const rings = new Map<number, RingMonitors>();
+  const sinks = new Map<number, RingSink>();
   const transportOf = (vm: number): TransportMonitors => {
     let found = transports[vm];
     if (found === undefined) {
@@ -74,26 +75,31 @@ export function attach(options: AttachOptions): Attached {
       transport: transportOf(vm),
     });
     rings.set(vm, judging);
-    return recordedRings(recorder?.worldObservers.ring?.(vm), judging);
+    const both = recordedRings(recorder?.ring(vm), judging);
+    sinks.set(vm, both);
+    return both;
   };
   const controlOf = (vm: number): ControlObserver => {
-    const recording = recorder?.worldObservers.control?.(vm);
     const judging = tellingArms(commandsOf(vm).device, transportOf(vm));
-    return recording === undefined ? judging : bothControls(recording, judging);
+    return recorder === undefined ? judging : bothControls(recorder.control(vm, 'device'), judging);
   };
-  const common = { wire: recorder?.worldObservers.wire, function: watch, transport };
+  const driverControlOf = (vm: number): ControlObserver => {
+    const judging = commandsOf(vm).driver;
+    return recorder === undefined ? judging : bothControls(recorder.control(vm, 'driver'), judging);
+  };
+  const common = { wire: recorder?.wire, function: watch, transport };
   if (options.rings === 'reported') {
     const observers: WorldObservers = {
       ...common,
       ring: ringsOf,
       control: controlOf,
-      driverControl: vm => commandsOf(vm).driver,
-      notified: (vm, queue) => rings.get(vm)?.notified(queue),
+      driverControl: driverControlOf,
+      notified: (vm, queue) => sinks.get(vm)?.notified(queue),
     };
     return { observers, transports, rings };
   }
   const views: WorldObservers['views'] = (vm, guest) => {
-    const control = { device: controlOf(vm), driver: commandsOf(vm).driver };
+    const control = { device: controlOf(vm), driver: driverControlOf(vm) };
     const tally = tellingBreaches(book);
     return new WatchedMachine({ vm, queues: map, maxQps, maxCqs, tally, sink: ringsOf(vm), control }, guest);
   };

@@ -24,7 +24,7 @@ export class MonitorBook {
 
   /** `changed`: definitions that stand in for those of the same name, to see whether a change would be noticed. */
   constructor(changed: readonly MachineDefinition[] = []) {
-    const report = (violation: Violation): void => this.report(asLaw(violation));
+    const report = (violation: Violation): void => this.report(new MachineBroken(violation));
     const tables = new Map([...compiled, ...changed.map(each => [each.name, compile(each)] as const)]);
     this.#monitors = new Map([...tables].map(([name, machine]) => [name, new Monitor(machine, report)]));
   }
@@ -55,6 +55,13 @@ export class MonitorBook {
   finish(): LawBroken | undefined {
     for (const monitor of this.#monitors.values()) monitor.finish();
     return this.#broken;
+  }
+
+  /** Events of instances that had broken their machine before. */
+  get unjudged(): number {
+    let sum = 0;
+    for (const monitor of this.#monitors.values()) sum += monitor.unjudged;
+    return sum;
   }
 
   /** Transitions taken at least once, and all that an observer could see taken. */
@@ -97,12 +104,18 @@ export class MonitorBook {
   }
 }
 
-function asLaw(violation: Violation): LawBroken {
-  const { machine, key, states, event, expected, requirements } = violation;
-  const where = states.length === 0 ? 'which does not exist' : `in state ${states.join(' or ')}`;
-  const could = expected.length === 0 ? '' : `; it allows ${expected.join(', ')}`;
-  return new LawBroken(
-    { name: `machine ${machine}`, requirements },
-    `${machine} number ${key}, ${where}, met ${event}${could}`,
-  );
+/** A machine met what no state that was possible allows. */
+export class MachineBroken extends LawBroken {
+  readonly violation: Violation;
+
+  constructor(violation: Violation) {
+    const { machine, key, states, event, expected, requirements } = violation;
+    const where = states.length === 0 ? 'which does not exist' : `in state ${states.join(' or ')}`;
+    const could = expected.length === 0 ? '' : `; it allows ${expected.join(', ')}`;
+    super(
+      { name: `machine ${machine}`, requirements },
+      `${machine} number ${key}, ${where}, met ${event}${could}`,
+    );
+    this.violation = violation;
+  }
 }

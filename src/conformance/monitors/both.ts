@@ -3,12 +3,18 @@ import type { ControlObserver, RingObserver } from '../../virtio/index.js';
 import type { RingSink } from '../ring-watch/ring-state.js';
 
 /** What judges rings, with somebody who records them if there is one. */
-export function recordedRings(recording: RingObserver | undefined, judging: RingSink): RingSink {
+export function recordedRings(recording: RingSink | undefined, judging: RingSink): RingSink {
   if (recording === undefined) return judging;
   return {
     ...bothRings(recording, judging),
-    notified: queue => judging.notified(queue),
-    woke: (queue, side) => judging.woke(queue, side),
+    notified: queue => {
+      recording.notified(queue);
+      judging.notified(queue);
+    },
+    woke: (queue, side) => {
+      recording.woke(queue, side);
+      judging.woke(queue, side);
+    },
   };
 }
 

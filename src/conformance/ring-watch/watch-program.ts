@@ -72,7 +72,7 @@ export async function watchProgram(program: Program, options: WatchOptions): Pro
       implementation,
       memories,
       observers: {
-        wire: recorder?.worldObservers.wire,
+        wire: recorder?.wire,
         views: (vm, guest) => {
           const { maxQps, maxCqs } = limits.device;
           const { sink, control } = sinksOf(book, options, vm, limits.device.queueSizeMax);
@@ -133,15 +133,14 @@ function sinksOf(
     isCompletionQueue: queue => queue >= firstCq && queue < firstCq + device.maxCqs,
   });
   const commands = new CommandMonitors(book, vm);
-  const recordingControl = recorder?.worldObservers.control?.(vm);
-  return {
-    sink: recordedRings(recorder?.worldObservers.ring?.(vm), rings),
-    control: {
-      driver: commands.driver,
-      device:
-        recordingControl === undefined ? commands.device : bothControls(recordingControl, commands.device),
-    },
-  };
+  const control =
+    recorder === undefined
+      ? commands
+      : {
+          driver: bothControls(recorder.control(vm, 'driver'), commands.driver),
+          device: bothControls(recorder.control(vm, 'device'), commands.device),
+        };
+  return { sink: recordedRings(recorder?.ring(vm), rings), control };
 }
 
 function resetAll(world: World): void {

@@ -51,6 +51,7 @@ export class Stage {
   ): void {
     this.calls++;
     this.pending++;
+    for (const observer of this.observers) observer.called(index, action);
     let settled = false;
     const settle = (): void => {
       if (settled) throw new LawBroken(laws.answersOnce, `${action.op} settled twice`);
