@@ -24,21 +24,22 @@ export function total(elements) {
 
 /**
  * Checks a send by the table of section 10.2. Returns how many bytes the request has, and what writes them.
- * @param activeMtu code of the port's active MTU
+ * @param limits `activeMtu` is the code of the port's active MTU, `maxSgeRd` bounds the elements of a read
  * @param exists whether an address handle does
  */
-export function encodeSend(verb, qp, request, activeMtu, exists) {
+export function encodeSend(verb, qp, request, { activeMtu, maxSgeRd }, exists) {
   const { wrId, opcode, sendFlags, sges, inlineData, immData = 0 } = request;
   need(![QpState.RESET, QpState.INIT, QpState.RTR].includes(qp.state), verb, `no sends in state ${qp.state}`);
   need(opcodesOf[qp.type].includes(opcode), verb, `opcode ${opcode} is not one of this queue pair`);
   need((sendFlags & ~flags) === 0, verb, `unknown flag in ${sendFlags}`);
   const inline = (sendFlags & SendFlag.INLINE) !== 0;
-  const allowed = opcode !== WrOpcode.RDMA_READ || (!inline && qp.maxRdAtomic > 0);
-  need(allowed, verb, 'no such read is allowed');
+  const read = opcode === WrOpcode.RDMA_READ;
+  need(!read || (!inline && qp.maxRdAtomic > 0), verb, 'no such read is allowed');
   const data = (inline ? inlineData : undefined) ?? new Uint8Array();
   const elements = inline ? [] : sges;
   need(data.length <= qp.cap.maxInlineData, verb, 'more inline bytes than the capacity');
   need(elements.length <= qp.cap.maxSendSge, verb, 'more elements than the capacity');
+  need(!read || elements.length <= maxSgeRd, verb, 'more elements than a read may have');
   const bytes = data.length + total(elements);
   const fitsPacket = opcodesOf[qp.type] !== DATAGRAM || bytes <= abi.pathMtuBytes(activeMtu);
   need(fitsPacket, verb, 'a datagram longer than the active MTU');

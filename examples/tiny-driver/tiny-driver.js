@@ -341,7 +341,8 @@ export class TinyDriver {
   postSend(qp, request) {
     this.#post('postSend', qp, verb => {
       const exists = ah => this.#living.has(ah);
-      const { length, write } = encodeSend(verb, qp, request, this.#port.activeMtu, exists);
+      const limits = { activeMtu: this.#port.activeMtu, maxSgeRd: this.#limits.maxSgeRd };
+      const { length, write } = encodeSend(verb, qp, request, limits, exists);
       if (!qp.sq.hasRoom()) throw new VerbsError('ENOMEM', verb, 'the send queue is full');
       qp.sq.post(length, write);
       const signaled = qp.sqSigAll || (request.sendFlags & SendFlag.SIGNALED) !== 0;
