@@ -20,8 +20,14 @@ const PROMISED = [
   'NOTICE',
   'README.md',
   'docs/architecture.md',
+  'docs/how-we-know.md',
+  'docs/in-your-ci.md',
+  'docs/reading-a-report.md',
+  'docs/report.schema.json',
+  'docs/traces.md',
   'docs/validate-your-driver.md',
   'spec/checks.json',
+  'spec/mutants.json',
 ];
 
 const project = mkdtempSync(join(tmpdir(), 'vrdma-installed-'));
