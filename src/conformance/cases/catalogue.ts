@@ -1,6 +1,7 @@
 /** All cases, by chapter in the order of the spec, and how a person picks some of them. */
 import { deviceCases } from '../probes/device/index.js';
 import { driverCases } from '../probes/driver/index.js';
+import { wireCases } from '../probes/wire/index.js';
 import type { SuiteName } from '../report.js';
 import { observationCases } from '../ring-watch/index.js';
 import { chapterOf } from './case.js';
@@ -30,6 +31,7 @@ export const catalogue: readonly ConformanceCase[] = [
   ...programCases,
   ...deviceCases,
   ...driverCases,
+  ...wireCases,
   ...observationCases,
   ...propertyCases,
   ...boundCases,
