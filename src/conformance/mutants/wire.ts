@@ -2,7 +2,7 @@
 import { QpType, SendFlag, WrOpcode } from '../../abi/index.js';
 import { PacketOperation, operationOf } from '../../fabric/index.js';
 import type { Packet } from '../../fabric/index.js';
-import type { HcaFunction, HcaMrInit, HcaQp, HcaQpOwner } from '../../reference/index.js';
+import type { HcaFunction, HcaMr, HcaMrInit, HcaQp, HcaQpOwner } from '../../reference/index.js';
 import type { DmaMemory } from '../../verbs/index.js';
 import type { Implementation } from '../implementation.js';
 import { mutant } from './mutant.js';
@@ -385,6 +385,31 @@ const carriers: readonly Mutant[] = [
   ),
 ];
 
+const commands: readonly Mutant[] = [
+  wrongAdapter(
+    'region-gone-when-it-is-idle',
+    { chapter: 'ordering', breaks: 'ORD-18 RST-16', needs: 'race' },
+    'DEREG_MR is answered at once, and takes effect when the next send is done.',
+    hca => {
+      const leaving: HcaMr[] = [];
+      return {
+        createQp(pd, init, owner, qpNum) {
+          const watched: Partial<HcaQpOwner> = {
+            sendRetired(qp, cookie) {
+              for (const mr of leaving.splice(0)) hca.deregisterMr(mr);
+              owner.sendRetired(qp, cookie);
+            },
+          };
+          return hca.createQp(pd, init, overlay(owner, watched), qpNum);
+        },
+        deregisterMr(mr) {
+          leaving.push(mr);
+        },
+      };
+    },
+  ),
+];
+
 /** The regions of all machines, by key: an adapter that reaches into all hosts. */
 function backDoor(): Implementation {
   const regions = new Map<string, HcaMrInit>();
@@ -427,4 +452,4 @@ function placeOf({ iova, pageBytes, pages }: HcaMrInit, address: number): number
   return pages[Math.floor(offset / pageBytes)] + (offset % pageBytes);
 }
 
-export const wireMutants: readonly Mutant[] = [...responders, ...requesters, ...carriers];
+export const wireMutants: readonly Mutant[] = [...responders, ...requesters, ...carriers, ...commands];

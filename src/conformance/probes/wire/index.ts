@@ -1,6 +1,7 @@
 /** The part of the kit that looks at the packets between hosts: small exchanges, a network that is in the case's hands, a forged peer. */
 import type { ConformanceCase } from '../../cases/case.js';
 import { addressCases } from './addresses.js';
+import { commandCases } from './commands.js';
 import { deliveryCases } from './delivery.js';
 import { numberingCases } from './numbering.js';
 import { requesterCases } from './requester.js';
@@ -16,4 +17,5 @@ export const wireCases: readonly ConformanceCase[] = [
   ...requesterCases,
   ...deliveryCases,
   ...addressCases,
+  ...commandCases,
 ];
