@@ -8,7 +8,7 @@ import type { GuestOs } from '../../driver/index.js';
 import { emptyCompletion } from '../../verbs/index.js';
 import { bundledDriver } from '../bundled.js';
 import type { Implementation } from '../implementation.js';
-import { LawBroken } from '../laws.js';
+import { LawBroken, laws } from '../laws.js';
 import { smallLimits } from '../limits.js';
 import { gidOf } from '../patterns.js';
 import type { BoundName, BoundRow, ThroughputRow } from '../report.js';
@@ -46,8 +46,11 @@ export async function checkBounds(options: BoundsOptions): Promise<BoundsReport>
       for (const depth of DEPTHS) throughput.push(await measureThroughput(options, depth, bytes));
     }
   } catch (error) {
-    if (!(error instanceof LawBroken)) throw error;
-    return { rows: [], throughput, broken: error, calls: counts.calls };
+    const broken =
+      error instanceof LawBroken
+        ? error
+        : new LawBroken(laws.expected, `after ${counts.calls} calls of the counted run: ${String(error)}`);
+    return { rows: [], throughput, broken, calls: counts.calls };
   }
   const rows = [...counts.rows(), ...(polled(options, throughput) ? throughputRows(throughput) : [])];
   const bad = rows.find(row => !holds(row));

@@ -1,6 +1,14 @@
 /** The hostile machine: it carries out acts on its own rings, memory and registers. Everything stays within one machine. */
 import { QpType, SendFlag, WrOpcode } from '../../../abi/index.js';
-import { Avail, Descriptor, Used, availEventOffset, usedEventOffset } from '../../../virtio/index.js';
+import {
+  Avail,
+  Descriptor,
+  FeatureBit,
+  Used,
+  availEventOffset,
+  hasFeature,
+  usedEventOffset,
+} from '../../../virtio/index.js';
 import { GUEST_BASE } from '../../simulated-guest.js';
 import type { Bench } from '../../probes/device/bench.js';
 import type { ProbeMachine } from '../../probes/device/machine.js';
@@ -60,12 +68,20 @@ export class Attacker {
     memory.sanctuary = { address: GUEST_BASE + SANCTUARY_OFFSET, length: SANCTUARY_BYTES };
   }
 
-  /** Brings the device to life, with objects to play with: a connected pair that talks to itself, datagrams, regions, keys. */
+  /**
+   * Brings the device to life with those of the attack's features that it offers, and with objects to play with: a connected
+   * pair that talks to itself, datagrams, regions, keys.
+   */
   revive({ indirect, eventIdx }: Pick<Attack, 'indirect' | 'eventIdx'>): void {
     const { machine } = this;
     machine.memory.watch = undefined;
     machine.rewind(this.#start);
-    machine.start({ indirect, eventIdx, ringReset: true });
+    const offers = (bit: number): boolean => hasFeature(machine.device.deviceFeatures, bit);
+    machine.start({
+      indirect: indirect && offers(FeatureBit.INDIRECT_DESC),
+      eventIdx: eventIdx && offers(FeatureBit.EVENT_IDX),
+      ringReset: offers(FeatureBit.RING_RESET),
+    });
     const side = furnish(machine);
     connect(side, side);
     this.#side = side;
