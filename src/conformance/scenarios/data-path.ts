@@ -57,7 +57,7 @@ const opcodes: readonly Scenario[] = [
     scenario(
       `DATA/message/${type.toLowerCase()}-write-imm`,
       `A write with immediate data over ${type} uses one receive, whose buffer it leaves alone, and completes it with the written length.`,
-      { ...testQpex, requirements: ['CQ-21', 'CQ-22', 'CQ-23', 'CQ-24'] },
+      { ...testQpex, requirements: ['DATA-43', 'CQ-21', 'CQ-22', 'CQ-23', 'CQ-24'] },
       script => {
         const [near, far] = script.pair(type);
         near.guest.fill(OUT, 1024, 22);
@@ -91,7 +91,7 @@ const opcodes: readonly Scenario[] = [
     scenario(
       `DATA/message/${type.toLowerCase()}-empty`,
       `Messages and writes of no bytes succeed over ${type}; the key and place of an empty write are not looked at.`,
-      testQpex,
+      { ...testQpex, requirements: ['DATA-26', 'DATA-40', 'DATA-41'] },
       script => {
         const [near, far] = script.pair(type);
         far.recv({ bytes: 0 });

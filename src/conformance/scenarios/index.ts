@@ -4,6 +4,7 @@ import { badPlaceScenarios } from './bad-places.js';
 import { completionScenarios } from './completions.js';
 import { dataPathScenarios } from './data-path.js';
 import { datagramScenarios } from './datagrams.js';
+import { flagScenarios } from './flags.js';
 import { memoryScenarios } from './memory.js';
 import { notificationScenarios } from './notification.js';
 import { objectScenarios } from './objects.js';
@@ -26,6 +27,7 @@ export const scenarios: readonly Scenario[] = [
   ...modifyScenarios,
   ...queueStateScenarios,
   ...dataPathScenarios,
+  ...flagScenarios,
   ...datagramScenarios,
   ...completionScenarios,
   ...notificationScenarios,
