@@ -7,7 +7,9 @@ import { capacityCases } from './completion-capacity.js';
 import { completionCases } from './completions.js';
 import { configurationCases } from './configuration.js';
 import { controlFrameCases } from './control-frame.js';
-import { controlOddCases, furtherMemoryCases } from './control-odds.js';
+import { commandEffectCases } from './command-effects.js';
+import { oddChainCases } from './odd-chains.js';
+import { transferCases } from './transfers.js';
 import { eventCases } from './events.js';
 import { initialisationCases } from './initialisation.js';
 import { liveAndResetCases } from './live-and-reset.js';
@@ -42,7 +44,8 @@ export const deviceCases: readonly ConformanceCase[] = [
   ...accessCases,
   ...notificationCases,
   ...brokenRingCases,
-  ...controlOddCases,
+  ...oddChainCases,
+  ...commandEffectCases,
   ...controlFrameCases,
   ...completionQueueRefusals,
   ...domainRefusals,
@@ -57,7 +60,7 @@ export const deviceCases: readonly ConformanceCase[] = [
   ...capacityCases,
   ...completionCases,
   ...regionCases,
-  ...furtherMemoryCases,
+  ...transferCases,
   ...accessFaultCases,
   ...receiveFaultCases,
   ...queuePairEndingCases,

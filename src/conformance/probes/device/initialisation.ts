@@ -37,7 +37,7 @@ const negotiation = [
       requirements: ['FEAT-01', 'FEAT-02'],
     },
     context => {
-      const bench = new Bench(context, { unstarted: true });
+      const bench = new Bench(context, { unstarted: true, machines: 1 });
       const { device, profile } = bench.me;
       const offered = (bit: number): boolean => hasFeature(device.deviceFeatures, bit);
       bench.same(['FEAT-01'], 'VIRTIO_F_VERSION_1 is offered', offered(FeatureBit.VERSION_1), true);

@@ -8,6 +8,7 @@ import {
   createPd,
   createQp,
   delGid,
+  getDmaMr,
   deregMr,
   destroyAh,
   destroyPd,
@@ -61,6 +62,13 @@ const keys = [
           [lkey !== 0, rkey !== 0],
           [true, (access & 6) !== 0],
         );
+        const whole = machine.must(getDmaMr, { pdn, access_flags: access });
+        const wholeKeys = [whole.lkey !== 0, whole.rkey !== 0];
+        bench.same(['CTRL-68'], `the same of GET_DMA_MR with rights ${access}`, wholeKeys, [
+          true,
+          (access & 6) !== 0,
+        ]);
+        machine.must(deregMr, { mrn: whole.mrn });
         machine.must(deregMr, { mrn });
         if ((access & AccessFlag.LOCAL_WRITE) !== 0) machine.memory.forbid(region.address, 4096);
       }
