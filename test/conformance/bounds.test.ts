@@ -75,6 +75,14 @@ describe('the bounds', () => {
     },
   );
 
+  it('[OVR-11] are no fault of the kit when a driver fails a verb that must succeed, or lacks it', async () => {
+    const forgetful = withVerbs(() => ({ deregMr: () => Promise.resolve() }));
+    const { rows, broken } = await checkBounds({ profile, implementation: forgetful });
+    expect(rows).toEqual([]);
+    expect(broken?.requirements).toContain('OVR-11');
+    expect(broken?.message).toContain('destroyPd: EBUSY');
+  });
+
   it('[PERF-01] are broken by a driver that notifies twice', async () => {
     const twice = onTransport(transport => ({
       notify: index => {

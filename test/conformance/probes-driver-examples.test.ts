@@ -7,8 +7,7 @@ import { driverCases } from '../../src/conformance/probes/driver/index.js';
 
 /** Cases that fail on an example, and why. */
 const known: Readonly<Record<string, readonly string[]>> = {
-  // It does not look at max_sge_rd.
-  'tiny-driver': ['ERR/post-refused/too-many-elements-of-a-read'],
+  'tiny-driver': [],
   // It cuts commands and requests into many descriptors on purpose, which it SHOULD NOT.
   'minimal-driver': ['PERF/descriptors/commands', 'PERF/descriptors/requests'],
 };

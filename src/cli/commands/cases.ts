@@ -67,7 +67,7 @@ async function list(only: readonly string[], options: ListOptions, { io, kit }: 
   io.out(
     options.json === true
       ? `${JSON.stringify(cases.map(plain), undefined, 2)}\n`
-      : caseList(cases, io.columns, coloursFor(options, io)),
+      : caseList(cases, io.outIsTty ? io.columns : undefined, coloursFor(options, io)),
   );
 }
 

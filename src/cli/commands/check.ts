@@ -11,7 +11,7 @@ import { exitCodeOf } from '../exit-code.js';
 import { FINDINGS_DIRECTORY, saveFinding } from '../findings-file.js';
 import { finishReport, implementationName, type FinishedReport } from '../finish-report.js';
 import { caseSummary } from '../format/case-summary.js';
-import { findingText } from '../format/finding.js';
+import { findingText, hasProgram } from '../format/finding.js';
 import { headingText, summaryText, type Setup } from '../format/summary.js';
 import { duration, plural } from '../format/text.js';
 import type { CheckJob } from '../job.js';
@@ -193,7 +193,9 @@ function printReport(
 
 function saveAll(report: CheckReport, options: CheckOptions): ReadonlyMap<Finding, string> {
   return new Map(
-    report.findings.map(finding => [finding, saveFinding(finding, report.seed, options.out)] as const),
+    report.findings
+      .filter(hasProgram)
+      .map(finding => [finding, saveFinding(finding, report.seed, options.out)] as const),
   );
 }
 

@@ -11,7 +11,7 @@ import {
   type KnownNews,
 } from '../../report/index.js';
 import { quoted } from '../options.js';
-import { plural, table, wrap, type Colours } from './text.js';
+import { count, plural, table, wrap, type Colours } from './text.js';
 
 export interface CaseSummaryContext extends KnownNews {
   readonly width: number;
@@ -95,16 +95,19 @@ function newsLines({ cases }: CheckReport, context: CaseSummaryContext): string[
     : [...lines.flatMap(line => wrap(line, width).map(part => c.yellow(part))), ''];
 }
 
-/** One row a chapter; nothing when every case passed or was left out. */
+/** One row for each chapter of which a case was asked; nothing when every case passed or was left out. */
 function chapterLines({ cases }: CheckReport, c: Colours): string[] {
   const shown = gradeOrder.filter(grade => cases.some(result => result.grade === grade));
   if (shown.every(grade => grade === 'pass' || grade === 'skipped' || grade === 'unsupported')) return [];
-  const rows = [...byChapter(cases)].map(([chapter, members]) => {
+  const asked = [...byChapter(cases)].filter(([, members]) =>
+    members.some(({ grade }) => grade !== 'skipped'),
+  );
+  const rows = asked.map(([chapter, members]) => {
     const counts = countGrades(members);
     return [
       visible(chapter),
-      String(members.length),
-      ...shown.map(grade => (counts[grade] === 0 ? '.' : String(counts[grade]))),
+      count(members.length),
+      ...shown.map(grade => (counts[grade] === 0 ? '.' : count(counts[grade]))),
     ];
   });
   const [head = '', ...lines] = table([['chapter', 'cases', ...shown], ...rows], numbered(shown.length + 1));
@@ -122,7 +125,7 @@ function countLine({ cases }: CheckReport, c: Colours): string {
   const parts = gradeOrder
     .filter(grade => counts[grade] > 0)
     .map(grade => {
-      const text = `${counts[grade]} ${grade}`;
+      const text = `${count(counts[grade])} ${grade}`;
       if (grade === 'pass') return c.green(text);
       if (grade !== 'fail') return text;
       return `${c.red(text)}${known === 0 ? '' : ` (${known === counts.fail ? 'known' : `${known} of them known`})`}`;

@@ -11,17 +11,18 @@ const SENTENCES_MAX = 8;
 /** Lines of a machine's picture at most. */
 const PICTURE_LINES_MAX = 24;
 
-export function caseList(cases: readonly ConformanceCase[], width: number, c: Colours): string {
+/** A line a case. @param width of the terminal, at which lines end; undefined for whole lines */
+export function caseList(cases: readonly ConformanceCase[], width: number | undefined, c: Colours): string {
   const chapters = [...new Set(cases.map(({ id }) => chapterOf(id)))];
-  const idWidth = Math.max(0, ...cases.map(({ id }) => id.length));
   return [
     ...chapters.flatMap(chapter => {
       const members = cases.filter(({ id }) => chapterOf(id) === chapter);
+      const idWidth = Math.max(...members.map(({ id }) => id.length));
       return [
         `${c.bold(chapter)}  ${c.dim(plural(members.length, 'case'))}`,
         ...members.map(({ id, doc, judges, how }) => {
           const head = `  ${id.padEnd(idWidth)}  ${judges.padEnd(6)}  ${how.kind.padEnd(11)}  `;
-          return (head + doc).slice(0, Math.max(head.length, width));
+          return (head + doc).slice(0, width === undefined ? undefined : Math.max(head.length, width));
         }),
         '',
       ];

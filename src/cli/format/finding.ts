@@ -27,12 +27,17 @@ export function findingText(finding: Finding, context: FindingContext): string {
     ...section(
       c,
       `program: ${plural(finding.program.actions.length, 'action')}${shrunk}`,
-      programScript(finding.program).map(line => `  ${line}`),
+      hasProgram(finding) ? programScript(finding.program).map(line => `  ${line}`) : [],
     ),
     ...section(c, tailTitle(finding), chartLines(finding, width)),
     ...whereLines(context),
     '',
   ].join('\n');
+}
+
+/** Costs are counted and leaks are sought in a run of its own, which no program file can hold. */
+export function hasProgram({ suite }: Finding): boolean {
+  return suite !== 'bounds' && suite !== 'leaks';
 }
 
 function messageLines(message: string, width: number): string[] {

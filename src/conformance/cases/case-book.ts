@@ -8,8 +8,9 @@ import type { CaseResult } from './case-report.js';
 import { catalogue, suitesOf } from './catalogue.js';
 import { resultOf, untried } from './run-case.js';
 
-/** Ids of the cases to ask, all when absent, and of those that were asked before. */
+/** Suites to run; ids of the cases to ask, all when absent, and of those that were asked before. */
 export interface Choice {
+  readonly suites: readonly SuiteName[];
   readonly cases?: ReadonlySet<string> | undefined;
   readonly done?: ReadonlySet<string> | undefined;
 }
@@ -34,12 +35,14 @@ const PROGRAMS_MIN = 20;
 
 export class CaseBook {
   readonly #results = new Map<string, CaseResult>();
+  readonly #suites: readonly SuiteName[];
   readonly #chosen: ReadonlySet<string> | undefined;
   readonly #done: ReadonlySet<string> | undefined;
   readonly #implementation: Implementation;
 
-  constructor(implementation: Implementation, { cases, done }: Choice) {
+  constructor(implementation: Implementation, { suites, cases, done }: Choice) {
     this.#implementation = implementation;
+    this.#suites = suites;
     this.#chosen = cases;
     this.#done = done;
   }
@@ -103,8 +106,10 @@ export class CaseBook {
     });
   }
 
-  #whyNot({ id, judges }: ConformanceCase): string | undefined {
+  #whyNot(each: ConformanceCase): string | undefined {
+    const { id, judges } = each;
     if (this.#chosen?.has(id) === false) return 'not chosen';
+    if (!suitesOf(each).some(suite => this.#suites.includes(suite))) return 'its suite was not chosen';
     if (this.#done?.has(id) === true) return 'asked before';
     const { driver, device } = this.#implementation;
     if (judges === 'device' && driver !== undefined && device === undefined)
