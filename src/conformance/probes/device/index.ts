@@ -16,6 +16,7 @@ import { liveAndResetCases } from './live-and-reset.js';
 import { malformedRequestCases } from './malformed-requests.js';
 import { modifyTableCases } from './modify-qp-table.js';
 import { notificationCases } from './notifications.js';
+import { permissionCases } from './permitted.js';
 import { queuePairEndingCases } from './queue-pair-endings.js';
 import { queuePairCases } from './queue-pairs.js';
 import { queueSetUpCases } from './queue-set-up.js';
@@ -66,4 +67,5 @@ export const deviceCases: readonly ConformanceCase[] = [
   ...queuePairEndingCases,
   ...resetCases,
   ...isolationCases,
+  ...permissionCases,
 ];
