@@ -1,6 +1,7 @@
 /** How a check begins and ends: a heading, a table of suites, what was reached and what was not, the verdict. */
 import { match } from 'ts-pattern';
 import type { CheckReport } from '../../conformance/report.js';
+import { isFailure } from '../../report/index.js';
 import { count, duration, plural, table, wrap, type Colours } from './text.js';
 
 /** Names of things that were never reached, at most, in each table. */
@@ -45,9 +46,12 @@ export function summaryText(report: CheckReport, context: SummaryContext): strin
   ].join('\n');
 }
 
-function suiteLines({ suites }: CheckReport, c: Colours): string[] {
-  if (suites.length === 0) return [];
-  const rows = suites.map(suite => [
+/** A suite in which nothing was to be asked is left out; one that the end of the run cut off is not. */
+function suiteLines({ suites, interrupted, reason }: CheckReport, c: Colours): string[] {
+  const cutOff = interrupted || reason !== undefined;
+  const shown = suites.filter(({ programs }) => cutOff || programs > 0);
+  if (shown.length === 0) return [];
+  const rows = shown.map(suite => [
     suite.suite + (suite.programs === 0 ? ' (not run)' : ''),
     count(suite.programs),
     count(suite.actions),
@@ -82,7 +86,7 @@ function boundLines({ bounds }: CheckReport, c: Colours): string[] {
 
 /** A run that found something stopped early; what it did not reach says nothing then. */
 function coverageLines({ coverage, verdict }: CheckReport, { width, colours: c }: SummaryContext): string[] {
-  if (coverage.length === 0) return [];
+  if (coverage.every(({ counts }) => Object.values(counts).every(times => times === 0))) return [];
   const nameWidth = Math.max('reached'.length, ...coverage.map(({ name }) => name.length));
   const lines = coverage.flatMap(({ name, open, counts }) => {
     const names = Object.keys(counts);
@@ -111,8 +115,10 @@ function verdictLine(report: CheckReport, c: Colours): string {
         : `${c.bold(c.green('CONFORMANT'))}  no law broken in ${done}`,
     )
     .with('fail', () => {
+      const failed = report.cases.filter(isFailure).length;
       const laws = report.findings.length === 0 ? 'a law' : plural(report.findings.length, 'law');
-      return `${c.bold(c.red('NOT CONFORMANT'))}  ${laws} broken in ${done}${cut}`;
+      const what = failed === 0 ? `${laws} broken` : `${plural(failed, 'case')} failed`;
+      return `${c.bold(c.red('NOT CONFORMANT'))}  ${what} in ${done}${cut}`;
     })
     .with('inconclusive', () => `${c.bold(c.yellow('NO VERDICT'))}  after ${done}${cut}`)
     .exhaustive();
