@@ -50,6 +50,13 @@ const faults: readonly (readonly [string, DriverFactory, readonly string[]])[] =
     ['FEAT/status/slow-reset'],
   ],
   [
+    'a verb that is pending at a reset stays so',
+    verbs(inner => ({
+      createPd: () => inner.createPd().catch(async () => new Promise<never>(() => undefined)),
+    })),
+    ['RST/pending/verbs-at-a-reset', 'ERR/needs-reset/pending-verbs'],
+  ],
+  [
     'the generation is not compared',
     transport(() => ({ configGeneration: 0 })),
     ['CONF/generation/one-change', 'CONF/generation/20-changes'],

@@ -113,6 +113,27 @@ export const resetCases: readonly ConformanceCase[] = [
     },
   }),
   probeStarted({
+    id: 'RST/pending/verbs-at-a-reset',
+    doc: 'Of the verbs that are pending when the device has to be reset and started again each fails with EIO, and none is settled by the new start.',
+    requirements: ['RST-38', 'ERR-25'],
+    ask: async bench => {
+      const calls = [
+        bench.call('createPd()', verbs => verbs.createPd()),
+        bench.call('queryDevice()', verbs => verbs.queryDevice()),
+        bench.call('createCq(1)', verbs => verbs.createCq(1)),
+        bench.call('delGid(0)', verbs => verbs.delGid(0)),
+      ];
+      await bench.run();
+      bench.needsReset();
+      await bench.start();
+      for (const call of calls)
+        bench.expect(
+          call.state === 'rejected' && errnoOf(call.error) === 'EIO',
+          `${call.what} ${describe(call)} after the reset, expected EIO`,
+        );
+    },
+  }),
+  probeStarted({
     id: 'ERR/needs-reset/every-verb',
     doc: 'After DEVICE_NEEDS_RESET every verb fails with EIO, and no virtqueue is touched or kicked.',
     requirements: ['ERR-26'],
