@@ -17,11 +17,12 @@ export interface HuntOptions {
 const HUNT_MS_MAX = 120_000;
 
 /** Resolves true when every task was done. Rejects when the kit is at fault. */
-export async function hunt({ workerUrl, data, tasks, onDetected, onStop }: HuntOptions): Promise<boolean> {
+export async function hunt(options: HuntOptions): Promise<boolean> {
+  const { workerUrl, data, tasks } = options;
   const waiting = tasks.slice();
   let stopped = false;
   const stops: (() => void)[] = [];
-  onStop(() => {
+  options.onStop(() => {
     stopped = true;
     for (const stop of stops) stop();
   });
@@ -32,7 +33,7 @@ export async function hunt({ workerUrl, data, tasks, onDetected, onStop }: HuntO
         const answer = await ask(worker, task, stop => stops.push(stop));
         if (answer === 'stopped') return;
         if (answer.kind === 'failed') throw new Error(`${answer.task.id}: ${answer.stack}`);
-        onDetected(answer.detection);
+        options.onDetected(answer.detection);
       }
     } finally {
       await worker.terminate();

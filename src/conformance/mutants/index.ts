@@ -1,19 +1,44 @@
 /** Drivers, devices, adapters and networks with one deliberate fault each: what the judge is judged by. */
-import { commandCheckMutants } from './control/checks.js';
+import { valueCheckMutants } from './control/checks-of-values.js';
+import { numberCheckMutants } from './control/checks-of-numbers.js';
 import { commandEffectMutants } from './control/effects.js';
+import { commandAnswerMutants } from './control/answers.js';
 import { commandFrameMutants } from './control/frame.js';
-import { completionMutants } from './devices/completions.js';
-import { dataPathMutants } from './devices/data-path.js';
-import { memoryMutants } from './devices/memory.js';
-import { queuePairMutants } from './devices/queue-pairs.js';
-import { ringMutants } from './devices/rings.js';
+import { completionFieldMutants } from './devices/completion-fields.js';
+import { completionDeliveryMutants } from './devices/completion-delivery.js';
+import { handedOnMutants } from './devices/requests-handed-on.js';
+import { requestReadingMutants } from './devices/requests-read.js';
+import { requestOrderMutants } from './devices/requests-in-order.js';
+import { noticeMutants } from './devices/notices.js';
+import { lifeMutants } from './devices/numbers.js';
+import { stateMutants } from './devices/states.js';
+import { regionMemoryMutants } from './devices/region-memory.js';
+import { translationMutants } from './devices/translation.js';
+import { keyMutants } from './devices/keys.js';
+import { limitMutants } from './devices/limits.js';
+import { neighbourMutants } from './devices/neighbours.js';
+import { attributeMutants } from './devices/attributes.js';
+import { transitionMutants } from './devices/transitions.js';
+import { flushMutants } from './devices/flushing.js';
+import { usedRingMutants } from './devices/used-rings.js';
+import { chainMutants } from './devices/chains.js';
 import { brokenDeviceMutants } from './drivers/broken-devices.js';
-import { driverFieldMutants } from './drivers/fields.js';
-import { driverRingMutants } from './drivers/rings.js';
-import { verbsMutants } from './drivers/verbs.js';
+import { commandFieldMutants } from './drivers/command-fields.js';
+import { messageFieldMutants } from './drivers/message-fields.js';
+import { driverLifeMutants } from './drivers/life.js';
+import { notificationMutants } from './drivers/notifications.js';
+import { publishingMutants } from './drivers/publishing.js';
+import { pollingMutants } from './drivers/polling.js';
+import { postingMutants } from './drivers/posting.js';
+import { verbErrorMutants } from './drivers/verb-errors.js';
 import type { Mutant } from './mutant.js';
-import { networkMutants } from './network.js';
-import { startMutants } from './start.js';
+import { packetMutants } from './network/packets.js';
+import { adapterMutants } from './network/adapters.js';
+import { deviceStatusMutants } from './start/device-status.js';
+import { deviceQueueMutants } from './start/device-queues.js';
+import { driverStartMutants } from './start/drivers.js';
+
+import { wireMutants } from './wire.js';
 
 export { detect } from './detect.js';
 export type { Catch, DetectOptions, Detection } from './detect.js';
@@ -21,18 +46,42 @@ export { mutantChapters } from './mutant.js';
 export type { Mutant, MutantChapter, MutantNeeds, MutantPlace } from './mutant.js';
 
 export const mutants: readonly Mutant[] = [
-  ...startMutants,
-  ...commandCheckMutants,
+  ...deviceStatusMutants,
+  ...deviceQueueMutants,
+  ...driverStartMutants,
+  ...valueCheckMutants,
+  ...numberCheckMutants,
   ...commandFrameMutants,
   ...commandEffectMutants,
-  ...queuePairMutants,
-  ...dataPathMutants,
-  ...completionMutants,
-  ...memoryMutants,
-  ...ringMutants,
-  ...verbsMutants,
-  ...driverFieldMutants,
-  ...driverRingMutants,
+  ...commandAnswerMutants,
+  ...attributeMutants,
+  ...transitionMutants,
+  ...flushMutants,
+  ...handedOnMutants,
+  ...requestReadingMutants,
+  ...requestOrderMutants,
+  ...completionFieldMutants,
+  ...completionDeliveryMutants,
+  ...translationMutants,
+  ...keyMutants,
+  ...limitMutants,
+  ...noticeMutants,
+  ...lifeMutants,
+  ...stateMutants,
+  ...regionMemoryMutants,
+  ...neighbourMutants,
+  ...usedRingMutants,
+  ...chainMutants,
+  ...pollingMutants,
+  ...postingMutants,
+  ...verbErrorMutants,
+  ...commandFieldMutants,
+  ...messageFieldMutants,
+  ...notificationMutants,
+  ...publishingMutants,
+  ...driverLifeMutants,
   ...brokenDeviceMutants,
-  ...networkMutants,
+  ...packetMutants,
+  ...adapterMutants,
+  ...wireMutants,
 ];

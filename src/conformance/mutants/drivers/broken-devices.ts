@@ -14,7 +14,7 @@ import type { Mutant, MutantFacts } from '../mutant.js';
 import { driverRings, messages, transport, usedElements, verbs } from '../seams/driver.js';
 import type { Part } from '../seams/driver.js';
 import { isElement, isSlot } from '../seams/rings.js';
-import type { Ring } from '../seams/rings.js';
+import type { Ring, RingKind } from '../seams/rings.js';
 import { bundledDriver } from '../../bundled.js';
 import type { DriverContext } from '../../implementation.js';
 
@@ -131,18 +131,18 @@ const rings: readonly Mutant[] = [
     'requests-back-in-any-order',
     'HOST-25',
     'Requests are taken to come back in order whatever their ids say.',
-    oldestFirst(),
+    oldestFirst('send', 'recv'),
   ),
 ];
 
-/** Sees the heads of send and receive queues in the order in which they were published. */
-function oldestFirst(): Mutant['implementation'] {
+/** Sees the heads of queues of some kinds in the order in which they were published. */
+export function oldestFirst(...kinds: readonly RingKind[]): Mutant['implementation'] {
   return {
     reports: true,
     driver: context => {
       const published = new Map<number, number[]>();
       const { driver } = driverRings((window, area, { queue, size, kind }) => {
-        if (kind !== 'send' && kind !== 'recv') return {};
+        if (!kinds.includes(kind)) return {};
         const heads = published.get(queue) ?? [];
         published.set(queue, heads);
         if (area === 'available') {

@@ -98,6 +98,26 @@ const buffers = [
       return bench;
     },
   ),
+  probe(
+    {
+      id: 'CQ/destroy/held-completions-are-discarded',
+      doc: 'Completions that wait for a buffer when their queue is destroyed do not reach the next queue of that number.',
+      requirements: ['RST-13', 'CTRL-37'],
+    },
+    context => {
+      const { a, bench } = lonely(context, { cqe: 8, buffers: 0 });
+      toErr(a);
+      flush(a, 3, 5);
+      bench.run();
+      a.machine.must(destroyQp, { qpn: a.qpn });
+      a.machine.must(destroyCq, { cqn: a.cqn });
+      const again = lonelyAgain(a);
+      a.machine.addBuffers(again.cqn, 4);
+      bench.run();
+      bench.same(['RST-13'], 'completions of the queue before', wrIds(again), []);
+      return bench;
+    },
+  ),
 ];
 
 /** A new completion queue and queue pair in place of those that are gone, connected with nobody. */
