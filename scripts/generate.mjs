@@ -13,11 +13,12 @@ const { fillBlocks, renderChecks, renderCoverage, renderQpTable } = await load(
   'conformance/spec-documents.js',
 );
 const { collectChecks, parseSpec } = await load('conformance/requirements.js');
-const { argued, catalogue, chainOf, mutants } = await load('conformance/index.js');
+const { argued, catalogue, chainOf, mutants, unasked } = await load('conformance/index.js');
 const { machines } = await load('statemachines/index.js');
 const { renderMachineDocs } = await load('explorer/index.js');
 const { renderScenarioFiles } = await load('conformance/scenarios/index.js');
 const { reportSchemaText } = await load('report/index.js');
+const { traceSchemaText } = await load('conformance/elsewhere/index.js');
 
 const generated = documents();
 const stale = generated.filter(({ path, text }) => readIfThere(path) !== text).map(({ path }) => path);
@@ -54,6 +55,7 @@ function documents() {
     ...chapters,
     { path: 'docs/abi.md', text: renderAbiDocument() },
     { path: 'docs/report.schema.json', text: reportSchemaText() },
+    { path: 'docs/trace.schema.json', text: traceSchemaText() },
     { path: 'src/report/html/assets.ts', text: pageAssets() },
     { path: 'spec/checks.json', text: renderChecks(checks) },
     { path: 'spec/coverage.md', text: renderCoverage(chapters, checks, chain(chapters)) },
@@ -65,7 +67,7 @@ function documents() {
 /** Requirement, cases, transitions, mutants. */
 function chain(chapters) {
   const { requirements } = parseSpec(chapters);
-  return chainOf({ requirements, cases: catalogue, machines, mutants, recorded: [], argued }).rows;
+  return chainOf({ requirements, cases: catalogue, machines, mutants, recorded: [], argued, unasked }).rows;
 }
 
 function fill(path, text) {

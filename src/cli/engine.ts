@@ -3,6 +3,14 @@ import type * as conformance from '../conformance/index.js';
 
 export type Engine = Pick<
   typeof conformance,
-  'argued' | 'casesMatching' | 'catalogue' | 'check' | 'mutants' | 'programOf' | 'replay' | 'parseProgram'
+  | 'argued'
+  | 'casesMatching'
+  | 'catalogue'
+  | 'check'
+  | 'mutants'
+  | 'programOf'
+  | 'replay'
+  | 'parseProgram'
+  | 'unasked'
 >;
 export type { ReplayReport } from '../conformance/replay.js';

@@ -28,6 +28,8 @@ export interface ChainParts {
   readonly recorded: readonly RecordedMutant[];
   /** Requirements that no mutant can break, with the reason. */
   readonly argued: Readonly<Record<string, string>>;
+  /** Requirements that no case can ask for, with the reason. */
+  readonly unasked: Readonly<Record<string, string>>;
 }
 
 /** One requirement with all that speaks of it. */
@@ -73,7 +75,7 @@ export function chainOf(parts: ChainParts): Chain {
   return {
     rows,
     problems: [
-      ...rowProblems(rows),
+      ...rowProblems(rows, parts.unasked),
       ...unknownProblems(parts),
       ...recordProblems(parts),
       ...caseProblems(parts),
@@ -89,11 +91,19 @@ export function transitionName(
 }
 
 /** A permission cannot be broken; every other sentence has a mutant that breaks it, or a reason why none can. */
-function rowProblems(rows: readonly ChainRow[]): Problem[] {
+function rowProblems(rows: readonly ChainRow[], unasked: ChainParts['unasked']): Problem[] {
   return rows.flatMap(({ requirement, cases, mutants, argument }) => {
     const { id, path, line, keyword } = requirement;
     const found: Problem[] = [];
-    if (cases.length === 0) found.push({ kind: 'no-case', path, line, message: `no case asks for ${id}` });
+    if (cases.length === 0 && unasked[id] === undefined)
+      found.push({ kind: 'no-case', path, line, message: `no case asks for ${id}` });
+    if (cases.length > 0 && unasked[id] !== undefined)
+      found.push({
+        kind: 'stale-argument',
+        path: CASES,
+        line: 1,
+        message: `${id} is said not to be askable, and ${cases[0]} asks for it`,
+      });
     if (mutants.length === 0 && argument === undefined && keyword !== 'MAY')
       found.push({ kind: 'no-mutant', path, line, message: `no mutant breaks ${id}, and nothing says why` });
     if (mutants.length > 0 && argument !== undefined)

@@ -56,9 +56,17 @@ async function spec(ids: readonly string[], options: SpecOptions, session: Sessi
   if (ids.length === 0 && problems.length > 0) session.exitCode = ExitCode.violations;
 }
 
-function chainFrom(book: SpecBook, { argued, catalogue, mutants }: Engine): Chain {
+function chainFrom(book: SpecBook, { argued, catalogue, mutants, unasked }: Engine): Chain {
   const requirements = book.rows.map(({ requirement }) => requirement);
-  return chainOf({ requirements, cases: catalogue, machines, mutants, recorded: book.mutants, argued });
+  return chainOf({
+    requirements,
+    cases: catalogue,
+    machines,
+    mutants,
+    recorded: book.mutants,
+    argued,
+    unasked,
+  });
 }
 
 function rowsOf(wanted: string, book: SpecBook): SpecBook['rows'] {

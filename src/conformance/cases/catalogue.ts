@@ -1,4 +1,6 @@
 /** All cases, by chapter in the order of the spec, and how a person picks some of them. */
+import { hostileDeviceCases } from '../hostile/device/index.js';
+import { hostileDriverCases } from '../hostile/driver/index.js';
 import { deviceCases } from '../probes/device/index.js';
 import { driverCases } from '../probes/driver/index.js';
 import { wireCases } from '../probes/wire/index.js';
@@ -33,6 +35,8 @@ export const catalogue: readonly ConformanceCase[] = [
   ...driverCases,
   ...wireCases,
   ...observationCases,
+  ...hostileDeviceCases,
+  ...hostileDriverCases,
   ...propertyCases,
   ...boundCases,
 ].toSorted((a, b) => placeOf(a.id) - placeOf(b.id) || (a.id < b.id ? -1 : 1));

@@ -3,3 +3,4 @@ export * from './case.js';
 export * from './case-report.js';
 export * from './catalogue.js';
 export * from './finish.js';
+export { unasked } from './unasked.js';
