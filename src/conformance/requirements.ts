@@ -209,12 +209,16 @@ export function contextOf(
   return `${heading.replace(/^#+ /, '')}${prose}`;
 }
 
+/** What stands here breaks obligations and checks none. */
+const MUTANTS = 'src/conformance/mutants/';
+
 /**
  * Finds the ids that tests, machines and laws cite, in brackets (titles, comments) or in quotes (data).
  * The kind follows from the path: `test/`, `src/statemachines/`, else a law.
  */
 export function collectChecks(files: readonly SourceFile[]): readonly Check[] {
   return files
+    .filter(({ path }) => !path.startsWith(MUTANTS))
     .flatMap(({ path, text }) =>
       citations(text).map(({ id, line }) => ({ id, path, line, kind: kindOf(path) })),
     )
