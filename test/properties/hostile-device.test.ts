@@ -5,7 +5,13 @@
 import { describe, expect, it } from 'vitest';
 import { CaseBroken } from '../../src/conformance/cases/case.js';
 import type { CaseContext } from '../../src/conformance/cases/case.js';
-import { attackOnce, attackSchema, hostileDeviceCases } from '../../src/conformance/hostile/device/index.js';
+import {
+  attackOnce,
+  attackSchema,
+  hostileDeviceCases,
+  runAttack,
+} from '../../src/conformance/hostile/device/index.js';
+import type { Attack } from '../../src/conformance/hostile/device/index.js';
 
 const context = (seed: number, profile: 'roce' | 'rdma' = 'rdma'): CaseContext => ({
   profile,
@@ -34,4 +40,49 @@ it('[HOST-33] [HOST-34] [HOST-35] keeps the law under attacks of every family mi
     expect(broken?.message).toBeUndefined();
     expect(attackSchema.parse(JSON.parse(JSON.stringify(attack)))).toEqual(attack);
   }
+});
+
+/** Both return more requests without a word than a driver can remember, found by a soak. */
+const beyondAnyRecord: readonly Attack[] = [
+  {
+    version: 1,
+    indirect: false,
+    eventIdx: false,
+    oneCq: false,
+    acts: [
+      { act: 'post', side: 'receive', count: 3 },
+      { act: 'scribble', queue: 'rq', area: 'descriptors', at: 2865, value: 1 },
+      { act: 'honest', what: 'requests' },
+      { act: 'post', side: 'receive', count: 3 },
+      { act: 'honest', what: 'requests' },
+      { act: 'post', side: 'receive', count: 5 },
+      { act: 'honest', what: 'traffic' },
+    ],
+  },
+  {
+    version: 1,
+    indirect: false,
+    eventIdx: false,
+    oneCq: true,
+    acts: [
+      { act: 'honest', what: 'completions' },
+      { act: 'verb', verb: 3, at: 154 },
+      { act: 'post', side: 'send', count: 5 },
+      { act: 'honest', what: 'answers' },
+      { act: 'post', side: 'receive', count: 2 },
+      { act: 'completion', cq: 1, field: 'opcode', value: 0 },
+      { act: 'poll', at: 0, max: 2 },
+      { act: 'honest', what: 'traffic' },
+      { act: 'post', side: 'receive', count: 2 },
+      { act: 'post', side: 'receive', count: 1 },
+      { act: 'honest', what: 'traffic' },
+      { act: 'poll', at: 0, max: 1 },
+      { act: 'post', side: 'receive', count: 4 },
+      { act: 'completion', cq: 0, field: 'byte_len', value: 127 },
+    ],
+  },
+];
+
+it('[HOST-23] a device that gets past what a driver can remember convicts nobody', async () => {
+  for (const attack of beyondAnyRecord) await runAttack(attack, context(1));
 });
