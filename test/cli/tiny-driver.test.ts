@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { expect, it, onTestFinished } from 'vitest';
 import type { CheckReport } from '../../src/conformance/report.js';
 import { temporaryDirectory } from './support.js';
 
@@ -27,20 +27,15 @@ async function check(example: string, ...options: readonly string[]): Promise<Ch
 const wordsOf = ({ findings }: CheckReport): string[] =>
   findings.map(({ suite, law, message }) => `${suite}: ${law}: ${message}`);
 
-describe.each(['roce', 'rdma'])('the tiny driver, profile %s', profile => {
-  it.each(['settled', 'racing'])('conforms in 150 programs of the suite %s', async suite => {
-    const budget = ['--suite', suite, '--seed', '1', '--runs', '150'];
-    const report = await check('tiny-driver.js', '--profile', profile, ...budget);
-    expect(wordsOf(report)).toEqual([]);
-    expect(report.programs).toBe(150);
-    expect(report.verdict).toBe('pass');
-  });
-
-  it.each(['scenarios', 'bounds', 'leaks'])('conforms in the suite %s', async suite => {
-    const report = await check('tiny-driver.js', '--profile', profile, '--suite', suite, '--runs', '1');
-    expect(wordsOf(report)).toEqual([]);
-    expect(report.verdict).toBe('pass');
-  });
+it.each([
+  ['roce', ['settled', 'racing', 'scenarios', 'bounds', 'leaks']],
+  ['rdma', ['settled', 'racing']],
+])('the tiny driver conforms, profile %s, suites %j', async (profile, suites) => {
+  const budget = ['--suite', suites.join(','), '--seed', '1', '--runs', '60'];
+  const report = await check('tiny-driver.js', '--profile', profile, ...budget);
+  expect(wordsOf(report)).toEqual([]);
+  expect(report.programs).toBeGreaterThanOrEqual(60);
+  expect(report.verdict).toBe('pass');
 });
 
 it('[CQ-46] [CQ-38] a tiny driver that arms for solicited completions only is caught by a short program', async () => {
