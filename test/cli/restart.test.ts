@@ -19,8 +19,10 @@ describe('an implementation that a single case stops', () => {
     process.env.VRDMA_FIXTURE = how;
     const cases = ['CTRL/create-pd/and-destroy', 'CTRL/create-cq/no-entries', 'CTRL/create-cq/too-deep'];
     const { code, report, notes } = await check(
-      ...['--only', cases.join(','), '--hang-timeout', '2s', '--seed', '1'],
-      ...['--driver', fixture('stops-at-no-entries.mjs')],
+      `--only=${cases.join(',')}`,
+      '--hang-timeout=2s',
+      '--seed=1',
+      `--driver=${fixture('stops-at-no-entries.mjs')}`,
     );
     const gradeOf = (wanted: string) => report.cases.find(({ id }) => id === wanted)?.grade;
     const asked = report.cases.filter(({ grade }) => grade !== 'skipped');

@@ -41,9 +41,9 @@ import { driverStartMutants } from './start/drivers.js';
 import { wireMutants } from './wire.js';
 
 export { detect } from './detect.js';
-export type { Catch, DetectOptions, Detection } from './detect.js';
+export type { Detection } from './detect.js';
 export { mutantChapters } from './mutant.js';
-export type { Mutant, MutantChapter, MutantNeeds, MutantPlace } from './mutant.js';
+export type { Mutant } from './mutant.js';
 
 export const mutants: readonly Mutant[] = [
   ...deviceStatusMutants,

@@ -9,8 +9,8 @@ import { runAttack } from './run-attack.js';
 
 export { attackArbitrary, attackFamilies } from './attack-arbitrary.js';
 export type { AttackFamily } from './attack-arbitrary.js';
-export { actSchema, attackSchema, isHostile } from './attack.js';
-export type { Act, Attack } from './attack.js';
+export { attackSchema } from './attack.js';
+export type { Attack } from './attack.js';
 export { runAttack } from './run-attack.js';
 
 /** Attacks of one case. */

@@ -8,11 +8,9 @@ import type { Attack } from './attack.js';
 import { runAttack } from './run-attack.js';
 
 export { attackArbitrary, attackFamilies } from './arbitrary.js';
-export type { AttackFamily } from './arbitrary.js';
-export { actSchema, attackSchema } from './attack.js';
-export type { Act, Attack } from './attack.js';
-export { AttackGround, attackOf, attackOnce, runAttack } from './run-attack.js';
-export type { AttackEffort } from './run-attack.js';
+export { attackSchema } from './attack.js';
+export type { Attack } from './attack.js';
+export { AttackGround, attackOf, attackOnce } from './run-attack.js';
 
 /** Attacks that a case tries. */
 const ATTACKS = 30;

@@ -30,11 +30,6 @@ import { regionCases } from './regions.js';
 import { isolationCases, resetCases } from './resets-and-isolation.js';
 import { accessCases } from './ring-accesses.js';
 
-export { Bench, probeLimits } from './bench.js';
-export type { BenchOptions } from './bench.js';
-export { ProbeMachine } from './machine.js';
-export { WatchedMemory } from './watched-memory.js';
-
 /** Cases that ask a device, in the order of the spec's chapters. */
 export const deviceCases: readonly ConformanceCase[] = [
   ...initialisationCases,

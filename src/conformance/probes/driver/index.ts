@@ -24,9 +24,6 @@ import { requestCases } from './cases-requests.js';
 import { resetCases } from './cases-reset.js';
 import { stateCases } from './cases-states.js';
 
-export { Bench } from './bench.js';
-export type { BenchOptions } from './bench-options.js';
-
 /** All of them, by chapter. */
 export const driverCases: readonly ConformanceCase[] = [
   ...answerCases,

@@ -27,7 +27,7 @@ export function probe({
   source,
   ask,
 }: ProbeCase): ConformanceCase {
-  const variants = Array.isArray(options) ? options : [options];
+  const variants: readonly BenchOptions[] = [options].flat();
   const run: CaseRun = async context => {
     const effort = { runs: 0, actions: 0 };
     for (const variant of variants) {

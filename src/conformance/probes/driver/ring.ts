@@ -17,7 +17,7 @@ import type { GuestMemory, MemoryWindow, QueueAddresses, RingFeatures } from '..
 import { ChainWalk } from './chain-walk.js';
 import type { Chain, Report } from './chain-walk.js';
 
-export type { Chain, Part, Report } from './chain-walk.js';
+export type { Chain, Report } from './chain-walk.js';
 
 export class ProbeRing {
   readonly index: number;

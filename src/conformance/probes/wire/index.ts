@@ -7,9 +7,6 @@ import { numberingCases } from './numbering.js';
 import { requesterCases } from './requester.js';
 import { responderCases } from './responder.js';
 
-export { WireBench } from './bench.js';
-export { Forger } from './forger.js';
-
 /** Cases that ask for the transport on the wire. */
 export const wireCases: readonly ConformanceCase[] = [
   ...numberingCases,
