@@ -2,6 +2,7 @@
 export { programOf } from './campaign.js';
 export * from './cases/index.js';
 export * from './check.js';
+export * from './elsewhere/index.js';
 export * from './implementation.js';
 export * from './judge.js';
 export * from './laws.js';

@@ -133,8 +133,8 @@ export const controlSchema = z.strictObject({
   what: z.enum(['command', 'answer']),
   /** The recorder's number of the command; unique on a side among those under way. */
   id: natural,
-  /** A name, or the number that was seen. */
-  command: z.union([z.enum(commands.names), z.int().min(0).max(255)]),
+  /** A name, or the number that was seen; -1 when the request was too short to hold one. */
+  command: z.union([z.enum(commands.names), z.int().min(-1).max(255)]),
   ack: z.enum(acks.names).optional(),
 });
 

@@ -54,7 +54,7 @@ export class Names {
 }
 
 /** Objects that are gone and what they left, the latest ones: this much in all. */
-const GONE_MAX = 1 << 18;
+const GONE_MAX = 1 << 16;
 
 interface Leaving<T> {
   readonly object: T;

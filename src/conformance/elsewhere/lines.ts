@@ -44,8 +44,8 @@ export class Lines {
     this.#restBytes += part.length;
     if (this.#restBytes > LINE_BYTES_MAX)
       throw new LineError(`a line of more than ${LINE_BYTES_MAX} bytes; expected one event a line`);
-    // A copy, since whoever reads may use the chunk again.
-    if (part.length > 0) this.#rest.push(part.slice());
+    // A copy, since whoever reads may use the chunk again; the slice of a Buffer is none.
+    if (part.length > 0) this.#rest.push(new Uint8Array(part));
   }
 
   /** Whole lines, the line end of the last left out. */

@@ -273,8 +273,9 @@ export class TraceJudge {
   #checked<T extends TraceEvent | TraceHeader>(schema: z.ZodType<T>, json: unknown): T {
     const result = schema.safeParse(json);
     if (result.success) return result.data;
-    const [{ path, message }] = result.error.issues;
-    throw new TraceError(this.#line, `at ${path.length === 0 ? 'the top' : path.join('.')}: ${message}`);
+    const [issue] = result.error.issues;
+    const where = issue.path.length === 0 ? 'the top' : issue.path.join('.');
+    throw new TraceError(this.#line, `at ${where}: ${expectedText(issue)}`);
   }
 
   #found(broken: LawBroken, names: Names): void {
@@ -329,6 +330,12 @@ function findingOf(broken: LawBroken, line: number, text: string, names: Names):
 }
 
 const EXAMPLE = `{"vrdmaTrace":${TRACE_VERSION},"points":["verbs"]}`;
+
+/** What was expected; of a member that may be one of several things, each of them. */
+function expectedText(issue: z.core.$ZodIssue): string {
+  if (issue.code !== 'invalid_union' || issue.errors.length === 0) return issue.message;
+  return issue.errors.flatMap(branch => branch.map(each => each.message)).join('; or ');
+}
 
 function noHeader(json: unknown): string {
   const expected = `expected a header such as ${EXAMPLE}`;
