@@ -38,6 +38,7 @@ import { deviceStatusMutants } from './start/device-status.js';
 import { deviceQueueMutants } from './start/device-queues.js';
 import { driverStartMutants } from './start/drivers.js';
 
+import { survivors } from './survivors.js';
 import { wireMutants } from './wire.js';
 
 export { detect } from './detect.js';
@@ -45,7 +46,7 @@ export type { Detection } from './detect.js';
 export { mutantChapters } from './mutant.js';
 export type { Mutant } from './mutant.js';
 
-export const mutants: readonly Mutant[] = [
+const all: readonly Mutant[] = [
   ...deviceStatusMutants,
   ...deviceQueueMutants,
   ...driverStartMutants,
@@ -85,3 +86,9 @@ export const mutants: readonly Mutant[] = [
   ...adapterMutants,
   ...wireMutants,
 ];
+
+/** Those that must be caught. */
+export const mutants: readonly Mutant[] = all.filter(({ id }) => !survivors.has(id));
+
+/** Those that nothing catches yet. */
+export const uncaught: readonly Mutant[] = all.filter(({ id }) => survivors.has(id));

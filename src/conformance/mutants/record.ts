@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { argued } from './argued.js';
 import type { Detection } from './detect.js';
 import { equivalents } from './equivalents.js';
+import { uncaught } from './index.js';
 import type { Mutant, MutantChapter } from './mutant.js';
 import { mutantChapters } from './mutant.js';
 
@@ -56,6 +57,14 @@ export function renderMutantTables(mutants: readonly Mutant[], records: readonly
   return [
     ...figures(mutants, records),
     ...chapters,
+    '## Mutants that get away',
+    '',
+    'Known gaps of the judge: nothing catches these yet. They are not counted above.',
+    '',
+    '| mutant | what is wrong | breaks |',
+    '| --- | --- | --- |',
+    ...uncaught.map(({ id, doc, requirements: ids }) => `| ${id} | ${doc} | ${ids.join(' ')} |`),
+    '',
     '## Equivalent mutants',
     '',
     'Changes that were tried and that nobody can see, with the reason. They are not counted.',

@@ -5,7 +5,7 @@
 import type { Party } from '../cases/case.js';
 
 export interface RingObservation {
-  /** `RING-01`; stable for ever. */
+  /** RING-01 and so on; stable for ever. */
   readonly id: string;
   /** The end of its case's id: `VQ/ring/used-index`. */
   readonly slug: string;
