@@ -86,3 +86,9 @@ const beyondAnyRecord: readonly Attack[] = [
 it('[HOST-23] a device that gets past what a driver can remember convicts nobody', async () => {
   for (const attack of beyondAnyRecord) await runAttack(attack, context(1));
 });
+
+it('[PERF-16] what a device writes where a descriptor of its own making leads is no write of the driver', async () => {
+  const scribble = { act: 'scribble', queue: 'cq0', area: 'descriptors', at: 2, value: 3 } as const;
+  const acts: Attack['acts'] = [scribble, { act: 'honest', what: 'completions' }];
+  await runAttack({ version: 1, indirect: false, eventIdx: false, oneCq: false, acts }, context(1));
+});

@@ -188,6 +188,7 @@ export class Attacker {
     const ring = this.#ring(name);
     if (ring === undefined) return;
     this.#bench.tampered = true;
+    if (area === 'descriptors') this.#bench.strays = true;
     const { addresses, size, outstanding } = ring;
     const part = [...outstanding.values()].at(-1)?.parts.find(({ writable }) => !writable);
     const [address, length] = {

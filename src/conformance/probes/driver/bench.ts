@@ -53,6 +53,8 @@ export class Bench {
   actions = 0;
   /** The device has written where only the driver may: what the rings show from here on says nothing about the driver. */
   tampered = false;
+  /** The device has changed where descriptors lead: its own writes may land in the program's memory from here on. */
+  strays = false;
   readonly #context: CaseContext;
   readonly #requirements: readonly string[];
   readonly #findings: CaseBroken[] = [];
@@ -332,6 +334,7 @@ export class Bench {
   finish(): void {
     const [first] = this.#findings;
     if (first !== undefined) throw first;
+    if (this.strays) return;
     this.guest.inner.snapshotArena(arenaCopy);
     if (Buffer.compare(arenaCopy, arenaPattern) === 0) return;
     const at = arenaCopy.findIndex((byte, i) => byte !== arenaPattern[i]);
