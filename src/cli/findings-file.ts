@@ -20,18 +20,23 @@ export function programText(program: Program): string {
  * the new one gets a number.
  */
 export function saveFinding(finding: Finding, seed: number, directory: string): string {
+  return saveText(programText(savedProgram(finding)), `${slug(finding.law)}-${seed}`, directory);
+}
+
+/** Writes `<name>.json` in the same way; the name is one that {@link slug} makes. */
+export function saveText(text: string, name: string, directory: string): string {
   mkdirSync(directory, { recursive: true });
-  const text = programText(savedProgram(finding));
   for (let number = 1; ; number++) {
     const suffix = number === 1 ? '' : `-${number}`;
-    const path = join(directory, `${slug(finding.law)}-${seed}${suffix}.json`);
+    const path = join(directory, `${name}${suffix}.json`);
     if (existsSync(path) && readFileSync(path, 'utf8') !== text) continue;
     writeFileSync(path, text);
     return path;
   }
 }
 
-function slug(law: string): string {
+/** The words of a law as a file name. */
+export function slug(law: string): string {
   const words = law.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-');
   return words.replaceAll(/^-+|-+$/g, '').slice(0, 60) || 'finding';
 }

@@ -4,13 +4,15 @@ import { progressLine } from './format/progress.js';
 import type { Colours } from './format/text.js';
 import type { Io } from './io.js';
 
-export interface ProgressDisplay {
-  show(progress: Progress): void;
+export interface LineDisplay<T> {
+  show(progress: T): void;
   /** A remark on a line of its own. */
   note(text: string): void;
   /** Takes the line off the terminal. */
   end(): void;
 }
+
+export type ProgressDisplay = LineDisplay<Progress>;
 
 export const silentProgress: ProgressDisplay = { show() {}, note() {}, end() {} };
 
@@ -18,24 +20,29 @@ const LINE_EVERY_MS = 5000;
 const CLEAR_LINE = '\r\u001b[K';
 
 export function showProgress(io: Io, colours: Colours): ProgressDisplay {
-  return io.errIsTty ? redrawnLine(io, colours) : occasionalLines(io, colours);
+  return showLine(io, progress => progressLine(progress, io.columns, colours));
 }
 
-function redrawnLine(io: Io, colours: Colours): ProgressDisplay {
+/** The same for anything that one line tells. */
+export function showLine<T>(io: Io, lineOf: (progress: T) => string): LineDisplay<T> {
+  return io.errIsTty ? redrawnLine(io, lineOf) : occasionalLines(io, lineOf);
+}
+
+function redrawnLine<T>(io: Io, lineOf: (progress: T) => string): LineDisplay<T> {
   return {
-    show: progress => io.err(CLEAR_LINE + progressLine(progress, io.columns, colours)),
+    show: progress => io.err(CLEAR_LINE + lineOf(progress)),
     note: text => io.err(`${CLEAR_LINE}${text}\n`),
     end: () => io.err(CLEAR_LINE),
   };
 }
 
-function occasionalLines(io: Io, colours: Colours): ProgressDisplay {
+function occasionalLines<T>(io: Io, lineOf: (progress: T) => string): LineDisplay<T> {
   let nextMs = 0;
   return {
     show(progress) {
       if (io.nowMs() < nextMs) return;
       nextMs = io.nowMs() + LINE_EVERY_MS;
-      io.err(`${progressLine(progress, io.columns, colours)}\n`);
+      io.err(`${lineOf(progress)}\n`);
     },
     note: text => io.err(`${text}\n`),
     end() {},
