@@ -72,16 +72,23 @@ interface Judging extends JudgeOptions {
 const pool = new MemoryPool();
 
 async function judgeMain(program: Program, judging: Judging): Promise<Judgement> {
-  const { book, limits, profile, memories } = judging;
+  const { book } = judging;
   let run: Run | undefined;
   let world: World | undefined;
+  const alone = judging.sought !== undefined && judging.sought !== laws.invisible.name;
+  const compared = program.mode === 'settled' && !alone;
+  // Where a party works outside, what bare metal comes to says when the party is done.
+  let bare =
+    program.mode === 'settled' && judging.implementation?.outside !== undefined
+      ? await runBare(program, judging)
+      : undefined;
   book.begin();
   try {
     const attached = attachTo(judging, judging.recorder);
     world = await worldOf(program, judging, attached);
     const paravirtual = world;
     judging.recorder?.useClock(() => paravirtual.scheduler.nowNs);
-    run = new Run(program, world, judges(program, world, judging, attached));
+    run = new Run(program, world, judges(program, world, judging, attached), { expected: bare?.run.marks });
     await run.execute();
     throwBroken(book.finish());
     expectCleanReset(world, vm => attached.transports[vm]?.enabled ?? [], 'at the end');
@@ -90,20 +97,30 @@ async function judgeMain(program: Program, judging: Judging): Promise<Judgement>
     // A machine that was violated tells more than what came of it.
     return { broken: book.broken ?? asLaw(error), calls: run?.calls ?? 0 };
   }
-  const alone = judging.sought !== undefined && judging.sought !== laws.invisible.name;
-  if (program.mode === 'racing' || alone) {
-    world.release();
+  if (!compared) {
+    for (const over of [world, bare?.world]) over?.release();
     return { broken: undefined, calls: run.calls };
   }
+  bare ??= await runBare(program, judging);
+  const difference = compare(run, world, bare.run, bare.world);
+  for (const over of [world, bare.world]) over.release();
+  return { broken: difference, calls: run.calls + bare.run.calls };
+}
+
+/** Throws when the reference itself breaks a law: a fault of the kit. */
+async function runBare(
+  program: Program,
+  { profile, limits, book, memories, implementation }: Judging,
+): Promise<{ run: Run; world: World }> {
   book.begin();
-  const bareWorld = bareMetalWorld(program, { profile, limits, observers: attachBare(book), memories });
-  const bare = new Run(program, bareWorld, [new ExactlyOnce()]);
-  await bare.execute();
+  const world = bareMetalWorld(program, { profile, limits, observers: attachBare(book), memories });
+  const run = new Run(program, world, [new ExactlyOnce()], {
+    marking: implementation?.outside !== undefined,
+  });
+  await run.execute();
   const broken = book.finish();
   if (broken !== undefined) throw new Error(`the reference adapter broke a law: ${broken.message}`);
-  const difference = compare(run, world, bare, bareWorld);
-  for (const over of [world, bareWorld]) over.release();
-  return { broken: difference, calls: run.calls + bare.calls };
+  return { run, world };
 }
 
 function attachTo(judging: Judging, recorder: TraceRecorder | undefined): Attached {

@@ -24,14 +24,21 @@ const COMPARED_ONE_BY_ONE = 256;
 /** What freed DMA memory is filled with: whoever goes on using it reads nonsense. */
 const FREED = 0xdb;
 
+/** Where the memory of simulated guests comes from and goes to. */
+export interface Memories {
+  /** Zeroed memory; `bytes` is a multiple of the page size. */
+  take(bytes: number): Uint8Array;
+  /** Takes memory back that nobody uses any more. */
+  give(memory: Uint8Array): void;
+}
+
 /**
  * Memories of guests that are gone, to be used again: megabytes that come and go with each program would keep the collector
  * busy, and the compiler with it, whose code dies with every collection.
  */
-export class MemoryPool {
+export class MemoryPool implements Memories {
   readonly #free: Uint8Array[] = [];
 
-  /** Zeroed memory. */
   take(bytes: number): Uint8Array {
     const at = this.#free.findIndex(memory => memory.length === bytes);
     if (at < 0) return new Uint8Array(bytes);
@@ -39,7 +46,6 @@ export class MemoryPool {
     return memory.fill(0);
   }
 
-  /** Takes memory back that nobody uses any more. */
   give(memory: Uint8Array): void {
     if (this.#free.length < POOLED_MAX && memory.length <= POOLED_BYTES_MAX) this.#free.push(memory);
   }
@@ -57,7 +63,7 @@ export interface SimulatedGuestInit {
   /** Seed of the order in which the arena's pages lie in guest memory. */
   readonly scatterSeed: number;
   /** Where its memory comes from and goes to. */
-  readonly pool?: MemoryPool | undefined;
+  readonly pool?: Memories | undefined;
 }
 
 export class SimulatedGuest implements GuestOs {
@@ -65,7 +71,7 @@ export class SimulatedGuest implements GuestOs {
   readonly arenaBytes: number;
   readonly #scheduler: Scheduler;
   readonly #bytes: Uint8Array;
-  readonly #pool: MemoryPool | undefined;
+  readonly #pool: Memories | undefined;
   readonly #dma: DmaArea;
   /** Offset in `#bytes` of each page of the arena. */
   readonly #pageOffsets: Float64Array;

@@ -24,10 +24,11 @@ import type { Implementation } from './implementation.js';
 import { limitsOf } from './limits.js';
 import type { Limits } from './limits.js';
 import { LawBroken, laws } from './laws.js';
+import type { Outside } from './outside.js';
 import { initialArena } from './patterns.js';
 import type { Program } from './program.js';
 import { ARENA_BASE, PAGE_BYTES, SimulatedGuest } from './simulated-guest.js';
-import type { MemoryPool } from './simulated-guest.js';
+import type { Memories } from './simulated-guest.js';
 import { turn } from './turn.js';
 
 export interface Machine {
@@ -77,7 +78,7 @@ export interface WorldOptions {
   /** Gives HCAs and devices schedulers of their own, on which their work takes time; without it work takes none. */
   readonly processors?: Processors;
   /** Where the machines' memory comes from; without it each has memory of its own. */
-  readonly memories?: MemoryPool | undefined;
+  readonly memories?: Memories | undefined;
 }
 
 /** The scheduler on which each party works; all of them share the world's clock. */
@@ -91,6 +92,8 @@ export class World {
   readonly fabric: Fabric;
   readonly hcas: readonly ReferenceHca[];
   readonly machines: Machine[] = [];
+  /** Parties that the scheduler does not step. */
+  outside: Outside | undefined;
   #failure: Error | undefined;
 
   constructor(
@@ -200,10 +203,17 @@ export async function paravirtualWorld(program: Program, options: WorldOptions):
   const world = new World(program, limits, observers?.wire, options.processors);
   const ringFeatures = { indirect: program.indirect, eventIdx: program.eventIdx };
   options.implementation?.network?.(world.fabric);
+  world.outside = options.implementation?.outside;
   const createDevice = options.implementation?.device ?? bundledDevice;
   const createDriver = options.implementation?.driver ?? bundledDriver;
   for (const [vm, host] of program.hosts.entries()) {
-    const guest = guestOf(world, program, vm, dmaBytes(limits), options.memories);
+    const guest = guestOf(
+      world,
+      program,
+      vm,
+      dmaBytes(limits),
+      options.implementation?.memories ?? options.memories,
+    );
     const hcaFunction = world.hcas[host].openFunction();
     const adapter = options.implementation?.adapter?.(hcaFunction, vm) ?? hcaFunction;
     const ring = observers?.ring?.(vm);
@@ -268,7 +278,7 @@ function guestOf(
   { arenaBytes, seed }: Program,
   vm: number,
   dma: number,
-  pool: MemoryPool | undefined,
+  pool: Memories | undefined,
 ): SimulatedGuest {
   const memoryBytes = arenaBytes + dma;
   const guest = new SimulatedGuest({ scheduler, memoryBytes, arenaBytes, scatterSeed: seed + vm, pool });
@@ -286,6 +296,7 @@ async function pumpUntilSettled<T>(world: World, promise: Promise<T>): Promise<T
   for (let idle = 0; !settled && idle < 256; idle++) {
     if (world.scheduler.step()) idle = 0;
     await turn;
+    if (idle > 64 && (await world.outside?.rest(undefined)) === true) idle = 0;
   }
   if (!settled) {
     throw new LawBroken(

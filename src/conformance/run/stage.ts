@@ -7,6 +7,7 @@ import type { WorkCompletion } from '../../verbs/index.js';
 import { unexpected } from '../expectations.js';
 import { LawBroken, laws } from '../laws.js';
 import { Observation } from '../observation.js';
+import type { Expected } from '../outside.js';
 import type { RunObserver } from '../observer.js';
 import type { Action, Program } from '../program.js';
 import type { CqRecord, WrRecord } from '../records.js';
@@ -85,6 +86,14 @@ export class Stage {
     if (expected === undefined) return;
     const agrees = expected === 'refused' ? errno !== undefined : expected === (errno ?? 'ok');
     if (!agrees) throw unexpected(index, `${action.op} came to ${errno ?? 'ok'}`, expected);
+  }
+
+  /** How far things have come. */
+  mark(): Expected {
+    const { machines } = this.world;
+    const events = machines.map(() => 0);
+    for (const cq of this.cqs) events[cq.vm] += cq.events;
+    return { completions: machines.map(machine => machine.function.counters.completions), events };
   }
 
   /** The action cannot be done: what it names was never there. */
