@@ -23,7 +23,7 @@ export interface SplitDeviceQueueState {
   readonly size: number;
   /** Available index up to which chains have been taken. */
   readonly nextAvail: number;
-  /** Used index as last published. */
+  /** Used index, what is staged included. */
   readonly usedIdx: number;
   readonly inFlight: number;
   /** Used index at the last decision about an interrupt; 0 before the first, since a queue starts there. */
@@ -49,6 +49,8 @@ export class SplitDeviceQueue implements DeviceQueue {
   #usedIdx = 0;
   #inFlight = 0;
   #notificationsEnabled = true;
+  /** Elements written to the ring and not yet published. */
+  #staged = 0;
   /** Elements returned since the last decision about an interrupt, or since the start. */
   #unsignalled = 0;
   #broken: string | undefined;
@@ -124,6 +126,12 @@ export class SplitDeviceQueue implements DeviceQueue {
 
   /** Nothing happens on a broken queue. Throws RangeError for a head that is not in flight: the device's own fault. */
   putUsed(head: number, written: number): void {
+    this.stageUsed(head, written);
+    this.publishUsed();
+  }
+
+  /** As `putUsed`. */
+  stageUsed(head: number, written: number): void {
     if (this.#broken !== undefined) return;
     if (this.#taken[head] !== 1) throw new RangeError(`queue ${this.index}: chain ${head} is not in flight`);
     this.#taken[head] = 0;
@@ -132,10 +140,16 @@ export class SplitDeviceQueue implements DeviceQueue {
     this.#used.set32(at + Used.ID, head);
     this.#used.set32(at + Used.LEN, written);
     this.#usedIdx = (this.#usedIdx + 1) & 0xffff;
-    // Publishes the data and the element written before it (B4).
-    this.#used.store16(Used.IDX, this.#usedIdx);
-    this.#unsignalled++;
+    this.#staged++;
     this.#observer?.used(this.index, head, written);
+  }
+
+  publishUsed(): void {
+    if (this.#staged === 0 || this.#broken !== undefined) return;
+    // Publishes the data and the elements written before it (B4).
+    this.#used.store16(Used.IDX, this.#usedIdx);
+    this.#unsignalled += this.#staged;
+    this.#staged = 0;
   }
 
   interruptWanted(): boolean {
@@ -143,14 +157,19 @@ export class SplitDeviceQueue implements DeviceQueue {
     // The store of the used index is seen before this look at the driver's wish (B5).
     const wanted = this.#eventIdx ? this.#usedEventPassed() : !this.#interruptsDisabled();
     this.#unsignalled = 0;
-    this.#observer?.interrupt(this.index, this.#usedIdx, wanted);
+    this.#observer?.interrupt(this.index, this.#publishedIdx(), wanted);
     return wanted;
   }
 
   #usedEventPassed(): boolean {
     const event = this.#avail.load16(usedEventOffset(this.size));
     if (this.#unsignalled > 0xffff) return true;
-    return needsEvent(event, this.#usedIdx, (this.#usedIdx - this.#unsignalled) & 0xffff);
+    const now = this.#publishedIdx();
+    return needsEvent(event, now, (now - this.#unsignalled) & 0xffff);
+  }
+
+  #publishedIdx(): number {
+    return (this.#usedIdx - this.#staged) & 0xffff;
   }
 
   #interruptsDisabled(): boolean {
@@ -187,7 +206,7 @@ export class SplitDeviceQueue implements DeviceQueue {
       nextAvail: this.#nextAvail,
       usedIdx: this.#usedIdx,
       inFlight: this.#inFlight,
-      signalledUsed: (this.#usedIdx - this.#unsignalled) & 0xffff,
+      signalledUsed: (this.#usedIdx - this.#staged - this.#unsignalled) & 0xffff,
       broken: this.#broken,
     };
   }
