@@ -33,7 +33,10 @@ const BATCH = 64;
 const PACKET_BYTES_MIN = netHeader.size + ETHERNET_HEADER_BYTES;
 const PACKET_BYTES_MAX = netHeader.size + FRAME_BYTES_MAX;
 
-/** One for all: a frame is in it only while it goes from a transmit queue to a receive queue, within one call. */
+/**
+ * One for all: a frame is in it only while it goes from a transmit queue to a receive queue, within one call. The header's
+ * bytes are never written but for num_buffers: what the sender says in its own is not handed on.
+ */
 const scratch = new Uint8Array(PACKET_BYTES_MAX);
 
 export class QueuePair {
@@ -140,7 +143,7 @@ export class QueuePair {
     return result;
   }
 
-  /** Copies a packet out of the driver's reach, its header replaced by an empty one. Its bytes, or 0 for none. */
+  /** Copies a frame out of the driver's reach, behind an empty header. The bytes of both, or 0 for a frame that is none. */
   #read(chain: DescriptorChain): number {
     const { counts } = this.#init;
     const length = chain.readableBytes;
@@ -148,7 +151,6 @@ export class QueuePair {
       counts.malformed++;
       return 0;
     }
-    scratch.fill(0, 0, netHeader.size);
     chain.copyReadable(netHeader.size, scratch, netHeader.size, length - netHeader.size);
     counts.sent++;
     return length;

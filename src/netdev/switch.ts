@@ -25,6 +25,11 @@ export class LearningSwitch {
     return this.#ports.length;
   }
 
+  /** Addresses that are known. */
+  get addresses(): number {
+    return this.#places.size;
+  }
+
   connect(port: SwitchPort): void {
     if (!this.#ports.includes(port)) this.#ports.push(port);
   }
