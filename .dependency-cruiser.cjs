@@ -12,6 +12,7 @@ const rooms = {
   fabric: { may: ['abi'] },
   reference: { may: ['abi', 'verbs', 'fabric', 'statemachines'] },
   device: { may: ['abi', 'verbs', 'virtio'], types: ['reference/hca', 'fabric/scheduler'] },
+  netdev: { may: ['abi', 'virtio'] },
   driver: { may: ['abi', 'verbs', 'virtio'] },
   transports: { may: ['abi', 'virtio'], types: ['fabric/scheduler'] },
   conformance: {
@@ -27,6 +28,7 @@ const packages = {
   verbs: ['zod'],
   statemachines: ['xstate', 'ts-pattern'],
   reference: ['ts-pattern'],
+  transports: ['koffi'],
   conformance: ['zod', 'fast-check', 'ts-pattern', 'xstate'],
   explorer: ['xstate', 'ts-pattern'],
   report: ['zod', 'ts-pattern'],

@@ -68,6 +68,10 @@ export class PackedDeviceQueue implements DeviceQueue {
   /** Descriptors passed since the last decision about an interrupt, or since the start; and chains returned, 16 bits. */
   #unsignalled = 0;
   #returned = 0;
+  /** Descriptors passed by elements that are written and not yet published; place and value of the flags that publish them. */
+  #staged = 0;
+  #stagedAt = 0;
+  #stagedFlags = 0;
   #broken: string | undefined;
 
   /** Throws RangeError when `packedQueueFault` finds fault with `config`; ask it first. */
@@ -170,6 +174,12 @@ export class PackedDeviceQueue implements DeviceQueue {
    * not the oldest: the device's own fault.
    */
   putUsed(head: number, written: number): void {
+    this.stageUsed(head, written);
+    this.publishUsed();
+  }
+
+  /** As `putUsed`. */
+  stageUsed(head: number, written: number): void {
     if (this.#broken !== undefined) return;
     this.#checkTaken(head);
     if (this.#order !== undefined) {
@@ -198,6 +208,7 @@ export class PackedDeviceQueue implements DeviceQueue {
       this.#observer?.used(this.index, order.head(i), bytes);
     }
     order.drop(count);
+    this.publishUsed();
   }
 
   #checkTaken(head: number): void {
@@ -214,16 +225,29 @@ export class PackedDeviceQueue implements DeviceQueue {
     return descriptors;
   }
 
-  /** Writes one used element and goes on by all descriptors that it stands for. */
+  /**
+   * Writes one used element and goes on by all descriptors that it stands for. Of what is staged the flags of the first element
+   * are kept back: a driver that does not see the first one sees none.
+   */
   #writeUsed(head: number, written: number, passed: number): void {
     const at = PackedDescriptor.SIZE * slotOf(this.#nextUsed);
     this.#ring.set16(at + PackedDescriptor.ID, head);
     this.#ring.set32(at + PackedDescriptor.LEN, written);
     const flags = usedMark(this.#nextUsed) | (written > 0 ? PackedFlag.WRITE : 0);
     this.#nextUsed = advance(this.#nextUsed, passed, this.size);
-    this.#unsignalled += passed;
-    // Publishes the data and the element written before it (B4).
-    this.#ring.store16(at + PackedDescriptor.FLAGS, flags);
+    if (this.#staged === 0) {
+      this.#stagedAt = at + PackedDescriptor.FLAGS;
+      this.#stagedFlags = flags;
+    } else this.#ring.store16(at + PackedDescriptor.FLAGS, flags);
+    this.#staged += passed;
+  }
+
+  publishUsed(): void {
+    if (this.#staged === 0 || this.#broken !== undefined) return;
+    this.#unsignalled += this.#staged;
+    this.#staged = 0;
+    // Publishes the data and the elements written before it (B4).
+    this.#ring.store16(this.#stagedAt, this.#stagedFlags);
   }
 
   interruptWanted(): boolean {

@@ -126,6 +126,10 @@ export interface DeviceQueue {
    * written.
    */
   putUsedUpTo(head: number, written: number): void;
+  /** As `putUsed`, but the driver sees it only with the next `publishUsed` or `putUsed`: for many chains, or those of one frame. */
+  stageUsed(head: number, written: number): void;
+  /** Shows the driver, as one, all that was staged. */
+  publishUsed(): void;
   /** Whether the driver asked to be interrupted for the elements returned since this was last asked. */
   interruptWanted(): boolean;
   /** Asks for no notifications while the device is working. Advisory. */

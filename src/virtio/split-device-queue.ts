@@ -31,7 +31,7 @@ export interface SplitDeviceQueueState {
   readonly size: number;
   /** Available index up to which chains have been taken. */
   readonly nextAvail: number;
-  /** Used index as last published. */
+  /** Used index, what is staged included. */
   readonly usedIdx: number;
   readonly inFlight: number;
   /** Used index at the last decision about an interrupt; before the first, where the queue started. */
@@ -58,6 +58,8 @@ export class SplitDeviceQueue implements DeviceQueue {
   #usedIdx: number;
   #inFlight = 0;
   #notificationsEnabled = true;
+  /** Elements written to the ring and not yet published. */
+  #staged = 0;
   /** Elements returned since the last decision about an interrupt, or since the start. */
   #unsignalled = 0;
   #broken: string | undefined;
@@ -143,6 +145,12 @@ export class SplitDeviceQueue implements DeviceQueue {
    * is not the oldest: the device's own fault.
    */
   putUsed(head: number, written: number): void {
+    this.stageUsed(head, written);
+    this.publishUsed();
+  }
+
+  /** As `putUsed`. */
+  stageUsed(head: number, written: number): void {
     if (this.#broken !== undefined) return;
     this.#checkTaken(head);
     if (this.#order !== undefined) {
@@ -169,22 +177,29 @@ export class SplitDeviceQueue implements DeviceQueue {
       this.#observer?.used(this.index, order.head(i), bytes);
     }
     order.drop(count);
+    this.publishUsed();
   }
 
   #checkTaken(head: number): void {
     if (this.#taken[head] !== 1) throw new RangeError(`queue ${this.index}: chain ${head} is not in flight`);
   }
 
-  /** Writes one element and raises the index by the chains that it stands for; the slots between keep what they had. */
+  /** Writes one element, unpublished, that stands for `count` chains; the slots between keep what they had. */
   #writeUsed(head: number, written: number, count: number): void {
     const at = Used.RING + Used.ENTRY * (this.#usedIdx & this.#mask);
     this.#used.set32(at + Used.ID, head);
     this.#used.set32(at + Used.LEN, written);
     this.#inFlight -= count;
     this.#usedIdx = (this.#usedIdx + count) & 0xffff;
-    this.#unsignalled += count;
-    // Publishes the data and the element written before it (B4).
+    this.#staged += count;
+  }
+
+  publishUsed(): void {
+    if (this.#staged === 0 || this.#broken !== undefined) return;
+    // Publishes the data and the elements written before it (B4).
     this.#used.store16(Used.IDX, this.#usedIdx);
+    this.#unsignalled += this.#staged;
+    this.#staged = 0;
   }
 
   interruptWanted(): boolean {
@@ -192,14 +207,19 @@ export class SplitDeviceQueue implements DeviceQueue {
     // The store of the used index is seen before this look at the driver's wish (B5).
     const wanted = this.#eventIdx ? this.#usedEventPassed() : !this.#interruptsDisabled();
     this.#unsignalled = 0;
-    this.#observer?.interrupt(this.index, this.#usedIdx, wanted);
+    this.#observer?.interrupt(this.index, this.#publishedIdx(), wanted);
     return wanted;
   }
 
   #usedEventPassed(): boolean {
     const event = this.#avail.load16(usedEventOffset(this.size));
     if (this.#unsignalled > 0xffff) return true;
-    return needsEvent(event, this.#usedIdx, (this.#usedIdx - this.#unsignalled) & 0xffff);
+    const now = this.#publishedIdx();
+    return needsEvent(event, now, (now - this.#unsignalled) & 0xffff);
+  }
+
+  #publishedIdx(): number {
+    return (this.#usedIdx - this.#staged) & 0xffff;
   }
 
   #interruptsDisabled(): boolean {
@@ -235,7 +255,7 @@ export class SplitDeviceQueue implements DeviceQueue {
       nextAvail: this.#nextAvail,
       usedIdx: this.#usedIdx,
       inFlight: this.#inFlight,
-      signalledUsed: (this.#usedIdx - this.#unsignalled) & 0xffff,
+      signalledUsed: (this.#usedIdx - this.#staged - this.#unsignalled) & 0xffff,
       broken: this.#broken,
     };
   }
