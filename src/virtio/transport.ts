@@ -2,7 +2,7 @@
  * The line between a driver and a device: the registers of a virtio transport, without regard to whether PCI, MMIO or a
  * socket carries them. `VirtioTransport` is what the driver sees; `VirtioDevice` is what the transport drives.
  */
-import type { QueueAddresses } from './queue.js';
+import type { QueueAddresses, QueuePosition } from './queue.js';
 
 /** Feature bits as a set of bits; 128 bits are enough for every feature of virtio 1.4. */
 export type FeatureSet = bigint;
@@ -45,7 +45,9 @@ export interface DeviceHost {
   interruptConfig(): void;
 }
 
-export interface VirtioDevice extends Omit<VirtioTransport, 'notify' | 'onInterrupt'> {
+export interface VirtioDevice extends Omit<VirtioTransport, 'notify' | 'onInterrupt' | 'enableQueue'> {
+  /** As of the transport; `start`: where a ring stands that another device worked on before. */
+  enableQueue(index: number, size: number, addresses: QueueAddresses, start?: QueuePosition): void;
   /** An available-buffer notification arrived; with NOTIFICATION_DATA it says how far the driver had come then. */
   notified(index: number, next?: number): void;
   attach(host: DeviceHost): void;
