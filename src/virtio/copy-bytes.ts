@@ -3,9 +3,9 @@
  * takes four times as long as by words; so short copies between buffers that are used again and again go by words.
  */
 
-/** Copies up to this many bytes go one by one where words cannot be used, and by words up to a whole frame. */
+/** Copies up to this many bytes go one by one where words cannot be used, and by words a little further. */
 const SMALL_COPY_BYTES = 128;
-const WORD_COPY_BYTES = 2048;
+const WORD_COPY_BYTES = 192;
 
 /** Copies `length` bytes of `source` from `from` on into `target` from `to` on. */
 export function copyBytes(
