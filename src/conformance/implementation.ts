@@ -16,6 +16,7 @@ import type {
   VirtioTransport,
 } from '../virtio/index.js';
 import type { Outside } from './outside.js';
+import type { RemoteMachines } from './remote-machines.js';
 import type { Memories } from './simulated-guest.js';
 
 /** What the kit gives a driver: one virtual machine and its device. */
@@ -75,6 +76,8 @@ export interface Implementation {
   readonly network?: ((fabric: Fabric) => void) | undefined;
   /** Parties of the above that work in another process. */
   readonly outside?: Outside | undefined;
+  /** Whole machines in another process, in place of all of the above: only their verbs are judged. */
+  readonly remote?: RemoteMachines | undefined;
   /** Where the memory of the para-virtual machines comes from, when another process must reach it. */
   readonly memories?: Memories | undefined;
 }
