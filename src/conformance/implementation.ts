@@ -16,6 +16,7 @@ import type {
   VirtioTransport,
 } from '../virtio/index.js';
 import type { Outside, OutsideDevice } from './outside.js';
+import type { RemoteMachines } from './remote-machines.js';
 import type { Memories } from './simulated-guest.js';
 
 /** What the kit gives a driver: one virtual machine and its device. */
@@ -77,6 +78,8 @@ export interface Implementation {
   readonly outside?: Outside | undefined;
   /** Set when the device is one of them: what is known of it. */
   readonly outsideDevice?: OutsideDevice | undefined;
+  /** Whole machines in another process, in place of all of the above: only their verbs are judged. */
+  readonly remote?: RemoteMachines | undefined;
   /** Where the memory of the para-virtual machines comes from, when another process must reach it. */
   readonly memories?: Memories | undefined;
 }
