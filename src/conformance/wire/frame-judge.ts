@@ -26,9 +26,9 @@ export class FrameJudge {
   take(data: Uint8Array, cut = false): void {
     this.#frames++;
     const { view } = this;
+    if (cut) return this.judge.unjudged('frames of which the capture holds a part');
     const kind = view.decode(data);
     if (kind === 'other') this.#others++;
-    else if (cut) this.judge.unjudged('frames of which the capture holds a part');
     else if (kind === 'malformed') this.#broken('MALFORMED', view.problem, 'DATA-84');
     else if (kind === 'unknown') this.judge.unjudged(`frames with ${view.problem}`);
     else this.#takeWhole(view);

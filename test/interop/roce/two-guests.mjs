@@ -15,17 +15,18 @@ export const PACKAGES = [
 ];
 
 const PROGRAMS = [
-  ...['rdma'],
-  ...['ibv_devinfo', 'ibv_rc_pingpong', 'ibv_uc_pingpong', 'ibv_ud_pingpong'],
-  ...[
-    'ib_send_bw',
-    'ib_write_bw',
-    'ib_read_bw',
-    'ib_atomic_bw',
-    'ib_send_lat',
-    'ib_write_lat',
-    'ib_read_lat',
-  ],
+  'rdma',
+  'ibv_devinfo',
+  'ibv_rc_pingpong',
+  'ibv_uc_pingpong',
+  'ibv_ud_pingpong',
+  'ib_send_bw',
+  'ib_write_bw',
+  'ib_read_bw',
+  'ib_atomic_bw',
+  'ib_send_lat',
+  'ib_write_lat',
+  'ib_read_lat',
 ];
 
 export const ADDRESSES = ['10.0.0.1', '10.0.0.2'];
