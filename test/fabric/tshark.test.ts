@@ -6,11 +6,14 @@ import path from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import { opcodeLayout, pcapFileHeader, pcapRecord } from '../../src/fabric/index.js';
+import type { Packet } from '../../src/fabric/index.js';
 import { frameOf, packetArbitrary } from './roce-frames.js';
 
 const installed = spawnSync('tshark', ['--version']).status === 0;
 if (!installed)
-  console.warn('SKIPPED: tshark is not installed, so nobody else reads our frames; apt-get install tshark');
+  process.stderr.write(
+    'SKIPPED: tshark is not installed, so nobody else reads our frames (apt-get install tshark)\n',
+  );
 
 /** In the order of what is expected below. */
 const fields = [
@@ -44,14 +47,26 @@ function numberOf(text: string): number | undefined {
 
 describe.skipIf(!installed)('tshark', () => {
   it('[DATA-84, DATA-85] reads the same fields from every kind of packet, and finds nothing wrong with one', () => {
-    const packets = fc.sample(packetArbitrary, { numRuns: 600, seed: 7 });
+    // Queue pairs 0 and 1 are for management, and tshark reads their payload as such.
+    const managed = (packet: Packet): boolean => packet.destQpn < 2;
+    const packets = fc.sample(
+      packetArbitrary.filter(packet => !managed(packet)),
+      { numRuns: 600, seed: 7 },
+    );
     const file = path.join(folder, 'emitted.pcap');
+    // Nothing, and not so little, that a guess could take it for another protocol.
+    for (const packet of packets) {
+      packet.payload.fill(0x5a);
+      packet.payloadLength = opcodeLayout(packet.opcode)?.payload === 'none' ? 0 : 40 + packet.payloadLength;
+    }
     const frames = packets.map(frameOf);
     writeFileSync(
       file,
       Buffer.concat([pcapFileHeader(), ...frames.map((frame, i) => pcapRecord(frame, 1000 * i))]),
     );
     const options = [
+      '--disable-protocol',
+      'rpcordma',
       '-r',
       file,
       '-T',
@@ -67,6 +82,7 @@ describe.skipIf(!installed)('tshark', () => {
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'ignore'],
     });
+    let checked = 0;
     const lines = text.trimEnd().split('\n');
     expect(lines).toHaveLength(packets.length);
     for (const [i, packet] of packets.entries()) {
@@ -96,7 +112,12 @@ describe.skipIf(!installed)('tshark', () => {
       expect(malformed, layout?.name).toBe('');
       const bytes = fields.indexOf('infiniband.immdt');
       if (values[bytes] !== '') values[bytes] = `0x${values[bytes]}`;
-      expect(values.map(numberOf), layout?.name).toEqual(expected);
+      // It leaves the ICRC out where it takes the payload for another protocol after all.
+      const shown = values[fields.length - 1] !== '';
+      if (shown) checked++;
+      else expected.pop();
+      expect(values.map(numberOf).slice(0, expected.length), layout?.name).toEqual(expected);
     }
+    expect(checked).toBeGreaterThan(0.9 * packets.length);
   });
 });
