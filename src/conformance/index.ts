@@ -19,3 +19,4 @@ export * from './requirements.js';
 export * from './script.js';
 export * from './trace.js';
 export * from './vhost-user-device.js';
+export * from './wire/index.js';
