@@ -1,6 +1,6 @@
 /** Objects and completions as a run would have them, made by hand: what a law is broken with. */
 import { QpState, QpType, WcOpcode } from '../../src/abi/index.js';
-import type { Program } from '../../src/conformance/index.js';
+import type { Program } from '../../src/conformance/program.js';
 import type { CqRecord, MrRecord, PdRecord, QpRecord } from '../../src/conformance/records.js';
 import { emptyCompletion } from '../../src/verbs/index.js';
 import type { WorkCompletion } from '../../src/verbs/index.js';

@@ -9,14 +9,11 @@ import {
   repeated,
 } from '../../src/conformance/expectations.js';
 import type { CompletionWords } from '../../src/conformance/expectations.js';
-import { LawBroken, judge, laws } from '../../src/conformance/index.js';
-import type { Implementation, Program } from '../../src/conformance/index.js';
+import type { Program } from '../../src/conformance/program.js';
 import { Observation } from '../../src/conformance/observation.js';
 import type { WrRecord } from '../../src/conformance/records.js';
 import { bareMetalWorld } from '../../src/conformance/world.js';
-import { VerbsError } from '../../src/verbs/index.js';
 import type { QpSnapshot, WorkCompletion } from '../../src/verbs/index.js';
-import { overlay } from './faults/fault.js';
 import { completion, cqRecord, program, qpRecord } from './hand-made.js';
 
 const cq = cqRecord();
@@ -226,9 +223,23 @@ describe('what a program expects', () => {
 
   it('of attributes is held against every one that is named', () => {
     const snapshot: QpSnapshot = {
-      ...{ qpState: QpState.SQD, sqDraining: true, qpAccessFlags: 5, timeout: 14 },
-      ...{ pathMtu: 3, maxRdAtomic: 1, maxDestRdAtomic: 1, minRnrTimer: 1, retryCnt: 1, rnrRetry: 1 },
-      ...{ qkey: 0, rqPsn: 0, sqPsn: 0, destQpNum: 0, rateLimit: 0, cap: qp.handle.cap, ahAttr: undefined },
+      qpState: QpState.SQD,
+      sqDraining: true,
+      pathMtu: 3,
+      maxRdAtomic: 1,
+      maxDestRdAtomic: 1,
+      minRnrTimer: 1,
+      timeout: 14,
+      retryCnt: 1,
+      rnrRetry: 1,
+      qkey: 0,
+      rqPsn: 0,
+      sqPsn: 0,
+      destQpNum: 0,
+      qpAccessFlags: 5,
+      rateLimit: 0,
+      cap: qp.handle.cap,
+      ahAttr: undefined,
     };
     expect(() => expectAttributes(3, snapshot, { draining: true, access: 5, timeout: 14 })).not.toThrow();
     expect(() => expectAttributes(3, snapshot, { timeout: undefined })).not.toThrow();
@@ -258,60 +269,5 @@ describe('what a program expects', () => {
     expect(describeCompletion(Object.assign(done, { status: 99, opcode: 98 }), all)).toMatch(
       /^status 99 opcode 98 /,
     );
-  });
-});
-
-describe('the judge', () => {
-  const pds = (expect: 'EBUSY' | 'ok'): Program => ({
-    ...program,
-    actions: [
-      { op: 'createPd', vm: 0, as: 'pd0' },
-      { op: 'destroyPd', vm: 0, pd: 'pd0', expect },
-    ],
-  });
-
-  it('counts the calls of both sides of a settled program, and of the one side of a racing one', async () => {
-    expect(await judge(pds('ok'), { profile: 'roce' })).toEqual({ broken: undefined, calls: 4 });
-    const racing = { ...pds('ok'), mode: 'racing' } as const;
-    expect((await judge(racing, { profile: 'roce' })).calls).toBe(2);
-    const sought = laws.completesOnce.name;
-    expect((await judge(pds('ok'), { profile: 'roce', sought })).calls).toBe(2);
-    expect((await judge(pds('ok'), { profile: 'roce', sought: laws.invisible.name })).calls).toBe(4);
-  });
-
-  it('names the law that a program expects in vain', async () => {
-    const { broken } = await judge(pds('EBUSY'), { profile: 'roce' });
-    expect(broken?.law).toBe(laws.expected.name);
-  });
-
-  it('takes what an implementation throws for a crash, with what it said', async () => {
-    for (const [thrown, said] of [
-      [new TypeError('no such thing'), 'no such thing'],
-      ['out of order', 'out of order'],
-    ] as const) {
-      const driver = () => {
-        throw thrown;
-      };
-      const { broken, calls } = await judge(pds('ok'), { profile: 'roce', implementation: { driver } });
-      expect(broken?.message).toContain(said);
-      expect([laws.neverCrashes.name, laws.starts.name]).toContain(broken?.law);
-      expect(calls).toBe(0);
-    }
-  });
-
-  it('[OVR-11] sees on bare metal that a refusal is wrong', async () => {
-    const implementation: Implementation = {
-      adapter: inner =>
-        overlay(inner, {
-          createPd: () => {
-            throw new VerbsError('ENOMEM', 'createPd', 'no room');
-          },
-        }),
-    };
-    const bare: Program = { ...program, actions: [{ op: 'createPd', vm: 0, as: 'pd0' }] };
-    const { broken } = await judge(bare, { profile: 'roce', implementation });
-    expect(broken).toBeInstanceOf(LawBroken);
-    expect(broken?.law).toBe(laws.invisible.name);
-    expect(broken?.message).toContain('on bare metal');
   });
 });

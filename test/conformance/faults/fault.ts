@@ -1,6 +1,6 @@
 /** How a planted fault is laid over a sound party: by a seam, the smallest change that makes it wrong. */
 import { bundledDevice } from '../../../src/conformance/bundled.js';
-import type { DeviceContext, Implementation } from '../../../src/conformance/index.js';
+import type { DeviceContext, Implementation } from '../../../src/conformance/implementation.js';
 import type { HcaFunction } from '../../../src/reference/index.js';
 
 /** `inner` with some members replaced; the others are its own. */
