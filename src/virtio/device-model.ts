@@ -8,10 +8,10 @@ import { featureBits, hasFeature, missingPrerequisites, ringFeatures } from './f
 import type { FeatureRequirement } from './features.js';
 import type { GuestMemory } from './guest-memory.js';
 import type { RingObserver } from './observer.js';
-import type { DeviceQueue, QueueAddresses, QueueConfig } from './queue.js';
+import type { DeviceQueue, QueueAddresses, QueueConfig, QueuePosition } from './queue.js';
 import { SplitDeviceQueue } from './split-device-queue.js';
 import { splitQueueFault } from './split-layout.js';
-import type { DeviceHost, FeatureSet, VirtioDevice } from './transport.js';
+import type { DeviceHost, FeatureSet, ResumableDevice, StoppedQueue } from './transport.js';
 
 export interface DeviceModelInit {
   readonly deviceId: number;
@@ -34,7 +34,7 @@ const { ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, DEVICE_NEEDS_RESET, FAILED 
 /** Bits that the driver sets; the others it may write in vain. */
 const DRIVER_BITS = ACKNOWLEDGE | DRIVER | DRIVER_OK | FEATURES_OK | FAILED;
 
-export abstract class VirtioDeviceModel implements VirtioDevice {
+export abstract class VirtioDeviceModel implements ResumableDevice {
   readonly deviceId: number;
   readonly deviceFeatures: FeatureSet;
   readonly queueCount: number;
@@ -173,10 +173,13 @@ export abstract class VirtioDeviceModel implements VirtioDevice {
     return isIndex(index, this.queueCount) ? this.#init.queueSizeMax(index) : 0;
   }
 
-  /** A wrong set-up leaves the queue disabled and sets DEVICE_NEEDS_RESET. */
-  enableQueue(index: number, size: number, addresses: QueueAddresses): void {
+  /**
+   * A wrong set-up leaves the queue disabled and sets DEVICE_NEEDS_RESET. `start`: where a ring stands that another device
+   * worked on before; a new one when absent.
+   */
+  enableQueue(index: number, size: number, addresses: QueueAddresses, start?: QueuePosition): void {
     const { descriptors, driver, device } = addresses;
-    const config = { index, size, descriptors, driver, device };
+    const config = { index, size, descriptors, driver, device, start };
     const fault = this.#enableFault(config);
     if (fault !== undefined) {
       this.needsReset(`enabling queue ${index}: ${fault}`);
@@ -192,7 +195,8 @@ export abstract class VirtioDeviceModel implements VirtioDevice {
     if (max === 0) return 'there is no such queue';
     if (this.queueEnabled(index)) return 'it is enabled already';
     if (!this.#has(FEATURES_OK)) return 'features are not negotiated yet';
-    if (this.#has(DRIVER_OK) && !this.#hasFeature(FeatureBit.RING_RESET)) return 'the device is live';
+    const mayBeLive = config.start !== undefined || this.#hasFeature(FeatureBit.RING_RESET);
+    if (this.#has(DRIVER_OK) && !mayBeLive) return 'the device is live';
     if (size > max) return `size ${size} is above ${max}`;
     return splitQueueFault(this.memory, config);
   }
@@ -205,6 +209,17 @@ export abstract class VirtioDeviceModel implements VirtioDevice {
     if (!this.queueEnabled(index) || !this.#hasFeature(FeatureBit.RING_RESET)) return;
     this.#disable(index, 'queue was reset');
     this.onQueueReset(index);
+  }
+
+  stopQueue(index: number): StoppedQueue | undefined {
+    const config = this.#enabled[index];
+    if (config === undefined) return undefined;
+    const queue = this.#queues[index];
+    const position = queue?.position ?? config.start ?? { avail: 0, used: 0 };
+    const inFlight = queue?.inFlight ?? 0;
+    this.#disable(index, 'queue was stopped');
+    this.onQueueReset(index);
+    return { position, inFlight };
   }
 
   #disable(index: number, why: string): void {

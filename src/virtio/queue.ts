@@ -11,10 +11,21 @@ export interface QueueAddresses {
   readonly device: number;
 }
 
+/**
+ * Where a queue stands: up to where chains have been made available or taken, and up to where they have been used or taken
+ * back. Two 16-bit words: of a split ring free-running indices, of a packed one slots with the wrap counter in bit 15.
+ */
+export interface QueuePosition {
+  readonly avail: number;
+  readonly used: number;
+}
+
 export interface QueueConfig extends QueueAddresses {
   readonly index: number;
   /** Entries; a power of two in 1..32768 for a split ring. */
   readonly size: number;
+  /** Where a half goes on that did not see the ring's beginning; nothing is in flight there. Default: a new ring. */
+  readonly start?: QueuePosition | undefined;
 }
 
 /** Negotiated features that change how a ring works. */
@@ -87,6 +98,8 @@ export interface DeviceQueue {
   readonly index: number;
   readonly size: number;
   readonly broken: string | undefined;
+  /** Where it stands. With nothing in flight, a half that starts here goes on in its place. */
+  readonly position: QueuePosition;
   /** Chains taken and not yet returned. */
   readonly inFlight: number;
   /** Chains available and not yet taken; reads the driver's index. At most `size`, 0 when broken. */

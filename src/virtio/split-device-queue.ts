@@ -5,7 +5,14 @@
 import { SplitDescriptorChain } from './split-chain.js';
 import type { GuestMemory, MemoryWindow } from './guest-memory.js';
 import type { RingObserver } from './observer.js';
-import type { DescriptorChain, DeviceQueue, QueueConfig, RingFeatures, TakeResult } from './queue.js';
+import type {
+  DescriptorChain,
+  DeviceQueue,
+  QueueConfig,
+  QueuePosition,
+  RingFeatures,
+  TakeResult,
+} from './queue.js';
 import {
   Avail,
   Used,
@@ -26,7 +33,7 @@ export interface SplitDeviceQueueState {
   /** Used index as last published. */
   readonly usedIdx: number;
   readonly inFlight: number;
-  /** Used index at the last decision about an interrupt; 0 before the first, since a queue starts there. */
+  /** Used index at the last decision about an interrupt; before the first, where the queue started. */
   readonly signalledUsed: number;
   readonly broken: string | undefined;
 }
@@ -45,17 +52,17 @@ export class SplitDeviceQueue implements DeviceQueue {
 
   /** By head: 1 while its chain is with the device. */
   readonly #taken: Uint8Array;
-  #nextAvail = 0;
-  #usedIdx = 0;
+  #nextAvail: number;
+  #usedIdx: number;
   #inFlight = 0;
   #notificationsEnabled = true;
   /** Elements returned since the last decision about an interrupt, or since the start. */
   #unsignalled = 0;
   #broken: string | undefined;
 
-  /** Starts at index 0. Throws RangeError when `splitQueueFault` finds fault with `config`; ask it first. */
+  /** Throws RangeError when `splitQueueFault` finds fault with `config`; ask it first. */
   constructor(memory: GuestMemory, config: QueueConfig, features: RingFeatures, observer?: RingObserver) {
-    const { index, size } = config;
+    const { index, size, start } = config;
     this.index = index;
     this.size = size;
     this.#mask = size - 1;
@@ -74,6 +81,8 @@ export class SplitDeviceQueue implements DeviceQueue {
     this.#avail = avail;
     this.#used = used;
     this.#taken = new Uint8Array(size);
+    this.#nextAvail = start?.avail ?? 0;
+    this.#usedIdx = start?.used ?? 0;
   }
 
   get broken(): string | undefined {
@@ -81,6 +90,9 @@ export class SplitDeviceQueue implements DeviceQueue {
   }
   get inFlight(): number {
     return this.#inFlight;
+  }
+  get position(): QueuePosition {
+    return { avail: this.#nextAvail, used: this.#usedIdx };
   }
 
   available(): number {
