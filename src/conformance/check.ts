@@ -94,9 +94,19 @@ class CheckRun {
   #interrupted = false;
 
   constructor(options: CheckOptions) {
-    const { driver, device, reports, adapter, network } = options;
+    const { driver, device, reports, adapter, network, outside, outsideDevice, memories, remote } = options;
     this.#options = options;
-    this.#implementation = { driver, device, reports, adapter, network };
+    this.#implementation = {
+      driver,
+      device,
+      reports,
+      adapter,
+      network,
+      outside,
+      outsideDevice,
+      memories,
+      remote,
+    };
     this.#cases = new CaseBook(this.#implementation, options);
     this.#startedMs = options.nowMs();
     this.#book = new MonitorBook(options.machines);

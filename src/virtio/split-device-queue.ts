@@ -189,7 +189,7 @@ export class SplitDeviceQueue implements DeviceQueue {
     if (this.#taken[head] !== 1) throw new RangeError(`queue ${this.index}: chain ${head} is not in flight`);
   }
 
-  /** Writes one element and raises the index by the chains that it stands for; the slots between keep what they had. */
+  /** Writes one element, unpublished, that stands for `count` chains; the slots between keep what they had. */
   #writeUsed(head: number, written: number, count: number): void {
     const at = Used.RING + Used.ENTRY * (this.#usedIdx & this.#mask);
     this.#used.set32(at + Used.ID, head);
