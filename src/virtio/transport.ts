@@ -52,3 +52,20 @@ export interface VirtioDevice extends Omit<VirtioTransport, 'notify' | 'onInterr
   notified(index: number, next?: number): void;
   attach(host: DeviceHost): void;
 }
+
+/** A queue that was taken away from a device. */
+export interface StoppedQueue {
+  readonly position: QueuePosition;
+  /** Chains that the device had taken and did not return. */
+  readonly inFlight: number;
+}
+
+/** A device whose queues a transport may take away and give back, live or not, on a ring that has a past. */
+export interface ResumableDevice extends VirtioDevice {
+  /** Why DEVICE_NEEDS_RESET is set; undefined while it is not. */
+  readonly needsResetReason: string | undefined;
+  /** With `start` the ring goes on where it stands there, and the device may be live. */
+  enableQueue(index: number, size: number, addresses: QueueAddresses, start?: QueuePosition): void;
+  /** On return the device is done with the queue and it is disabled. Undefined when it was not enabled. */
+  stopQueue(index: number): StoppedQueue | undefined;
+}
