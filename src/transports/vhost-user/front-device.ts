@@ -19,6 +19,8 @@ export interface FrontDeviceInit {
   readonly queueSize: number;
   /** Queue whose chains are answered one by one; -1 when there is none. */
   readonly controlQueue: number;
+  /** Queues that bring completions. */
+  readonly completionQueues: ReadonlySet<number>;
   /** Bytes of configuration space to read. */
   readonly configBytes: number;
   readonly options: PeerOptions;
@@ -50,6 +52,7 @@ export class FrontDevice implements VirtioDevice {
   #host: DeviceHost | undefined;
   readonly #queues: (FrontQueue | undefined)[];
   readonly #enabled = new Set<FrontQueue>();
+  readonly #toKick = new Set<FrontQueue>();
   #features: FeatureSet = 0n;
   /** As last written and read. */
   #status = 0;
@@ -107,12 +110,33 @@ export class FrontDevice implements VirtioDevice {
     return this.#queues[this.#init.controlQueue]?.outstanding ?? 0;
   }
 
+  /** An answer is there, and the call for it may be about to come. */
+  get callDue(): boolean {
+    return this.#queues[this.#init.controlQueue]?.callDue === true;
+  }
+  forgiveCall(): void {
+    const queue = this.#queues[this.#init.controlQueue];
+    if (queue !== undefined) queue.callDue = false;
+  }
+
   /** Takes up what the rings show. Returns whether something has come. */
   look(): boolean {
+    this.sendKicks();
     let came = false;
-    for (const queue of this.#enabled) if (queue.look()) came = true;
+    for (const queue of this.#enabled) {
+      if (queue.look()) came = true;
+      if (queue.offers()) this.#offered(queue.index);
+    }
     if (came) this.told = true;
     return came;
+  }
+
+  /** Buffers for completions give the device nothing to do by themselves. */
+  #offered(index: number): void {
+    const { controlQueue, completionQueues } = this.#init;
+    if (completionQueues.has(index)) return;
+    this.told = true;
+    if (index !== controlQueue) this.kicked = true;
   }
 
   // ---------------------------------------------------------------- registers
@@ -179,6 +203,7 @@ export class FrontDevice implements VirtioDevice {
       queue.filled = 0;
     }
     this.#enabled.clear();
+    this.#toKick.clear();
     this.kicked = false;
   }
 
@@ -305,7 +330,17 @@ export class FrontDevice implements VirtioDevice {
     if (index !== this.#init.controlQueue) this.kicked = true;
     this.#init.beforeTelling();
     if (this.#init.options.rings === 'first-kick' && (this.#status & DRIVER_OK) !== 0) this.#start(queue);
-    if (this.#init.options.kicks === 'event') queue.signalKick();
+    if (this.#init.options.kicks === 'event') this.#toKick.add(queue);
+  }
+
+  /**
+   * Sends the kicks that were held back. What a driver does in one go must look so to a device that sleeps: it may not be done
+   * with the first of three requests when the third is posted.
+   */
+  sendKicks(): void {
+    if (this.#toKick.size === 0) return;
+    for (const queue of this.#toKick) queue.signalKick();
+    this.#toKick.clear();
   }
 
   close(): void {

@@ -139,12 +139,13 @@ export class FrontMachines {
 
   #newDevice(vm: number): FrontDevice {
     const { deviceId, configBytes } = this.#init;
-    const { count, control, size } = this.#queues;
+    const { count, control, completion, size } = this.#queues;
     return new FrontDevice({
       deviceId,
       configBytes,
       queueCount: count,
       controlQueue: control,
+      completionQueues: new Set(completion),
       queueSize: size,
       options: this.#options,
       events: this.#events,
@@ -192,10 +193,12 @@ export class FrontMachines {
   /** Waits until something comes (true) or the devices are at rest (false). */
   rest(due?: DueNow, seenEvents?: () => readonly number[]): boolean {
     if (this.poll()) return true;
-    if (!this.#devices.some(device => device?.told === true)) return false;
+    const told = this.#devices.some(device => device?.told === true);
+    if (!told && !this.#isDue(due, seenEvents)) return false;
     if (this.#awaitDue(due, seenEvents)) return true;
-    const kicked = this.#devices.some(device => device?.kicked === true);
-    if (kicked || due === undefined) {
+    if (this.#awaitCall()) return true;
+    const unsure = this.#devices.some(device => device?.kicked === true || device?.callDue === true);
+    if (unsure || due === undefined) {
       for (let round = 0; round < this.#options.barriers; round++) {
         this.#askAll();
         if (this.poll()) return true;
@@ -206,6 +209,7 @@ export class FrontMachines {
       if (device === undefined) continue;
       device.told = false;
       device.kicked = false;
+      device.forgiveCall();
     }
     return false;
   }
@@ -225,10 +229,18 @@ export class FrontMachines {
       if (passedMs > askAtMs) {
         askAtMs *= 4;
         this.#askAll();
-      } else if (passedMs * 1000 > spinUs) this.#events.wait(1);
+      } else if (passedMs * 1000 > spinUs && this.#events.wait(1) > 0) return true;
       this.#init.beat();
       if (this.poll()) return true;
     }
+    return false;
+  }
+
+  /** An answer is written a moment before the device calls. */
+  #awaitCall(): boolean {
+    const endMs = performance.now() + this.#options.spinUs / 1000;
+    while (this.#devices.some(device => device?.callDue === true) && performance.now() < endMs)
+      if (this.poll()) return true;
     return false;
   }
 
@@ -270,8 +282,7 @@ export class FrontMachines {
   #quiet(quietMs: number): boolean {
     const endMs = performance.now() + quietMs;
     for (let leftMs = quietMs; leftMs > 0; leftMs = endMs - performance.now()) {
-      this.#events.wait(Math.min(1, leftMs) < 1 ? 0 : 1);
-      if (this.poll()) return true;
+      if (this.#events.wait(leftMs < 1 ? 0 : 1) > 0 || this.poll()) return true;
     }
     return false;
   }
