@@ -80,6 +80,8 @@ export class VhostUserClient {
         events: this.#events,
         connect,
         beforeTelling: () => undefined,
+        beforeCall: () => undefined,
+        kick: queue => queue.signalKick(),
       });
     } catch (error) {
       this.#events.close();

@@ -9,6 +9,7 @@ import { RequestRefused } from './front-end.js';
 import type { FrontEnd } from './front-end.js';
 import { FrontQueue } from './front-queue.js';
 import type { PeerOptions } from './peer-options.js';
+import { F_PROTOCOL_FEATURES } from './protocol.js';
 import type { MemoryFile } from './shared-memory.js';
 
 export interface FrontDeviceInit {
@@ -30,6 +31,10 @@ export interface FrontDeviceInit {
   connect(): FrontEnd;
   /** Told before the device is told of anything that makes it work. */
   beforeTelling(): void;
+  /** Told before the driver hears that the device has called. */
+  beforeCall(): void;
+  /** A queue is to be kicked, at once or a little later. */
+  kick(queue: FrontQueue): void;
 }
 
 /** Guest memory that is shared with the device: the first `bytes` of a file, at a guest-physical address. */
@@ -52,7 +57,6 @@ export class FrontDevice implements VirtioDevice {
   #host: DeviceHost | undefined;
   readonly #queues: (FrontQueue | undefined)[];
   readonly #enabled = new Set<FrontQueue>();
-  readonly #toKick = new Set<FrontQueue>();
   #features: FeatureSet = 0n;
   /** As last written and read. */
   #status = 0;
@@ -121,7 +125,6 @@ export class FrontDevice implements VirtioDevice {
 
   /** Takes up what the rings show. Returns whether something has come. */
   look(): boolean {
-    this.sendKicks();
     let came = false;
     for (const queue of this.#enabled) {
       if (queue.look()) came = true;
@@ -172,16 +175,26 @@ export class FrontDevice implements VirtioDevice {
       return;
     }
     const added = status & ~this.#status;
-    if ((added & FEATURES_OK) !== 0) {
-      this.#front.setFeatures(this.#features);
-      this.#shareMemory();
-    }
+    if ((added & FEATURES_OK) !== 0 && !this.#agree()) return;
     if ((added & DRIVER_OK) !== 0 && this.#init.options.rings === 'start')
       for (const queue of this.#enabled) this.#start(queue);
     this.#status |= status;
     if (!this.#front.has('STATUS')) return;
     this.#front.writeStatus(status);
     this.#statusStale = true;
+  }
+
+  /** Settles the features and shares memory. False when the device cannot work with the features. */
+  #agree(): boolean {
+    if ((this.#features & PROTOCOLS_OWN) !== 0n) return false;
+    try {
+      this.#front.setFeatures(this.#features);
+    } catch (error) {
+      if (error instanceof RequestRefused) return false;
+      throw error;
+    }
+    this.#shareMemory();
+    return true;
   }
 
   #reset(): void {
@@ -203,7 +216,6 @@ export class FrontDevice implements VirtioDevice {
       queue.filled = 0;
     }
     this.#enabled.clear();
-    this.#toKick.clear();
     this.kicked = false;
   }
 
@@ -257,7 +269,7 @@ export class FrontDevice implements VirtioDevice {
 
   enableQueue(index: number, size: number, addresses: QueueAddresses): void {
     const memory = this.#memory;
-    if (memory === undefined || this.queueSizeMax(index) === 0) return;
+    if (memory === undefined || this.queueSizeMax(index) === 0 || this.queueEnabled(index)) return;
     const queue = this.#queues[index] ?? this.#newQueue(index);
     queue.place(size, addresses, memory.file.bytes.subarray(0, memory.bytes), memory.address);
     this.#enabled.add(queue);
@@ -271,6 +283,7 @@ export class FrontDevice implements VirtioDevice {
     this.#init.events.add(queue.call, () => {
       if (!queue.takeCall()) return;
       this.told = true;
+      this.#init.beforeCall();
       this.#host?.interruptQueue(index);
     });
     return queue;
@@ -330,17 +343,7 @@ export class FrontDevice implements VirtioDevice {
     if (index !== this.#init.controlQueue) this.kicked = true;
     this.#init.beforeTelling();
     if (this.#init.options.rings === 'first-kick' && (this.#status & DRIVER_OK) !== 0) this.#start(queue);
-    if (this.#init.options.kicks === 'event') this.#toKick.add(queue);
-  }
-
-  /**
-   * Sends the kicks that were held back. What a driver does in one go must look so to a device that sleeps: it may not be done
-   * with the first of three requests when the third is posted.
-   */
-  sendKicks(): void {
-    if (this.#toKick.size === 0) return;
-    for (const queue of this.#toKick) queue.signalKick();
-    this.#toKick.clear();
+    if (this.#init.options.kicks === 'event') this.#init.kick(queue);
   }
 
   close(): void {
@@ -358,6 +361,9 @@ export class FrontDevice implements VirtioDevice {
 /** Kicks go as an event, which carries no data. */
 const KICK_DATA =
   (1n << BigInt(FeatureBit.NOTIFICATION_DATA)) | (1n << BigInt(FeatureBit.NOTIF_CONFIG_DATA));
+
+/** A bit that is no feature of any device: the connection uses it. */
+const PROTOCOLS_OWN = 1n << BigInt(F_PROTOCOL_FEATURES);
 
 function regionOf({ file, bytes, address }: FrontMemory) {
   return { guestAddress: address, bytes, userAddress: file.address, offset: 0 };
