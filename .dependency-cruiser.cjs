@@ -12,6 +12,7 @@ const rooms = {
   fabric: { may: ['abi'] },
   reference: { may: ['abi', 'verbs', 'fabric', 'statemachines'] },
   device: { may: ['abi', 'verbs', 'virtio'], types: ['reference/hca', 'fabric/scheduler'] },
+  netdev: { may: ['abi', 'virtio'] },
   driver: { may: ['abi', 'verbs', 'virtio'] },
   transports: { may: ['abi', 'virtio'], types: ['fabric/scheduler'] },
   conformance: {
@@ -19,7 +20,7 @@ const rooms = {
   },
   explorer: { may: ['statemachines', 'abi', 'verbs'] },
   report: { may: ['conformance'] },
-  cli: { may: ['report', 'conformance', 'explorer', 'statemachines', 'abi', 'verbs'] },
+  cli: { may: ['report', 'conformance', 'explorer', 'statemachines', 'transports', 'abi', 'verbs'] },
 };
 
 /** The npm packages that a room may use; a room that is not listed uses none. */

@@ -15,6 +15,8 @@ import type {
   VirtioDevice,
   VirtioTransport,
 } from '../virtio/index.js';
+import type { Outside, OutsideDevice } from './outside.js';
+import type { Memories } from './simulated-guest.js';
 
 /** What the kit gives a driver: one virtual machine and its device. */
 export interface DriverContext {
@@ -71,4 +73,10 @@ export interface Implementation {
   readonly adapter?: ((reference: HcaFunction, vm: number) => HcaFunction) | undefined;
   /** Gets the network of each para-virtual world, to watch it or to meddle with the packets that it lends. */
   readonly network?: ((fabric: Fabric) => void) | undefined;
+  /** Parties of the above that work in another process. */
+  readonly outside?: Outside | undefined;
+  /** Set when the device is one of them: what is known of it. */
+  readonly outsideDevice?: OutsideDevice | undefined;
+  /** Where the memory of the para-virtual machines comes from, when another process must reach it. */
+  readonly memories?: Memories | undefined;
 }

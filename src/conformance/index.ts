@@ -17,3 +17,4 @@ export * from './report.js';
 export * from './requirements.js';
 export * from './script.js';
 export * from './trace.js';
+export * from './vhost-user-device.js';

@@ -7,10 +7,10 @@ import { DeviceStatus, FeatureBit, featureMask } from './constants.js';
 import { featureBits, hasFeature, missingPrerequisites, ringFeatures } from './features.js';
 import type { FeatureRequirement } from './features.js';
 import type { GuestMemory } from './guest-memory.js';
+import { newDeviceQueue, queueFault } from './make-queue.js';
 import type { RingObserver } from './observer.js';
+import { PACKED_START } from './packed-layout.js';
 import type { DeviceQueue, QueueAddresses, QueueConfig, QueuePosition } from './queue.js';
-import { SplitDeviceQueue } from './split-device-queue.js';
-import { splitQueueFault } from './split-layout.js';
 import type { DeviceHost, FeatureSet, ResumableDevice, StoppedQueue } from './transport.js';
 
 export interface DeviceModelInit {
@@ -22,7 +22,7 @@ export interface DeviceModelInit {
   /** Prerequisites among the device-type features offered. */
   readonly requirements?: readonly FeatureRequirement[];
   readonly queueCount: number;
-  /** Largest size of a queue: a power of two, or 0 when there is no such queue. */
+  /** Largest size of a queue, a power of two unless only packed rings are used; 0 when there is no such queue. */
   queueSizeMax(index: number): number;
   /** Configuration space; copied. */
   readonly config: Uint8Array;
@@ -50,7 +50,7 @@ export abstract class VirtioDeviceModel implements ResumableDevice {
   /** Queues that are enabled. */
   readonly #enabled: (QueueConfig | undefined)[];
   /** Those of them that were looked at: most queues of a device are set up and never used. */
-  readonly #queues: (SplitDeviceQueue | undefined)[];
+  readonly #queues: (DeviceQueue | undefined)[];
 
   /** Throws RangeError when a feature is offered without one that it needs, or required and not offered. */
   constructor(init: DeviceModelInit) {
@@ -64,7 +64,7 @@ export abstract class VirtioDeviceModel implements ResumableDevice {
     checkOffer(this.deviceFeatures, this.#requiredFeatures, init.requirements ?? []);
     this.#config = init.config.slice();
     this.#enabled = new Array<QueueConfig | undefined>(init.queueCount).fill(undefined);
-    this.#queues = new Array<SplitDeviceQueue | undefined>(init.queueCount).fill(undefined);
+    this.#queues = new Array<DeviceQueue | undefined>(init.queueCount).fill(undefined);
   }
 
   /** The driver is ready. Called once after each reset, before the first `onNotify`. */
@@ -85,7 +85,7 @@ export abstract class VirtioDeviceModel implements ResumableDevice {
     const config = this.#enabled[index];
     if (config === undefined) return undefined;
     const features = ringFeatures(this.#driverFeatures);
-    return (this.#queues[index] = new SplitDeviceQueue(this.memory, config, features, this.#init.observer));
+    return (this.#queues[index] = newDeviceQueue(this.memory, config, features, this.#init.observer));
   }
 
   /** DRIVER_OK is set and neither side has given up. */
@@ -134,7 +134,8 @@ export abstract class VirtioDeviceModel implements ResumableDevice {
     this.#host = host;
   }
 
-  notified(index: number): void {
+  /** What the notification says of the driver's progress is a hint: the ring says the same, and is what counts. */
+  notified(index: number, _next?: number): void {
     if (this.live && this.#enabled[index] !== undefined) this.onNotify(index);
   }
 
@@ -198,7 +199,7 @@ export abstract class VirtioDeviceModel implements ResumableDevice {
     const mayBeLive = config.start !== undefined || this.#hasFeature(FeatureBit.RING_RESET);
     if (this.#has(DRIVER_OK) && !mayBeLive) return 'the device is live';
     if (size > max) return `size ${size} is above ${max}`;
-    return splitQueueFault(this.memory, config);
+    return queueFault(this.memory, config, ringFeatures(this.negotiatedFeatures));
   }
 
   queueEnabled(index: number): boolean {
@@ -215,7 +216,7 @@ export abstract class VirtioDeviceModel implements ResumableDevice {
     const config = this.#enabled[index];
     if (config === undefined) return undefined;
     const queue = this.#queues[index];
-    const position = queue?.position ?? config.start ?? { avail: 0, used: 0 };
+    const position = queue?.position ?? config.start ?? newRing(this.#hasFeature(FeatureBit.RING_PACKED));
     const inFlight = queue?.inFlight ?? 0;
     this.#disable(index, 'queue was stopped');
     this.onQueueReset(index);
@@ -277,6 +278,12 @@ function checkOffer(
   }
   const missing = featureBits(required & ~offered).join(', ');
   if (missing !== '') throw new RangeError(`required features ${missing} are not offered`);
+}
+
+/** Where a ring stands that nobody has worked on. */
+function newRing(packed: boolean): QueuePosition {
+  const at = packed ? PACKED_START : 0;
+  return { avail: at, used: at };
 }
 
 function isIndex(index: number, count: number): boolean {
