@@ -10,10 +10,10 @@ import { NativeVerbs, ReferenceHca } from '../reference/index.js';
 import type { HcaFunction, ReferenceFunction } from '../reference/index.js';
 import { connectInProcess } from '../transports/in-process.js';
 import type { InProcessTransport } from '../transports/in-process.js';
-import type { Verbs } from '../verbs/index.js';
 import type {
   ControlObserver,
   GuestMemory,
+  RingFeatures,
   RingObserver,
   VirtioDevice,
   VirtioTransport,
@@ -30,14 +30,11 @@ import type { Program } from './program.js';
 import { ARENA_BASE, PAGE_BYTES, SimulatedGuest } from './simulated-guest.js';
 import type { Memories } from './simulated-guest.js';
 import { turn } from './turn.js';
+import type { VerbsMachine, VerbsWorld } from './verbs-world.js';
 
-export interface Machine {
-  readonly vm: number;
-  readonly verbs: Verbs;
+export interface Machine extends VerbsMachine {
   readonly guest: SimulatedGuest;
   readonly function: ReferenceFunction;
-  /** Address, as the device sees it, of an arena byte. */
-  dmaAddress(at: number): number;
   /** Undefined on bare metal. */
   readonly transport: InProcessTransport | undefined;
   readonly device: VirtioDevice | undefined;
@@ -87,7 +84,7 @@ export interface Processors {
   device(vm: number, world: World): Scheduler;
 }
 
-export class World {
+export class World implements VerbsWorld {
   readonly scheduler: Scheduler;
   readonly fabric: Fabric;
   readonly hcas: readonly ReferenceHca[];
@@ -201,7 +198,7 @@ export async function paravirtualWorld(program: Program, options: WorldOptions):
   const { observers } = options;
   const profile = profiles[options.profile];
   const world = new World(program, limits, observers?.wire, options.processors);
-  const ringFeatures = { indirect: program.indirect, eventIdx: program.eventIdx };
+  const ringFeatures = ringFeaturesOf(program);
   options.implementation?.network?.(world.fabric);
   world.outside = options.implementation?.outside;
   world.outside?.begin?.(program.hosts.length);
@@ -256,6 +253,11 @@ export async function paravirtualWorld(program: Program, options: WorldOptions):
     });
   }
   return world;
+}
+
+/** In order and data in notifications are drawn as one: neither needs the other, and both are a matter of the rings alone. */
+function ringFeaturesOf({ indirect, eventIdx, packed, inOrder }: Program): RingFeatures {
+  return { indirect, eventIdx, packed, inOrder, notificationData: inOrder };
 }
 
 /** Address as the device sees it; the end of the arena is where its last page ends. */
