@@ -103,6 +103,15 @@ export class CaseBook {
     return added;
   }
 
+  /** Nobody sees the single accesses of a device outside. */
+  addUnobserved(): readonly CaseResult[] {
+    const added = this.open('rings').map(({ each }) =>
+      resultOf(each, { ...untried('unsupported', each), message: UNSEEN }, 0),
+    );
+    for (const result of added) this.add(result);
+    return added;
+  }
+
   /** A result for every case, in the order of the catalogue. */
   results(seen: CampaignSeen): readonly CaseResult[] {
     return catalogue.map(each => {
@@ -137,6 +146,7 @@ export class CaseBook {
   }
 }
 
+const UNSEEN = 'it needs the single accesses of the device to memory, and the device is outside';
 const OWN_CLOCK = 'it is counted in virtual time, and the device has a clock of its own';
 
 function observationResult(
