@@ -149,11 +149,14 @@ function whyUnreadable(path: string): string | undefined {
 }
 
 /** The options that put the same implementation in place again, for a command that is printed. */
-export function implementationArguments(options: ImplementationOptions): string[] {
+export function implementationArguments(
+  options: ImplementationOptions & { readonly driverCmd?: string },
+): string[] {
   return [
     `--profile ${options.profile}`,
     ...(options.driver === undefined ? [] : [`--driver ${quoted(options.driver)}`]),
     ...(options.device === undefined ? [] : [`--device ${quoted(options.device)}`]),
+    ...(options.driverCmd === undefined ? [] : [`--driver-cmd ${quoted(options.driverCmd)}`]),
   ];
 }
 

@@ -8,6 +8,7 @@ import { match } from 'ts-pattern';
 import type { Implementation } from '../conformance/index.js';
 import type { Engine } from './engine.js';
 import { Phase, Signal, type CheckJob, type Modules, type WorkerData, type WorkerMessage } from './job.js';
+import { loadAgent } from './load-agent.js';
 import { loadFactory, LoadError } from './load-module.js';
 
 // A world lives for some milliseconds. V8 takes what it meets of one in a collection for long-lived and makes what follows in
@@ -23,22 +24,24 @@ async function work(): Promise<WorkerMessage> {
   Atomics.store(signals, Signal.phase, Phase.modules);
   let implementation: Implementation;
   try {
-    implementation = await load(modules);
+    implementation = await load(engine, modules);
   } catch (error) {
     if (error instanceof LoadError) return { kind: 'not-loaded', reason: error.message };
     throw error;
   }
   Atomics.store(signals, Signal.phase, Phase.judging);
-  return match(job)
+  const work = match(job)
     .with({ task: 'check' }, async checkJob => check(engine, checkJob, implementation))
     .with({ task: 'replay' }, async ({ program, profile }) => ({
       kind: 'replayed' as const,
       report: await engine.replay(program, { profile, implementation }),
     }))
     .exhaustive();
+  return work.finally(() => implementation.remote?.close());
 }
 
-async function load(modules: Modules): Promise<Implementation> {
+async function load(engine: Engine, modules: Modules): Promise<Implementation> {
+  if (modules.agent !== undefined) return { remote: loadAgent(engine, modules.agent, signals) };
   return {
     ...(modules.driver === undefined ? {} : { driver: await loadFactory(modules.driver, 'createDriver') }),
     ...(modules.device === undefined ? {} : { device: await loadFactory(modules.device, 'createDevice') }),
