@@ -3,6 +3,7 @@ import type * as conformance from '../conformance/index.js';
 
 export type Engine = Pick<
   typeof conformance,
+  | 'AgentMachines'
   | 'argued'
   | 'casesMatching'
   | 'catalogue'

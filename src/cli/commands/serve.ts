@@ -26,7 +26,9 @@ export function addServeCommand(root: Command, session: Session): void {
     .summary('offer a device to drivers in other processes')
     .description('Serves the model device over vhost-user until it is interrupted.')
     .requiredOption('--socket <path>', 'unix socket to listen at')
-    .addOption(new Option('--device <kind>', 'what is served').choices(['roce', 'net', 'loop']).default('roce'))
+    .addOption(
+      new Option('--device <kind>', 'what is served').choices(['roce', 'net', 'loop']).default('roce'),
+    )
     .addOption(
       new Option('--profile <name>', 'device that is modelled').choices(['roce', 'rdma']).default('roce'),
     )
