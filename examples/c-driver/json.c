@@ -334,10 +334,10 @@ void json_put_bool(struct json_writer *w, const char *name, bool value)
 	put(w, value ? "true" : "false", value ? 4 : 5);
 }
 
-void json_put_null(struct json_writer *w, const char *name)
+void json_put_raw(struct json_writer *w, const char *bytes, size_t count)
 {
-	put_name(w, name);
-	put(w, "null", 4);
+	put_name(w, NULL);
+	put(w, bytes, count);
 }
 
 void json_put_hex(struct json_writer *w, const char *name, const uint8_t *bytes, size_t count)

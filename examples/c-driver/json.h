@@ -38,7 +38,8 @@ void json_end(struct json_writer *w, char bracket);
 void json_put_number(struct json_writer *w, const char *name, uint64_t value);
 void json_put_text(struct json_writer *w, const char *name, const char *text);
 void json_put_bool(struct json_writer *w, const char *name, bool value);
-void json_put_null(struct json_writer *w, const char *name);
+/* Elements that another writer has made. */
+void json_put_raw(struct json_writer *w, const char *bytes, size_t count);
 /* Bytes as hexadecimal digits. */
 void json_put_hex(struct json_writer *w, const char *name, const uint8_t *bytes, size_t count);
 
