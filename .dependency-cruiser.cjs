@@ -27,6 +27,7 @@ const packages = {
   verbs: ['zod'],
   statemachines: ['xstate', 'ts-pattern'],
   reference: ['ts-pattern'],
+  transports: ['koffi'],
   conformance: ['zod', 'fast-check', 'ts-pattern', 'xstate'],
   explorer: ['xstate', 'ts-pattern'],
   report: ['zod', 'ts-pattern'],

@@ -25,7 +25,7 @@ const REGION_ALIGNMENT = 8;
 
 /**
  * Guest-physical memory. Addresses are numbers in 0 .. 2^53-1; anything else (NaN, fractions, larger) is out of range.
- * Nothing throws but `addRegion`.
+ * Nothing throws but `addRegion` and `removeRegion`.
  */
 export class GuestMemory {
   readonly #regions: Region[] = [];
@@ -65,6 +65,18 @@ export class GuestMemory {
     }
     this.#regions.push(new Region(address, bytes));
     this.#regions.sort((a, b) => a.address - b.address);
+  }
+
+  /**
+   * Takes the region that starts at `address` out of guest memory; nothing is found there any more. Windows on it go on
+   * seeing the buffer that it had: whoever lends foreign memory must leave something harmless there. Throws RangeError
+   * when no region starts at `address`.
+   */
+  removeRegion(address: number): void {
+    const at = this.#regions.findIndex(region => region.address === address);
+    if (at < 0) throw new RangeError(`no region starts at ${hex(address)}`);
+    this.#regions.splice(at, 1);
+    this.#recent = undefined;
   }
 
   /** True when every byte of [address, address+length) is guest memory. No bytes are contained at any address. */
