@@ -9,6 +9,7 @@ import type { Scheduler } from '../fabric/index.js';
 import { VerbsError } from '../verbs/index.js';
 import type { DmaMemory } from '../verbs/index.js';
 import { GuestMemory, copyBytes } from '../virtio/index.js';
+import type { Arena } from './arena.js';
 
 export const PAGE_BYTES = 4096;
 
@@ -66,7 +67,7 @@ export interface SimulatedGuestInit {
   readonly pool?: Memories | undefined;
 }
 
-export class SimulatedGuest implements GuestOs {
+export class SimulatedGuest implements GuestOs, Arena {
   readonly memory = new GuestMemory();
   readonly arenaBytes: number;
   readonly #scheduler: Scheduler;
@@ -192,7 +193,9 @@ export class SimulatedGuest implements GuestOs {
   }
 
   /** The same against the arena of another machine. */
-  differenceFromGuest(at: number, other: SimulatedGuest, otherAt: number, length: number): number {
+  differenceFromGuest(at: number, other: Arena, otherAt: number, length: number): number {
+    if (!(other instanceof SimulatedGuest))
+      return this.differenceFrom(at, other.readArena(otherAt, length), 0, length);
     for (let done = 0; done < length;) {
       const run = Math.min(length - done, PAGE_BYTES - ((otherAt + done) % PAGE_BYTES));
       const found = this.differenceFrom(at + done, other.#bytes, other.#place(otherAt + done), run);

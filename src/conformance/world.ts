@@ -10,7 +10,6 @@ import { NativeVerbs, ReferenceHca } from '../reference/index.js';
 import type { HcaFunction, ReferenceFunction } from '../reference/index.js';
 import { connectInProcess } from '../transports/in-process.js';
 import type { InProcessTransport } from '../transports/in-process.js';
-import type { Verbs } from '../verbs/index.js';
 import type {
   ControlObserver,
   GuestMemory,
@@ -30,14 +29,11 @@ import type { Program } from './program.js';
 import { ARENA_BASE, PAGE_BYTES, SimulatedGuest } from './simulated-guest.js';
 import type { Memories } from './simulated-guest.js';
 import { turn } from './turn.js';
+import type { VerbsMachine, VerbsWorld } from './verbs-world.js';
 
-export interface Machine {
-  readonly vm: number;
-  readonly verbs: Verbs;
+export interface Machine extends VerbsMachine {
   readonly guest: SimulatedGuest;
   readonly function: ReferenceFunction;
-  /** Address, as the device sees it, of an arena byte. */
-  dmaAddress(at: number): number;
   /** Undefined on bare metal. */
   readonly transport: InProcessTransport | undefined;
   readonly device: VirtioDevice | undefined;
@@ -87,7 +83,7 @@ export interface Processors {
   device(vm: number, world: World): Scheduler;
 }
 
-export class World {
+export class World implements VerbsWorld {
   readonly scheduler: Scheduler;
   readonly fabric: Fabric;
   readonly hcas: readonly ReferenceHca[];

@@ -9,7 +9,7 @@ import type { Expected } from '../outside.js';
 import type { RunObserver } from '../observer.js';
 import type { Action, Program } from '../program.js';
 import { turn } from '../turn.js';
-import type { World } from '../world.js';
+import type { VerbsWorld } from '../verbs-world.js';
 import { armCq, drain, pollCq, wakeSleepers } from './completions.js';
 import { expectMemory, writeMemory } from './memory.js';
 import { destroy } from './lifecycle.js';
@@ -36,7 +36,12 @@ export class Run {
   /** What had happened after each action; empty unless asked for. */
   readonly marks: Expected[] = [];
 
-  constructor(program: Program, world: World, observers: readonly RunObserver[], options: RunOptions = {}) {
+  constructor(
+    program: Program,
+    world: VerbsWorld,
+    observers: readonly RunObserver[],
+    options: RunOptions = {},
+  ) {
     this.#stage = new Stage(program, world, observers);
     this.#options = options;
   }

@@ -11,12 +11,12 @@ import type { Expected } from '../outside.js';
 import type { RunObserver } from '../observer.js';
 import type { Action, Program } from '../program.js';
 import type { CqRecord, WrRecord } from '../records.js';
-import type { World } from '../world.js';
+import type { VerbsWorld } from '../verbs-world.js';
 import { Names } from './names.js';
 
 export class Stage {
   readonly program: Program;
-  readonly world: World;
+  readonly world: VerbsWorld;
   readonly observers: readonly RunObserver[];
   readonly observation = new Observation();
   readonly names: Names;
@@ -34,7 +34,7 @@ export class Stage {
   /** Verbs calls made, posts counted one by one. */
   calls = 0;
 
-  constructor(program: Program, world: World, observers: readonly RunObserver[]) {
+  constructor(program: Program, world: VerbsWorld, observers: readonly RunObserver[]) {
     this.program = program;
     this.world = world;
     this.observers = observers;
@@ -93,7 +93,7 @@ export class Stage {
     const { machines } = this.world;
     const events = machines.map(() => 0);
     for (const cq of this.cqs) events[cq.vm] += cq.events;
-    return { completions: machines.map(machine => machine.function.counters.completions), events };
+    return { completions: machines.map(machine => machine.function?.counters.completions ?? 0), events };
   }
 
   /** The action cannot be done: what it names was never there. */
