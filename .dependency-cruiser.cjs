@@ -12,6 +12,7 @@ const rooms = {
   fabric: { may: ['abi'] },
   reference: { may: ['abi', 'verbs', 'fabric', 'statemachines'] },
   device: { may: ['abi', 'verbs', 'virtio'], types: ['reference/hca', 'fabric/scheduler'] },
+  netdev: { may: ['abi', 'virtio'] },
   driver: { may: ['abi', 'verbs', 'virtio'] },
   transports: { may: ['abi', 'virtio'], types: ['fabric/scheduler'] },
   conformance: {

@@ -94,9 +94,9 @@ class CheckRun {
   #interrupted = false;
 
   constructor(options: CheckOptions) {
-    const { driver, device, reports, adapter, network } = options;
+    const { driver, device, reports, adapter, network, outside, outsideDevice, memories } = options;
     this.#options = options;
-    this.#implementation = { driver, device, reports, adapter, network };
+    this.#implementation = { driver, device, reports, adapter, network, outside, outsideDevice, memories };
     this.#cases = new CaseBook(this.#implementation, options);
     this.#startedMs = options.nowMs();
     this.#book = new MonitorBook(options.machines);

@@ -15,7 +15,7 @@ import type {
   VirtioDevice,
   VirtioTransport,
 } from '../virtio/index.js';
-import type { Outside } from './outside.js';
+import type { Outside, OutsideDevice } from './outside.js';
 import type { Memories } from './simulated-guest.js';
 
 /** What the kit gives a driver: one virtual machine and its device. */
@@ -75,6 +75,8 @@ export interface Implementation {
   readonly network?: ((fabric: Fabric) => void) | undefined;
   /** Parties of the above that work in another process. */
   readonly outside?: Outside | undefined;
+  /** Set when the device is one of them: what is known of it. */
+  readonly outsideDevice?: OutsideDevice | undefined;
   /** Where the memory of the para-virtual machines comes from, when another process must reach it. */
   readonly memories?: Memories | undefined;
 }

@@ -11,6 +11,7 @@ import { MemoryUntouched } from './invariants/memory.js';
 import { expectCleanReset } from './invariants/reset.js';
 import { NothingWaits } from './invariants/rest.js';
 import { UseCounts } from './invariants/use-counts.js';
+import { fitProgram } from './fit-program.js';
 import { limitsOf } from './limits.js';
 import type { Limits } from './limits.js';
 import { attach, attachBare } from './monitors/attach.js';
@@ -47,16 +48,21 @@ export interface Judgement {
   readonly broken: LawBroken | undefined;
   /** Verbs calls made, on both sides of a comparison. */
   readonly calls: number;
+  /** Why the program says nothing about this implementation. */
+  readonly unfit?: string;
 }
 
 /** Throws only for a fault of the kit; whatever the implementation does is in the judgement. */
-export async function judge(program: Program, options: JudgeOptions): Promise<Judgement> {
+export async function judge(asked: Program, options: JudgeOptions): Promise<Judgement> {
+  const program = fitProgram(asked, options.implementation?.outsideDevice);
+  if (typeof program === 'string') return { broken: undefined, calls: 0, unfit: program };
   // What a run that was cut short has left in promises moves now, so that it is not taken for this program's doing.
   for (let turns = 0; turns < TURNS_OF_AN_END; turns++) await turn;
   const book = options.book ?? new MonitorBook();
   // Somebody else's code may hold on to memory that it was given, so that memory is not used again.
   const memories = options.implementation === undefined ? pool : undefined;
-  const judging: Judging = { ...options, book, limits: options.limits ?? limitsOf(program), memories };
+  const limits = options.limits ?? limitsOf(program, options.implementation?.outsideDevice);
+  const judging: Judging = { ...options, book, limits, memories };
   const judgement = await judgeMain(program, judging);
   if (judgement.broken !== undefined || !resetsInFlight(program)) return judgement;
   if (options.sought !== undefined && options.sought === laws.invisible.name) return judgement;
@@ -78,10 +84,12 @@ async function judgeMain(program: Program, judging: Judging): Promise<Judgement>
   const alone = judging.sought !== undefined && judging.sought !== laws.invisible.name;
   const compared = program.mode === 'settled' && !alone;
   // Where a party works outside, what bare metal comes to says when the party is done.
-  let bare =
-    program.mode === 'settled' && judging.implementation?.outside !== undefined
-      ? await runBare(program, judging)
-      : undefined;
+  let bare: Bare | undefined;
+  if (program.mode === 'settled' && judging.implementation?.outside !== undefined) {
+    const found = await runBareFirst(program, judging);
+    if (typeof found === 'string') return { broken: undefined, calls: 0, unfit: found };
+    bare = found;
+  }
   book.begin();
   try {
     const attached = attachTo(judging, judging.recorder);
@@ -107,11 +115,27 @@ async function judgeMain(program: Program, judging: Judging): Promise<Judgement>
   return { broken: difference, calls: run.calls + bare.run.calls };
 }
 
+interface Bare {
+  readonly run: Run;
+  readonly world: World;
+}
+
+/** A program may expect what a device with other limits cannot come to: the reason, then. */
+async function runBareFirst(program: Program, judging: Judging): Promise<Bare | string> {
+  try {
+    return await runBare(program, judging);
+  } catch (error) {
+    const expects = error instanceof LawBroken && error.law === laws.expected.name;
+    if (!expects || judging.implementation?.outsideDevice === undefined) throw error;
+    return `it was written for other limits than those of the device: ${error.message}`;
+  }
+}
+
 /** Throws when the reference itself breaks a law: a fault of the kit. */
 async function runBare(
   program: Program,
   { profile, limits, book, memories, implementation }: Judging,
-): Promise<{ run: Run; world: World }> {
+): Promise<Bare> {
   book.begin();
   const world = bareMetalWorld(program, { profile, limits, observers: attachBare(book), memories });
   const run = new Run(program, world, [new ExactlyOnce()], {
@@ -126,11 +150,12 @@ async function runBare(
 function attachTo(judging: Judging, recorder: TraceRecorder | undefined): Attached {
   const { profile, limits, book, implementation } = judging;
   const foreign = implementation?.driver !== undefined || implementation?.device !== undefined;
+  const watched = implementation?.outsideDevice === undefined ? 'watched' : 'unseen';
   return attach({
     profile,
     limits,
     book,
-    rings: (implementation?.reports ?? !foreign) ? 'reported' : 'watched',
+    rings: (implementation?.reports ?? !foreign) ? 'reported' : watched,
     recorder,
   });
 }

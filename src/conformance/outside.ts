@@ -2,6 +2,7 @@
  * Parties of a world that work outside its scheduler: a driver or a device in another process. The kit cannot step them; it
  * lets them go on and waits until they are at rest, as far as that can be known.
  */
+import type { Limits } from './limits.js';
 
 /** How much has happened on bare metal after an action of a settled program; by machine. */
 export interface Expected {
@@ -11,16 +12,34 @@ export interface Expected {
   readonly events: readonly number[];
 }
 
+/** A device that the kit can neither build with limits of its choice nor look into. */
+export interface OutsideDevice {
+  /** What the device says that it allows; bare metal is held to the same. */
+  readonly limits: Limits;
+  /** Machines that can have such a device at the same time. */
+  readonly machinesMax: number;
+  /** Its status register can be read, so that a device that has given up is told from one that is slow. */
+  readonly showsStatus: boolean;
+}
+
 /** May wait by blocking the thread or by a promise; a watchdog of its own ends a wait that nothing comes of. */
 export interface Outside {
+  /** A world of so many machines begins: what came before it is over. Called before their memory is taken. */
+  begin?(machines: number): void;
+  /** Sets who is told before a party outside is told of anything, until the next world begins: from then on it may act. */
+  beforeTelling?(listener: () => void): void;
   /** Takes up what has come meanwhile, without waiting. True: something has. */
   poll(): boolean;
   /**
    * Waits until something comes, or until the parties are at rest; a party that is silent for as long as it is given is at
    * rest. `expected`, where it is known, says what a right implementation comes to, so that nobody waits longer than that
-   * takes. True: something came, and there may be more; false: at rest.
+   * takes; `seenEvents` gives the completion events that machines have had so far. True: something came, and there may be
+   * more; false: at rest.
    *
    * @throws LawBroken for a party that is gone, or breaks the rules of the line
    */
-  rest(expected: Expected | undefined): boolean | Promise<boolean>;
+  rest(
+    expected: Expected | undefined,
+    seenEvents?: () => readonly number[],
+  ): boolean | Promise<boolean>;
 }

@@ -27,6 +27,8 @@ const FREED = 0xdb;
 
 /** Where the memory of simulated guests comes from and goes to. */
 export interface Memories {
+  /** Bytes that are taken in place of so many, at least as many; whole pages. Absent: just as many. */
+  sizeFor?(bytes: number): number;
   /** Zeroed memory; `bytes` is a multiple of the page size. */
   take(bytes: number): Uint8Array;
   /** Takes memory back that nobody uses any more. */

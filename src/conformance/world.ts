@@ -193,13 +193,14 @@ export function bareMetalWorld(program: Program, options: WorldOptions): World {
 
 /** Para-virtual: driver, rings, device and HCA; driver and device may be somebody else's. Resolves when all drivers run. */
 export async function paravirtualWorld(program: Program, options: WorldOptions): Promise<World> {
-  const limits = options.limits ?? limitsOf(program);
+  const limits = options.limits ?? limitsOf(program, options.implementation?.outsideDevice);
   const { observers } = options;
   const profile = profiles[options.profile];
   const world = new World(program, limits, observers?.wire, options.processors);
   const ringFeatures = { indirect: program.indirect, eventIdx: program.eventIdx };
   options.implementation?.network?.(world.fabric);
   world.outside = options.implementation?.outside;
+  world.outside?.begin?.(program.hosts.length);
   const createDevice = options.implementation?.device ?? bundledDevice;
   const createDriver = options.implementation?.driver ?? bundledDriver;
   for (const [vm, host] of program.hosts.entries()) {
@@ -276,7 +277,7 @@ function guestOf(
   dma: number,
   pool: Memories | undefined,
 ): SimulatedGuest {
-  const memoryBytes = arenaBytes + dma;
+  const memoryBytes = pool?.sizeFor?.(arenaBytes + dma) ?? arenaBytes + dma;
   const guest = new SimulatedGuest({ scheduler, memoryBytes, arenaBytes, scatterSeed: seed + vm, pool });
   guest.writeArena(0, initialArena(vm, arenaBytes));
   return guest;

@@ -1,4 +1,7 @@
-/** The opcode byte of the base transport header (IBTA 9.2): transport service in bits 7:5, operation in bits 4:0. */
+/**
+ * The opcode byte of the base transport header (IBTA 9.2): transport service in bits 7:5, operation in bits 4:0. The operations from
+ * 0x12 on are never sent here; they are known so that the frames of others can be read.
+ */
 
 export const PacketTransport = { RC: 0x00, UC: 0x20, UD: 0x60 } as const;
 
@@ -21,6 +24,11 @@ export const PacketOperation = {
   READ_RESPONSE_LAST: 0x0f,
   READ_RESPONSE_ONLY: 0x10,
   ACKNOWLEDGE: 0x11,
+  ATOMIC_ACKNOWLEDGE: 0x12,
+  COMPARE_SWAP: 0x13,
+  FETCH_ADD: 0x14,
+  SEND_LAST_INVALIDATE: 0x16,
+  SEND_ONLY_INVALIDATE: 0x17,
 } as const;
 
 export function transportOf(opcode: number): number {

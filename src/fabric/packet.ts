@@ -2,7 +2,7 @@
  * A RoCEv2 packet as a typed record: the fields of its headers and its payload. Packets are pooled; whoever receives one
  * copies what it needs before it returns.
  */
-import { PacketOperation, operationOf, transportOf, PacketTransport } from './packet-opcode.js';
+import { opcodeLayout } from './roce/opcodes.js';
 import { Timer } from './scheduler.js';
 
 /** Payload bytes of the largest path MTU. */
@@ -58,7 +58,7 @@ export class Packet {
 
   /** Bytes on the wire, from the Ethernet header to the ICRC, pad included. */
   get wireBytes(): number {
-    return FIXED_BYTES + extensionBytes(this.opcode) + ((this.payloadLength + 3) & ~3);
+    return FIXED_BYTES + (opcodeLayout(this.opcode)?.bytes ?? 0) + ((this.payloadLength + 3) & ~3);
   }
 
   /** Takes every field of `other`. */
@@ -85,28 +85,5 @@ export class Packet {
     this.payloadLength = other.payloadLength;
     this.transmission = other.transmission;
     this.payload.set(other.payload.subarray(0, other.payloadLength));
-  }
-}
-
-/** Bytes of the headers between BTH and payload: DETH 8, RETH 16, AETH 4, ImmDt 4. */
-function extensionBytes(opcode: number): number {
-  const datagram = transportOf(opcode) === PacketTransport.UD ? 8 : 0;
-  switch (operationOf(opcode)) {
-    case PacketOperation.SEND_LAST_IMM:
-    case PacketOperation.SEND_ONLY_IMM:
-    case PacketOperation.WRITE_LAST_IMM:
-    case PacketOperation.READ_RESPONSE_FIRST:
-    case PacketOperation.READ_RESPONSE_LAST:
-    case PacketOperation.READ_RESPONSE_ONLY:
-    case PacketOperation.ACKNOWLEDGE:
-      return datagram + 4;
-    case PacketOperation.WRITE_FIRST:
-    case PacketOperation.WRITE_ONLY:
-    case PacketOperation.READ_REQUEST:
-      return datagram + 16;
-    case PacketOperation.WRITE_ONLY_IMM:
-      return datagram + 20;
-    default:
-      return datagram;
   }
 }

@@ -12,6 +12,13 @@ import {
   protectionDomainMachine,
 } from './machines/resources.js';
 import { chainMachine, notifyDeviceMachine, notifyDriverMachine } from './machines/rings.js';
+import {
+  wireAnswersMachine,
+  wireReadsMachine,
+  wireRequestsMachine,
+  wireUcMachine,
+  wireUdMachine,
+} from './machines/wire.js';
 import { recvRequestMachine, sendRequestMachine } from './machines/work-requests.js';
 
 export const machines: readonly MachineDefinition[] = [
@@ -30,6 +37,11 @@ export const machines: readonly MachineDefinition[] = [
   memoryRegionMachine,
   addressHandleMachine,
   gidEntryMachine,
+  wireRequestsMachine,
+  wireAnswersMachine,
+  wireReadsMachine,
+  wireUcMachine,
+  wireUdMachine,
 ];
 
 /** The machine of a name such as `QP.RC`. Throws when there is none. */

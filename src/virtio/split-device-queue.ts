@@ -4,8 +4,16 @@
  */
 import { SplitDescriptorChain } from './split-chain.js';
 import type { GuestMemory, MemoryWindow } from './guest-memory.js';
+import { InFlightOrder } from './in-flight.js';
 import type { RingObserver } from './observer.js';
-import type { DescriptorChain, DeviceQueue, QueueConfig, RingFeatures, TakeResult } from './queue.js';
+import type {
+  DescriptorChain,
+  DeviceQueue,
+  QueueConfig,
+  QueuePosition,
+  RingFeatures,
+  TakeResult,
+} from './queue.js';
 import {
   Avail,
   Used,
@@ -23,10 +31,10 @@ export interface SplitDeviceQueueState {
   readonly size: number;
   /** Available index up to which chains have been taken. */
   readonly nextAvail: number;
-  /** Used index as last published. */
+  /** Used index, what is staged included. */
   readonly usedIdx: number;
   readonly inFlight: number;
-  /** Used index at the last decision about an interrupt; 0 before the first, since a queue starts there. */
+  /** Used index at the last decision about an interrupt; before the first, where the queue started. */
   readonly signalledUsed: number;
   readonly broken: string | undefined;
 }
@@ -45,17 +53,20 @@ export class SplitDeviceQueue implements DeviceQueue {
 
   /** By head: 1 while its chain is with the device. */
   readonly #taken: Uint8Array;
-  #nextAvail = 0;
-  #usedIdx = 0;
+  readonly #order: InFlightOrder | undefined;
+  #nextAvail: number;
+  #usedIdx: number;
   #inFlight = 0;
   #notificationsEnabled = true;
+  /** Elements written to the ring and not yet published. */
+  #staged = 0;
   /** Elements returned since the last decision about an interrupt, or since the start. */
   #unsignalled = 0;
   #broken: string | undefined;
 
-  /** Starts at index 0. Throws RangeError when `splitQueueFault` finds fault with `config`; ask it first. */
+  /** Throws RangeError when `splitQueueFault` finds fault with `config`; ask it first. */
   constructor(memory: GuestMemory, config: QueueConfig, features: RingFeatures, observer?: RingObserver) {
-    const { index, size } = config;
+    const { index, size, start } = config;
     this.index = index;
     this.size = size;
     this.#mask = size - 1;
@@ -74,6 +85,9 @@ export class SplitDeviceQueue implements DeviceQueue {
     this.#avail = avail;
     this.#used = used;
     this.#taken = new Uint8Array(size);
+    this.#order = features.inOrder === true ? new InFlightOrder(size) : undefined;
+    this.#nextAvail = start?.avail ?? 0;
+    this.#usedIdx = start?.used ?? 0;
   }
 
   get broken(): string | undefined {
@@ -81,6 +95,9 @@ export class SplitDeviceQueue implements DeviceQueue {
   }
   get inFlight(): number {
     return this.#inFlight;
+  }
+  get position(): QueuePosition {
+    return { avail: this.#nextAvail, used: this.#usedIdx };
   }
 
   available(): number {
@@ -111,6 +128,7 @@ export class SplitDeviceQueue implements DeviceQueue {
     }
     this.#nextAvail = (this.#nextAvail + 1) & 0xffff;
     this.#taken[head] = 1;
+    this.#order?.push(head, chain.writableBytes);
     this.#inFlight++;
     this.#observer?.taken(this.index, head);
     return 'chain';
@@ -122,20 +140,66 @@ export class SplitDeviceQueue implements DeviceQueue {
     return undefined;
   }
 
-  /** Nothing happens on a broken queue. Throws RangeError for a head that is not in flight: the device's own fault. */
+  /**
+   * Nothing happens on a broken queue. Throws RangeError for a head that is not in flight, with IN_ORDER also for one that
+   * is not the oldest: the device's own fault.
+   */
   putUsed(head: number, written: number): void {
+    this.stageUsed(head, written);
+    this.publishUsed();
+  }
+
+  /** As `putUsed`. */
+  stageUsed(head: number, written: number): void {
     if (this.#broken !== undefined) return;
-    if (this.#taken[head] !== 1) throw new RangeError(`queue ${this.index}: chain ${head} is not in flight`);
+    this.#checkTaken(head);
+    if (this.#order !== undefined) {
+      if (this.#order.head(0) !== head)
+        throw new RangeError(`queue ${this.index}: chain ${head} is not the oldest, and its use is in order`);
+      this.#order.drop(1);
+    }
     this.#taken[head] = 0;
-    this.#inFlight--;
+    this.#writeUsed(head, written, 1);
+    this.#observer?.used(this.index, head, written);
+  }
+
+  /** As `putUsed`. Throws RangeError too when IN_ORDER is not negotiated. */
+  putUsedUpTo(head: number, written: number): void {
+    if (this.#broken !== undefined) return;
+    this.#checkTaken(head);
+    const order = this.#order;
+    if (order === undefined) throw new RangeError(`queue ${this.index}: its use is not in order`);
+    const count = order.upTo(head);
+    for (let i = 0; i < count; i++) this.#taken[order.head(i)] = 0;
+    this.#writeUsed(head, written, count);
+    for (let i = 0; i < count; i++) {
+      const bytes = i === count - 1 ? written : order.writableBytes(i);
+      this.#observer?.used(this.index, order.head(i), bytes);
+    }
+    order.drop(count);
+    this.publishUsed();
+  }
+
+  #checkTaken(head: number): void {
+    if (this.#taken[head] !== 1) throw new RangeError(`queue ${this.index}: chain ${head} is not in flight`);
+  }
+
+  /** Writes one element, unpublished, that stands for `count` chains; the slots between keep what they had. */
+  #writeUsed(head: number, written: number, count: number): void {
     const at = Used.RING + Used.ENTRY * (this.#usedIdx & this.#mask);
     this.#used.set32(at + Used.ID, head);
     this.#used.set32(at + Used.LEN, written);
-    this.#usedIdx = (this.#usedIdx + 1) & 0xffff;
-    // Publishes the data and the element written before it (B4).
+    this.#inFlight -= count;
+    this.#usedIdx = (this.#usedIdx + count) & 0xffff;
+    this.#staged += count;
+  }
+
+  publishUsed(): void {
+    if (this.#staged === 0 || this.#broken !== undefined) return;
+    // Publishes the data and the elements written before it (B4).
     this.#used.store16(Used.IDX, this.#usedIdx);
-    this.#unsignalled++;
-    this.#observer?.used(this.index, head, written);
+    this.#unsignalled += this.#staged;
+    this.#staged = 0;
   }
 
   interruptWanted(): boolean {
@@ -143,14 +207,19 @@ export class SplitDeviceQueue implements DeviceQueue {
     // The store of the used index is seen before this look at the driver's wish (B5).
     const wanted = this.#eventIdx ? this.#usedEventPassed() : !this.#interruptsDisabled();
     this.#unsignalled = 0;
-    this.#observer?.interrupt(this.index, this.#usedIdx, wanted);
+    this.#observer?.interrupt(this.index, this.#publishedIdx(), wanted);
     return wanted;
   }
 
   #usedEventPassed(): boolean {
     const event = this.#avail.load16(usedEventOffset(this.size));
     if (this.#unsignalled > 0xffff) return true;
-    return needsEvent(event, this.#usedIdx, (this.#usedIdx - this.#unsignalled) & 0xffff);
+    const now = this.#publishedIdx();
+    return needsEvent(event, now, (now - this.#unsignalled) & 0xffff);
+  }
+
+  #publishedIdx(): number {
+    return (this.#usedIdx - this.#staged) & 0xffff;
   }
 
   #interruptsDisabled(): boolean {
@@ -176,7 +245,6 @@ export class SplitDeviceQueue implements DeviceQueue {
     return waiting;
   }
 
-  /** Ends the queue: nothing is taken, returned or notified from here on. */
   stop(why: string): void {
     this.#broken ??= why;
   }
@@ -187,7 +255,7 @@ export class SplitDeviceQueue implements DeviceQueue {
       nextAvail: this.#nextAvail,
       usedIdx: this.#usedIdx,
       inFlight: this.#inFlight,
-      signalledUsed: (this.#usedIdx - this.#unsignalled) & 0xffff,
+      signalledUsed: (this.#usedIdx - this.#staged - this.#unsignalled) & 0xffff,
       broken: this.#broken,
     };
   }

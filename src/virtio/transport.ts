@@ -29,8 +29,11 @@ export interface VirtioTransport {
   queueEnabled(index: number): boolean;
   /** Resets one queue (needs RING_RESET). On return the device is done with it and it is disabled. */
   resetQueue(index: number): void;
-  /** Available-buffer notification. */
-  notify(index: number): void;
+  /**
+   * Available-buffer notification. `next`: the queue's `nextAvailable`, given when NOTIFICATION_DATA is in force and only
+   * then.
+   */
+  notify(index: number, next?: number): void;
   onInterrupt(handler: InterruptHandler): void;
 }
 
@@ -43,7 +46,7 @@ export interface DeviceHost {
 }
 
 export interface VirtioDevice extends Omit<VirtioTransport, 'notify' | 'onInterrupt'> {
-  /** An available-buffer notification arrived. */
-  notified(index: number): void;
+  /** An available-buffer notification arrived; with NOTIFICATION_DATA it says how far the driver had come then. */
+  notified(index: number, next?: number): void;
   attach(host: DeviceHost): void;
 }

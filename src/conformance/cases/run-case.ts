@@ -49,7 +49,8 @@ export function untried(grade: Grade, { requirements }: ConformanceCase): Outcom
 }
 
 async function runProgram(each: ConformanceCase, program: Program, options: JudgeOptions): Promise<Outcome> {
-  const { broken, calls } = await judge(program, options);
+  const { broken, calls, unfit } = await judge(program, options);
+  if (unfit !== undefined) return { ...untried('unsupported', each), message: unfit };
   if (broken === undefined)
     return { grade: 'pass', requirements: each.requirements, runs: 1, actions: calls };
   const recorder = new TraceRecorder();

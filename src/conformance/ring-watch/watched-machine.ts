@@ -372,9 +372,9 @@ class WatchedDevice implements VirtioDevice {
       interruptConfig: () => host.interruptConfig(),
     });
   }
-  notified(index: number): void {
+  notified(index: number, next?: number): void {
     this.#machine.notifying(index);
-    this.#inner.notified(index);
+    this.#inner.notified(index, next);
   }
   get deviceFeatures(): FeatureSet {
     return this.#inner.deviceFeatures;

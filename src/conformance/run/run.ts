@@ -132,8 +132,8 @@ export class Run {
 
   /** Lets the parties outside go on. False when there are none, or they are at rest. */
   async #outsideMoved(expected: Expected | undefined): Promise<boolean> {
-    const { outside } = this.#stage.world;
-    return outside !== undefined && (await outside.rest(expected));
+    const { world, seenEvents } = this.#stage;
+    return world.outside !== undefined && (await world.outside.rest(expected, seenEvents));
   }
 
   #issue(index: number, action: Action): void {

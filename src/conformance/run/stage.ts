@@ -91,10 +91,18 @@ export class Stage {
   /** How far things have come. */
   mark(): Expected {
     const { machines } = this.world;
-    const events = machines.map(() => 0);
-    for (const cq of this.cqs) events[cq.vm] += cq.events;
-    return { completions: machines.map(machine => machine.function?.counters.completions ?? 0), events };
+    return {
+      completions: machines.map(machine => machine.function?.counters.completions ?? 0),
+      events: this.seenEvents(),
+    };
   }
+
+  /** Completion events so far, by machine. */
+  readonly seenEvents = (): readonly number[] => {
+    const events = this.world.machines.map(() => 0);
+    for (const cq of this.cqs) events[cq.vm] += cq.events;
+    return events;
+  };
 
   /** The action cannot be done: what it names was never there. */
   skip(index: number, action: Action): void {

@@ -104,8 +104,17 @@ export class ProbeMachine {
   #slot = 0;
   #next = GUEST_BASE;
 
-  constructor(vm: number, device: VirtioDevice, memory: WatchedMemory, around: Surroundings) {
+  readonly #showsStatus: boolean;
+
+  constructor(
+    vm: number,
+    device: VirtioDevice,
+    memory: WatchedMemory,
+    around: Surroundings,
+    showsStatus = true,
+  ) {
     this.vm = vm;
+    this.#showsStatus = showsStatus;
     this.name = vm === 0 ? 'guest' : `guest ${vm}`;
     this.memory = memory;
     this.device = device;
@@ -199,7 +208,9 @@ export class ProbeMachine {
   get status(): number {
     return this.device.readStatus();
   }
+  /** Throws CaseUnsupported where the status of the device cannot be read. */
   get needsReset(): boolean {
+    if (!this.#showsStatus) throw new CaseUnsupported('the status of the device cannot be read');
     return (this.status & DeviceStatus.DEVICE_NEEDS_RESET) !== 0;
   }
   has(bit: number): boolean {

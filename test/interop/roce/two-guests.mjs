@@ -1,0 +1,111 @@
+/** Two Linux guests with a soft-RoCE adapter each, joined by a cable. */
+import { existsSync, readdirSync } from 'node:fs';
+import path from 'node:path';
+import { guestImage } from '../guest-image.mjs';
+import { GuestConsole, consoleScript } from './guest-console.mjs';
+import { Cable } from './cable.mjs';
+
+export const PACKAGES = [
+  'qemu-system-x86',
+  'busybox-static',
+  'iproute2',
+  'ibverbs-utils',
+  'ibverbs-providers',
+  'perftest',
+];
+
+const PROGRAMS = [
+  ...['rdma'],
+  ...['ibv_devinfo', 'ibv_rc_pingpong', 'ibv_uc_pingpong', 'ibv_ud_pingpong'],
+  ...['ib_send_bw', 'ib_write_bw', 'ib_read_bw', 'ib_atomic_bw', 'ib_send_lat', 'ib_write_lat', 'ib_read_lat'],
+];
+
+export const ADDRESSES = ['10.0.0.1', '10.0.0.2'];
+
+/** The path of a program of this machine; undefined when it has none. */
+function programPath(name) {
+  return ['/usr/bin', '/bin', '/usr/sbin', '/sbin'].map(folder => path.join(folder, name)).find(existsSync);
+}
+
+/** What of the programs is missing, for the line that says why nothing was run. */
+export function missingPrograms() {
+  return ['qemu-system-x86_64', 'busybox', ...PROGRAMS].filter(name => programPath(name) === undefined);
+}
+
+/** The user-space driver of soft-RoCE, which is loaded by its name and so appears in no list of needed libraries. */
+function driverFiles() {
+  const folder = '/usr/lib/x86_64-linux-gnu/libibverbs';
+  const library = readdirSync(folder).find(file => file.startsWith('librxe-'));
+  return ['/etc/libibverbs.d/rxe.driver', path.join(folder, library)].map(from => ({ to: from, from }));
+}
+
+export class TwoGuests {
+  guests = [];
+  #cable;
+
+  /** Boots both. `watch` decides over each frame (see cable.mjs). Logs go to `folder`. */
+  async start(folder, watch) {
+    const image = guestImage(folder, {
+      kernel: 'generic',
+      modules: ['virtio_pci', 'virtio_net', 'crc32_generic', 'ib_uverbs', 'rdma_rxe'],
+      programs: PROGRAMS.map(programPath),
+      files: driverFiles(),
+      script: consoleScript,
+    });
+    this.#cable = new Cable(watch);
+    const sockets = ADDRESSES.map((_, side) => path.join(folder, `cable-${side}.sock`));
+    await this.#cable.open(sockets);
+    this.guests = ADDRESSES.map((address, side) => {
+      const net = `stream,id=net0,server=off,addr.type=unix,addr.path=${sockets[side]}`;
+      const nic = `virtio-net-pci,netdev=net0,mac=02:00:0a:00:00:0${side + 1},mrg_rxbuf=off,csum=off,guest_csum=off,romfile=`;
+      const args = ['-accel', 'tcg', '-M', 'q35', '-cpu', 'max', '-m', '384', '-nodefaults'];
+      args.push('-kernel', image.kernel, '-initrd', image.initrd, '-append', 'console=ttyS0 reboot=t panic=-1');
+      args.push('-netdev', net, '-device', nic);
+      return new GuestConsole(address, args, path.join(folder, `guest-${side}.log`));
+    });
+    await Promise.all(this.guests.map((guest, side) => this.#setUp(guest, side)));
+    return image.release;
+  }
+
+  async #setUp(guest, side) {
+    await guest.until(/CONSOLE-READY\n/);
+    // Neighbours are known from the start: no other traffic than what a test makes.
+    const commands = [
+      `ip addr add ${ADDRESSES[side]}/24 dev eth0`,
+      'ip link set eth0 up',
+      `ip neigh add ${ADDRESSES[1 - side]} lladdr 02:00:0a:00:00:0${2 - side} dev eth0 nud permanent 2>/dev/null || arp -s ${ADDRESSES[1 - side]} 02:00:0a:00:00:0${2 - side}`,
+      'rdma link add rxe0 type rxe netdev eth0',
+    ];
+    for (const command of commands) {
+      const { output, code } = await guest.run(command);
+      if (code !== 0) throw new Error(`guest ${guest.name}: ${command}: ${output}`);
+    }
+    // The link-local address is of use once nobody else has been found to have it.
+    await guest.run('for i in 1 2 3 4 5 6 7 8 9 10; do ip -6 addr show dev eth0 | grep -q tentative || break; sleep 0.5; done');
+  }
+
+  /**
+   * Runs a program in both guests: first the server, and when it listens the client.
+   * @param {string} command without the server's address
+   * @param {number} port where the server listens
+   */
+  async runPair(command, port, timeoutMs) {
+    const [server, client] = this.guests;
+    await server.run(`(${command} >/tmp/server 2>&1; echo $? >/tmp/server.code) & rm -f /tmp/server.code`);
+    const hex = port.toString(16).toUpperCase().padStart(4, '0');
+    await server.run(
+      `for i in $(seq 100); do grep -q ":${hex} .* 0A " /proc/net/tcp /proc/net/tcp6 && break; sleep 0.1; done`,
+    );
+    const clientRun = await client.run(`${command} ${ADDRESSES[0]} 2>&1`, timeoutMs);
+    const serverRun = await server.run(
+      'for i in $(seq 100); do test -f /tmp/server.code && break; sleep 0.1; done; kill $! 2>/dev/null; cat /tmp/server; exit_code=$(cat /tmp/server.code 2>/dev/null || echo 99); (exit $exit_code)',
+      timeoutMs,
+    );
+    return { client: clientRun, server: serverRun };
+  }
+
+  async end() {
+    await Promise.all(this.guests.map(guest => guest.end()));
+    await this.#cable?.close();
+  }
+}
