@@ -2,7 +2,7 @@
  * Offers the driver's verbs by the lines of docs/agent-protocol.md, so that a judge can ask for them: a request a line on
  * standard input, an answer a line on standard output. Each machine that is opened is one os-linux with one driver.
  *
- * Interrupts are taken when a line asks for something, and at no other time: so a run depends on nothing but its lines.
+ * Interrupts are taken when a line says `settle`, and at no other time: so a run depends on nothing but its lines.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -289,12 +289,12 @@ static bool get_attr32(const struct json *from, const char *name, uint32_t *to, 
 
 static bool get_gid(const char *text, uint8_t gid[16])
 {
+	if (text == NULL || strlen(text) != 32 || strspn(text, "0123456789abcdef") != 32)
+		return false;
 	for (int i = 0; i < 16; i++) {
-		unsigned byte;
+		char pair[] = { text[2 * i], text[2 * i + 1], 0 };
 
-		if (text == NULL || strlen(text) != 32 || sscanf(text + 2 * i, "%2x", &byte) != 1)
-			return false;
-		gid[i] = byte;
+		gid[i] = strtoul(pair, NULL, 16);
 	}
 	return true;
 }
@@ -625,7 +625,6 @@ static void calls(const struct json *list)
 	agent.events.used = 0;
 	agent.events.comma = false;
 	json_begin(w, "results", '[');
-	attend();
 	for (const struct json *call = list->first; call != NULL; call = call->next) {
 		one_call(call);
 		agent.results++;
@@ -683,17 +682,19 @@ static void close_machines(void)
 static const char *open_machine(const struct json *json)
 {
 	static uint64_t *pages;
+	static uint16_t sizes[256];
 	struct machine *m = &agent.machines[agent.machine_count];
 	const struct json *device = json_get(json, "device"), *memory = json_get(device, "memory");
 	const struct json *list = json_get(memory, "pages"), *arena = json_get(json, "arena");
 	struct os_linux config = { .socket = json_text(device, "socket"), .memory = json_text(memory, "file") };
-	uint64_t type = 0, queue_size = 0, count = 0;
+	const struct json *queues = json_get(device, "queueSizes");
+	uint64_t type = 0, count = 0;
 
-	if (config.socket == NULL || config.memory == NULL || list == NULL)
+	if (config.socket == NULL || config.memory == NULL || list == NULL || queues == NULL)
 		return "this agent drives a device over vhost-user, and the machine has no device";
-	if (!json_number(device, "type", 0xffff, &type) || !json_number(device, "queueSizeMax", 32768, &queue_size) ||
-	    !json_number(memory, "bytes", NUMBER_MAX, &config.memory_bytes) ||
+	if (!json_number(device, "type", 0xffff, &type) || !json_number(memory, "bytes", NUMBER_MAX, &config.memory_bytes) ||
 	    !json_number(memory, "address", NUMBER_MAX, &config.memory_address) ||
+	    !json_number(memory, "dmaAt", NUMBER_MAX, &config.dma_at) ||
 	    !json_number(memory, "dmaBytes", NUMBER_MAX, &config.dma_bytes) ||
 	    !json_number(arena, "base", NUMBER_MAX, &config.program_address))
 		return "a number of the machine is out of range";
@@ -703,7 +704,9 @@ static const char *open_machine(const struct json *json)
 	for (const struct json *page = list->first; page != NULL; page = page->next)
 		pages[count++] = page->number;
 	config.device_type = type;
-	config.queue_size = queue_size;
+	for (const struct json *size = queues->first; size != NULL && config.queue_count < 256; size = size->next)
+		sizes[config.queue_count++] = size->number;
+	config.queue_sizes = sizes;
 	config.program_pages = count;
 	config.pages = pages;
 	*m = (struct machine){ .vm = agent.machine_count };

@@ -93,7 +93,10 @@ static void issue_waiting(struct vr_device *dev)
 		const struct verb *verb = &verbs[call->command];
 		unsigned slot = 0;
 
-		if (dev->alone || (verb->alone && dev->in_flight_count > 0) || dev->in_flight_count == dev->slot_count)
+		bool company = dev->in_flight_count > 0;
+
+		/* Nothing is asked for before the limits are known by which it is judged. */
+		if (company && (dev->alone || verb->alone || !dev->limits_known || dev->in_flight_count == dev->slot_count))
 			return;
 		while (dev->in_flight[slot] != NULL)
 			slot++;
@@ -260,6 +263,18 @@ static int open_queues(struct vr_device *dev, unsigned control)
 	return 0;
 }
 
+static void limits_came(struct vr_call *call)
+{
+	struct vr_device *dev = call->context;
+
+	if (call->error != 0) {
+		give_up(dev, "the device does not tell its limits");
+		return;
+	}
+	dev->limits = call->out.limits;
+	dev->limits_known = true;
+}
+
 int vr_start(struct vr_device *dev, struct os *os)
 {
 	uint8_t status = 0, now = 0;
@@ -287,12 +302,9 @@ int vr_start(struct vr_device *dev, struct os *os)
 	if (set_status(dev, &status, STATUS_DRIVER_OK) != 0)
 		return -1;
 
-	struct vr_call limits = { .command = QUERY_DEVICE };
-
-	if (vr_wait(dev, &limits) != 0)
-		return -1;
-	dev->limits = limits.out.limits;
-	return 0;
+	dev->first = (struct vr_call){ .command = QUERY_DEVICE, .done = limits_came, .context = dev };
+	vr_submit(dev, &dev->first);
+	return dev->dead == NULL ? 0 : -1;
 }
 
 static void wait_is_over(struct vr_call *call)

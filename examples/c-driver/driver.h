@@ -158,7 +158,9 @@ struct vr_device {
 	uint64_t features;
 	uint8_t class;
 	uint32_t max_qp, max_cq, active_mtu;
-	struct vr_limits limits;
+	struct vr_limits limits; /* as soon as they are known; verbs wait until then */
+	bool limits_known;
+	struct vr_call first; /* asks for them */
 	struct vr_queue control, *cq_queues, *qp_queues; /* send and receive queue of pair n: 2n and 2n + 1 */
 	struct vr_object *objects[KINDS];
 	unsigned counts[KINDS];
@@ -184,7 +186,7 @@ struct vr_send {
 };
 struct vr_recv { uint64_t wr_id; const struct vr_sge *sges; uint32_t sge_count; };
 
-/* Resets the device, negotiates, sets up every queue and asks for the limits. 0, or -1 with `dev->dead` set. */
+/* Resets the device, negotiates, sets up every queue and asks for the limits: waits for nobody. 0, or -1 with `dev->dead` set. */
 int vr_start(struct vr_device *dev, struct os *os);
 /* Resets the device and frees what the driver has; pending calls fail with EIO. Objects are gone. */
 void vr_stop(struct vr_device *dev);

@@ -193,7 +193,7 @@ static int open_memory(struct os *os)
 	/* Neighbours in the program's memory are none in the machine's: 5 and the number of pages have no common factor. */
 	for (uint64_t n = 0, count = c->program_pages; n < count; n++)
 		os->pages[n] = c->pages != NULL ? c->pages[n]
-						: c->dma_bytes + PAGE * (count % 5 != 0 ? 5 * n % count : count - 1 - n);
+						: c->dma_at + c->dma_bytes + PAGE * (count % 5 != 0 ? 5 * n % count : count - 1 - n);
 	return 0;
 }
 
@@ -297,7 +297,9 @@ int os_dma_alloc(struct os *os, size_t bytes, size_t alignment, struct os_dma *d
 		size_t first = at + 1 - need;
 
 		memset(os->taken + first, 1, need);
-		*dma = (struct os_dma){ os->bytes + first * GRANULE, os->config.memory_address + first * GRANULE, bytes };
+		uint64_t offset = os->config.dma_at + first * GRANULE;
+
+		*dma = (struct os_dma){ os->bytes + offset, os->config.memory_address + offset, bytes };
 		memset(dma->bytes, 0, need * GRANULE);
 		return 0;
 	}
@@ -306,7 +308,7 @@ int os_dma_alloc(struct os *os, size_t bytes, size_t alignment, struct os_dma *d
 
 void os_dma_free(struct os *os, struct os_dma *dma)
 {
-	size_t first = (dma->address - os->config.memory_address) / GRANULE;
+	size_t first = (dma->address - os->config.memory_address - os->config.dma_at) / GRANULE;
 
 	memset(os->taken + first, 0, (dma->length + GRANULE - 1) / GRANULE);
 	dma->bytes = NULL;
@@ -443,7 +445,11 @@ int os_config(struct os *os, void *config, size_t length)
 
 unsigned os_queue_size(struct os *os, unsigned queue)
 {
-	return queue < os->queue_count ? os->config.queue_size : 0;
+	const struct os_linux *c = &os->config;
+
+	if (queue >= os->queue_count)
+		return 0;
+	return c->queue_sizes == NULL ? c->queue_size : queue < c->queue_count ? c->queue_sizes[queue] : 0;
 }
 
 int os_enable(struct os *os, unsigned queue, unsigned size, uint64_t table, uint64_t available, uint64_t used)

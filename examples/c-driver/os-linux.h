@@ -7,13 +7,16 @@
 struct os_linux {
 	const char *socket;      /* path of the back-end's socket */
 	unsigned device_type;    /* of virtio: 1 network, 42 RDMA */
-	unsigned queue_size;     /* vhost-user has no message that asks for the largest size */
+	/* Largest size of each queue, or of all when null: vhost-user has no message that asks for it. */
+	const uint16_t *queue_sizes;
+	unsigned queue_count, queue_size;
 	const char *memory;      /* path of the file that holds the machine's memory; null: one is made, without a name */
 	uint64_t memory_bytes;
 	uint64_t memory_address; /* guest-physical address of its first byte */
-	/* The program's memory: pages of the file, at addresses of its own. The bytes of the file before `dma_bytes` are for DMA. */
-	uint64_t dma_bytes, program_address, program_pages;
-	const uint64_t *pages;   /* offset in the file of each; null: they follow `dma_bytes` in an order of no use to anybody */
+	uint64_t dma_at, dma_bytes; /* the part of the file that is for DMA; `dma_at` is a whole number of pages */
+	/* The program's memory: pages of the file, at addresses of its own. */
+	uint64_t program_address, program_pages;
+	const uint64_t *pages;      /* offset in the file of each; null: they lie behind the DMA memory, in no useful order */
 };
 
 /* Null with a message on standard error. */

@@ -94,9 +94,21 @@ class CheckRun {
   #interrupted = false;
 
   constructor(options: CheckOptions) {
-    const { driver, device, reports, adapter, network, outside, outsideDevice, memories } = options;
+    const { driver, device, reports, adapter, network, outside, outsideDevice, memories, remote, elsewhere } =
+      options;
     this.#options = options;
-    this.#implementation = { driver, device, reports, adapter, network, outside, outsideDevice, memories };
+    this.#implementation = {
+      driver,
+      device,
+      reports,
+      adapter,
+      network,
+      outside,
+      outsideDevice,
+      memories,
+      remote,
+      elsewhere,
+    };
     this.#cases = new CaseBook(this.#implementation, options);
     this.#startedMs = options.nowMs();
     this.#book = new MonitorBook(options.machines);

@@ -1,4 +1,5 @@
 /** The conformance kit: check, replay, programs, reports, and the seam for other drivers and devices. */
+export * from './agent/index.js';
 export { programOf } from './campaign.js';
 export * from './cases/index.js';
 export * from './check.js';

@@ -105,6 +105,11 @@ export class Bench {
     };
   }
 
+  /** What the driver asks of its operating system is seen. */
+  get seesOs(): boolean {
+    return this.#context.implementation.elsewhere !== true;
+  }
+
   /** The event index is negotiated. */
   get eventIdx(): boolean {
     return hasFeature(this.device.accepted, FeatureBit.EVENT_IDX);

@@ -1,0 +1,3 @@
+/** The verbs agent: machines that a program in any language offers by a line protocol. */
+export * from './agent-machines.js';
+export * from './protocol.js';
