@@ -48,7 +48,7 @@ export interface MachineViews {
   /** What the transport drives in place of the device. */
   watch(device: VirtioDevice): VirtioDevice;
   /** The driver, whose reads are not seen, has looked at all that came back. */
-  looked(): void;
+  looked?(): void;
 }
 
 /** Who watches below the verbs; all optional. Rings and commands are told per machine. */
@@ -232,7 +232,7 @@ export async function paravirtualWorld(program: Program, options: WorldOptions):
         ringFeatures,
         ringObserver: ring,
         controlObserver: observers?.driverControl?.(vm),
-        looked: views && (() => views.looked()),
+        looked: views && (() => views.looked?.()),
       }),
     );
     const verbs = await pumpUntilSettled(world, starting);

@@ -10,7 +10,7 @@ import type { GuestMemory } from './guest-memory.js';
 import { newDeviceQueue, queueFault } from './make-queue.js';
 import type { RingObserver } from './observer.js';
 import type { DeviceQueue, QueueAddresses, QueueConfig, QueuePosition } from './queue.js';
-import type { DeviceHost, FeatureSet, VirtioDevice } from './transport.js';
+import type { DeviceHost, FeatureSet, ResumableDevice, StoppedQueue } from './transport.js';
 
 export interface DeviceModelInit {
   readonly deviceId: number;
@@ -33,7 +33,7 @@ const { ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, DEVICE_NEEDS_RESET, FAILED 
 /** Bits that the driver sets; the others it may write in vain. */
 const DRIVER_BITS = ACKNOWLEDGE | DRIVER | DRIVER_OK | FEATURES_OK | FAILED;
 
-export abstract class VirtioDeviceModel implements VirtioDevice {
+export abstract class VirtioDeviceModel implements ResumableDevice {
   readonly deviceId: number;
   readonly deviceFeatures: FeatureSet;
   readonly queueCount: number;
@@ -195,7 +195,8 @@ export abstract class VirtioDeviceModel implements VirtioDevice {
     if (max === 0) return 'there is no such queue';
     if (this.queueEnabled(index)) return 'it is enabled already';
     if (!this.#has(FEATURES_OK)) return 'features are not negotiated yet';
-    if (this.#has(DRIVER_OK) && !this.#hasFeature(FeatureBit.RING_RESET)) return 'the device is live';
+    const mayBeLive = config.start !== undefined || this.#hasFeature(FeatureBit.RING_RESET);
+    if (this.#has(DRIVER_OK) && !mayBeLive) return 'the device is live';
     if (size > max) return `size ${size} is above ${max}`;
     return queueFault(this.memory, config, ringFeatures(this.negotiatedFeatures));
   }
@@ -208,6 +209,17 @@ export abstract class VirtioDeviceModel implements VirtioDevice {
     if (!this.queueEnabled(index) || !this.#hasFeature(FeatureBit.RING_RESET)) return;
     this.#disable(index, 'queue was reset');
     this.onQueueReset(index);
+  }
+
+  stopQueue(index: number): StoppedQueue | undefined {
+    const config = this.#enabled[index];
+    if (config === undefined) return undefined;
+    const queue = this.#queues[index];
+    const position = queue?.position ?? config.start ?? { avail: 0, used: 0 };
+    const inFlight = queue?.inFlight ?? 0;
+    this.#disable(index, 'queue was stopped');
+    this.onQueueReset(index);
+    return { position, inFlight };
   }
 
   #disable(index: number, why: string): void {

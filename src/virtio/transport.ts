@@ -2,7 +2,7 @@
  * The line between a driver and a device: the registers of a virtio transport, without regard to whether PCI, MMIO or a
  * socket carries them. `VirtioTransport` is what the driver sees; `VirtioDevice` is what the transport drives.
  */
-import type { QueueAddresses } from './queue.js';
+import type { QueueAddresses, QueuePosition } from './queue.js';
 
 /** Feature bits as a set of bits; 128 bits are enough for every feature of virtio 1.4. */
 export type FeatureSet = bigint;
@@ -49,4 +49,21 @@ export interface VirtioDevice extends Omit<VirtioTransport, 'notify' | 'onInterr
   /** An available-buffer notification arrived; with NOTIFICATION_DATA it says how far the driver had come then. */
   notified(index: number, next?: number): void;
   attach(host: DeviceHost): void;
+}
+
+/** A queue that was taken away from a device. */
+export interface StoppedQueue {
+  readonly position: QueuePosition;
+  /** Chains that the device had taken and did not return. */
+  readonly inFlight: number;
+}
+
+/** A device whose queues a transport may take away and give back, live or not, on a ring that has a past. */
+export interface ResumableDevice extends VirtioDevice {
+  /** Why DEVICE_NEEDS_RESET is set; undefined while it is not. */
+  readonly needsResetReason: string | undefined;
+  /** With `start` the ring goes on where it stands there, and the device may be live. */
+  enableQueue(index: number, size: number, addresses: QueueAddresses, start?: QueuePosition): void;
+  /** On return the device is done with the queue and it is disabled. Undefined when it was not enabled. */
+  stopQueue(index: number): StoppedQueue | undefined;
 }

@@ -22,10 +22,11 @@ export interface Message {
 
 /**
  * Why a connection is over. `closed`: the peer hung up between messages; `midway`: within one; `timeout`: it did not go on in
- * time; `foreign`: it does not speak vhost-user; `malformed`: a message is longer or carries more than it may; `lost`: the
- * system said so.
+ * time; `foreign`: it does not speak vhost-user; `malformed`: it said something that cannot be; `lost`: the system said so;
+ * `crashed`: what is behind the connection failed; `stopped`: this side has had enough.
  */
-export type EndKind = 'closed' | 'midway' | 'timeout' | 'foreign' | 'malformed' | 'lost';
+export type EndKind =
+  'closed' | 'midway' | 'timeout' | 'foreign' | 'malformed' | 'lost' | 'crashed' | 'stopped';
 
 export class ConnectionEnded extends Error {
   readonly code = 'ERR_VHOST_USER_ENDED';
