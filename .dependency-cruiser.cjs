@@ -20,7 +20,7 @@ const rooms = {
   },
   explorer: { may: ['statemachines', 'abi', 'verbs'] },
   report: { may: ['conformance'] },
-  cli: { may: ['report', 'conformance', 'explorer', 'statemachines', 'abi', 'verbs'] },
+  cli: { may: ['report', 'conformance', 'explorer', 'statemachines', 'transports', 'abi', 'verbs'] },
 };
 
 /** The npm packages that a room may use; a room that is not listed uses none. */

@@ -12,5 +12,6 @@ export type Engine = Pick<
   | 'replay'
   | 'parseProgram'
   | 'unasked'
+  | 'vhostUserDevice'
 >;
 export type { ReplayReport } from '../conformance/replay.js';

@@ -2,6 +2,7 @@
 import type { Program } from '../conformance/program.js';
 import type { CaseResult } from '../conformance/cases/case-report.js';
 import type { CheckReport, Progress, SuiteName } from '../conformance/report.js';
+import type { PeerOptions } from '../transports/vhost-user/peer-options.js';
 import type { ReplayReport } from './engine.js';
 
 export type ProfileName = 'roce' | 'rdma';
@@ -27,10 +28,19 @@ export interface ReplayJob {
 
 export type Job = CheckJob | ReplayJob;
 
-/** Files of somebody else's implementation, as absolute paths. */
+/** A device behind a vhost-user socket. */
+export interface Peer {
+  readonly path: string;
+  readonly options: PeerOptions;
+  /** Set when the command line has started the device: Int32Array of `DeviceSignal` members. */
+  readonly started?: SharedArrayBuffer | undefined;
+}
+
+/** Files of somebody else's implementation, as absolute paths, or a device elsewhere. */
 export interface Modules {
   readonly driver: string | undefined;
   readonly device: string | undefined;
+  readonly peer?: Peer | undefined;
 }
 
 export interface WorkerData {
@@ -72,5 +82,7 @@ export type WorkerMessage =
   | { readonly kind: 'checked'; readonly report: CheckReport }
   | { readonly kind: 'replayed'; readonly report: ReplayReport }
   | { readonly kind: 'not-loaded'; readonly reason: string }
+  /** The device has to be started again. */
+  | { readonly kind: 'restart-device'; readonly hung: boolean }
   /** The kit itself threw. */
   | { readonly kind: 'failed'; readonly stack: string };

@@ -47,6 +47,8 @@ export interface Supervision {
   onProgress(progress: Progress): void;
   onCase(result: CaseResult): void;
   onInterrupt(): void;
+  /** The device that was started for the job has to be started again. */
+  restartDevice?(hung: boolean): void;
 }
 
 /** In place of the number of a program or the place of a case. */
@@ -84,6 +86,7 @@ export async function supervise(job: Job, supervision: Supervision): Promise<Out
     match(message)
       .with({ kind: 'progress' }, ({ progress }) => supervision.onProgress(progress))
       .with({ kind: 'case' }, ({ result }) => supervision.onCase(result))
+      .with({ kind: 'restart-device' }, ({ hung }) => supervision.restartDevice?.(hung))
       .otherwise(answer => settle(answer)),
   );
   worker.on('error', (error: unknown) => settle({ kind: 'crashed', stack: stackOf(error), ...where() }));

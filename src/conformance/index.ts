@@ -18,3 +18,5 @@ export * from './report.js';
 export * from './requirements.js';
 export * from './script.js';
 export * from './trace.js';
+export * from './vhost-user-device.js';
+export * from './wire/index.js';

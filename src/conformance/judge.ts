@@ -54,15 +54,16 @@ export interface Judgement {
 
 /** Throws only for a fault of the kit; whatever the implementation does is in the judgement. */
 export async function judge(asked: Program, options: JudgeOptions): Promise<Judgement> {
-  const { remote, outsideDevice } = options.implementation ?? {};
-  const program = fitProgram(remote?.without(asked) ?? asked, outsideDevice);
-  if (typeof program === 'string') return { broken: undefined, calls: 0, unfit: program };
+  const fitted = fitProgram(asked, options.implementation?.outsideDevice);
+  if (typeof fitted === 'string') return { broken: undefined, calls: 0, unfit: fitted };
   // What a run that was cut short has left in promises moves now, so that it is not taken for this program's doing.
   for (let turns = 0; turns < TURNS_OF_AN_END; turns++) await turn;
+  const remote = options.implementation?.remote;
+  const program = remote?.without(fitted) ?? fitted;
   const book = options.book ?? new MonitorBook();
   // Somebody else's code may hold on to memory that it was given, so that memory is not used again.
   const memories = options.implementation === undefined ? pool : undefined;
-  const limits = options.limits ?? limitsOf(program, outsideDevice);
+  const limits = options.limits ?? limitsOf(program, options.implementation?.outsideDevice);
   const judging: Judging = { ...options, book, limits, memories };
   const judgement = await judgeMain(program, judging);
   // Machines that are elsewhere have no device here that could be reset.

@@ -13,6 +13,7 @@ import type { InProcessTransport } from '../transports/in-process.js';
 import type {
   ControlObserver,
   GuestMemory,
+  RingFeatures,
   RingObserver,
   VirtioDevice,
   VirtioTransport,
@@ -191,7 +192,7 @@ export async function paravirtualWorld(program: Program, options: WorldOptions):
   const { observers } = options;
   const profile = profiles[options.profile];
   const world = new World(program, limits, observers?.wire, options.processors);
-  const ringFeatures = { indirect: program.indirect, eventIdx: program.eventIdx };
+  const ringFeatures = ringFeaturesOf(program);
   options.implementation?.network?.(world.fabric);
   world.outside = options.implementation?.outside;
   world.outside?.begin?.(program.hosts.length);
@@ -247,6 +248,11 @@ export async function paravirtualWorld(program: Program, options: WorldOptions):
     });
   }
   return world;
+}
+
+/** In order and data in notifications are drawn as one: neither needs the other, and both are a matter of the rings alone. */
+function ringFeaturesOf({ indirect, eventIdx, packed, inOrder }: Program): RingFeatures {
+  return { indirect, eventIdx, packed, inOrder, notificationData: inOrder };
 }
 
 /** Address as the device sees it; the end of the arena is where its last page ends. */

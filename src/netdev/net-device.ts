@@ -204,6 +204,8 @@ function offeredFeatures(options: NetDeviceOptions, queuePairs: number): Feature
   if (mtu !== undefined) bits.push(NetFeature.MTU);
   if (ringFeatures.indirect) bits.push(FeatureBit.INDIRECT_DESC);
   if (ringFeatures.eventIdx) bits.push(FeatureBit.EVENT_IDX);
+  if (ringFeatures.packed === true) bits.push(FeatureBit.RING_PACKED);
+  if (ringFeatures.inOrder === true) bits.push(FeatureBit.IN_ORDER);
   return featureSet(...bits) | featureMask(FeatureBit.VERSION_1);
 }
 

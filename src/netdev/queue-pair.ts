@@ -84,13 +84,13 @@ export class QueuePair {
     const chain = this.#chain;
     if (queue === undefined || chain === undefined) return false;
     if (!this.#init.polling) queue.disableNotifications();
-    let left = Math.min(BATCH, queue.available());
+    let left = BATCH;
     for (; left > 0 && queue.take(chain) === 'chain'; left--) {
       const length = this.#read(chain);
       if (length > 0) network.forward(from, scratch, length, pair);
       queue.stageUsed(chain.head, 0);
     }
-    return this.#endBatch(queue);
+    return this.#endBatch(queue) && (left === 0 || this.#rest(queue));
   }
 
   /** Sends a batch back to where it came from. True when there is more that can be done now. */
@@ -99,19 +99,22 @@ export class QueuePair {
     const chain = this.#chain;
     const receive = this.#receive;
     if (queue === undefined || chain === undefined || receive === undefined) return false;
-    if (!this.#init.polling) queue.disableNotifications();
+    if (!this.#init.polling) {
+      queue.disableNotifications();
+      receive.queue.disableNotifications();
+    }
     let blocked = false;
-    for (let left = BATCH; left > 0; left--) {
-      blocked = !receive.hasBuffer();
+    let left = BATCH;
+    for (; left > 0; left--) {
+      blocked = receive.prepare() !== 'ready';
       if (blocked || (this.#waiting === undefined && queue.take(chain) !== 'chain')) break;
       blocked = !this.#comeBack(receive, chain);
       if (blocked) break;
       queue.stageUsed(chain.head, 0);
     }
     this.flushReceived();
-    const more = this.#endBatch(queue);
-    if (!blocked) return more;
-    return !this.#init.polling && queue.broken === undefined && receive.queue.enableNotifications();
+    if (receive.queue.broken !== undefined) this.#init.broken(receive.queue);
+    return this.#endBatch(queue) && (left === 0 || this.#rest(blocked ? receive.queue : queue));
   }
 
   /** False when the frame must wait for more buffers: its chain stays with the device until it is delivered. */
@@ -156,14 +159,16 @@ export class QueuePair {
     return length;
   }
 
+  /** Shows the driver what was returned. False when the queue can be used no more. */
   #endBatch(queue: DeviceQueue): boolean {
     queue.publishUsed();
     if (queue.interruptWanted()) this.#init.interrupt(queue);
-    if (queue.broken !== undefined) {
-      this.#init.broken(queue);
-      return false;
-    }
-    if (this.#init.polling) return queue.available() > 0;
-    return queue.available() > 0 || queue.enableNotifications();
+    if (queue.broken !== undefined) this.#init.broken(queue);
+    return queue.broken === undefined;
+  }
+
+  /** Nothing is left to take from a queue: sleeps until it is notified. True when something came meanwhile. */
+  #rest(queue: DeviceQueue): boolean {
+    return !this.#init.polling && queue.enableNotifications();
   }
 }

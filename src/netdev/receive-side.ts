@@ -29,9 +29,14 @@ export class ReceiveSide {
     this.#mergeable = mergeable;
   }
 
-  /** There is at least one buffer. */
-  hasBuffer(): boolean {
-    return this.#taken > 0 || this.queue.available() > 0;
+  /** Takes a buffer for the next frame unless there is one. 'no-buffer' and 'broken' as for `deliver`. */
+  prepare(): 'ready' | 'no-buffer' | 'broken' {
+    // A driver that goes on giving buffers of no use is left alone after one round.
+    for (let looks = 0; this.#taken === 0 && looks <= this.queue.size; looks++) {
+      const result = this.#takeOne();
+      if (result !== 'chain') return result === 'empty' ? 'no-buffer' : 'broken';
+    }
+    return this.#taken > 0 ? 'ready' : 'no-buffer';
   }
 
   /**
@@ -39,11 +44,11 @@ export class ReceiveSide {
    * but for num_buffers, which is written here.
    */
   deliver(packet: Uint8Array, length: number): Delivery {
-    // A driver that goes on giving buffers of no use is left alone after one round.
-    let looks = 0;
-    while (this.#taken === 0 || this.#room < length) {
-      if (this.#taken > 0 && (!this.#mergeable || this.#taken === this.queue.size)) return 'too-big';
-      const result = looks++ > this.queue.size ? 'empty' : this.#takeOne();
+    const first = this.prepare();
+    if (first !== 'ready') return first;
+    while (this.#room < length) {
+      if (!this.#mergeable || this.#taken === this.queue.size) return 'too-big';
+      const result = this.#takeOne();
       if (result !== 'chain') return result === 'empty' ? 'no-buffer' : 'broken';
     }
     this.#fill(packet, length);

@@ -1,5 +1,6 @@
 /** Virtio: guest memory, virtqueues, feature negotiation, device status, and the line between a driver and a device. */
 export * from './constants.js';
+export { copyBytes } from './copy-bytes.js';
 export * from './device-model.js';
 export * from './driver-init.js';
 export * from './features.js';

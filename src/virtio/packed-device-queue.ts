@@ -67,11 +67,11 @@ export class PackedDeviceQueue implements DeviceQueue {
   #notificationsEnabled = true;
   /** Descriptors passed since the last decision about an interrupt, or since the start; and chains returned, 16 bits. */
   #unsignalled = 0;
-  #returned = 0;
-  /** Descriptors passed by elements that are written and not yet published; place and value of the flags that publish them. */
+  /** Descriptors passed by elements that do not show yet: where the first of them stands, and the flags that will show it. */
   #staged = 0;
   #stagedAt = 0;
   #stagedFlags = 0;
+  #returned = 0;
   #broken: string | undefined;
 
   /** Throws RangeError when `packedQueueFault` finds fault with `config`; ask it first. */
@@ -226,8 +226,8 @@ export class PackedDeviceQueue implements DeviceQueue {
   }
 
   /**
-   * Writes one used element and goes on by all descriptors that it stands for. Of what is staged the flags of the first element
-   * are kept back: a driver that does not see the first one sees none.
+   * Writes one used element and goes on by all descriptors that it stands for. The driver looks at one slot after the other,
+   * so that what is behind an element that does not show yet cannot be seen either.
    */
   #writeUsed(head: number, written: number, passed: number): void {
     const at = PackedDescriptor.SIZE * slotOf(this.#nextUsed);
@@ -236,7 +236,7 @@ export class PackedDeviceQueue implements DeviceQueue {
     const flags = usedMark(this.#nextUsed) | (written > 0 ? PackedFlag.WRITE : 0);
     this.#nextUsed = advance(this.#nextUsed, passed, this.size);
     if (this.#staged === 0) {
-      this.#stagedAt = at + PackedDescriptor.FLAGS;
+      this.#stagedAt = at;
       this.#stagedFlags = flags;
     } else this.#ring.store16(at + PackedDescriptor.FLAGS, flags);
     this.#staged += passed;
@@ -247,10 +247,11 @@ export class PackedDeviceQueue implements DeviceQueue {
     this.#unsignalled += this.#staged;
     this.#staged = 0;
     // Publishes the data and the elements written before it (B4).
-    this.#ring.store16(this.#stagedAt, this.#stagedFlags);
+    this.#ring.store16(this.#stagedAt + PackedDescriptor.FLAGS, this.#stagedFlags);
   }
 
   interruptWanted(): boolean {
+    this.publishUsed();
     if (this.#unsignalled === 0 || this.#broken !== undefined) return false;
     // The store of the flags is seen before this look at the driver's wish (B5).
     const wanted = this.#driverWants();

@@ -121,16 +121,16 @@ export interface DeviceQueue {
   newChain(): DescriptorChain;
   /** Returns a chain. `written` is the count of bytes written from the first writable byte on. */
   putUsed(head: number, written: number): void;
+  /** As `putUsed`, but the driver sees it only with the next `publishUsed` or `putUsed`: for many chains, or those of one frame. */
+  stageUsed(head: number, written: number): void;
+  /** Shows the driver, as one, all that was staged. */
+  publishUsed(): void;
   /**
    * With IN_ORDER: returns all chains taken up to this one as one element. Those before it count as wholly read and wholly
    * written.
    */
   putUsedUpTo(head: number, written: number): void;
-  /** As `putUsed`, but the driver sees it only with the next `publishUsed` or `putUsed`: for many chains, or those of one frame. */
-  stageUsed(head: number, written: number): void;
-  /** Shows the driver, as one, all that was staged. */
-  publishUsed(): void;
-  /** Whether the driver asked to be interrupted for the elements returned since this was last asked. */
+  /** Whether the driver asked to be interrupted for the elements returned since this was last asked. Publishes what is staged. */
   interruptWanted(): boolean;
   /** Asks for no notifications while the device is working. Advisory. */
   disableNotifications(): void;

@@ -57,6 +57,8 @@ export class SplitDeviceQueue implements DeviceQueue {
   #nextAvail: number;
   #usedIdx: number;
   #inFlight = 0;
+  /** Chains that were available at the last look and have not been taken since: no look is needed for them. */
+  #seen = 0;
   #notificationsEnabled = true;
   /** Elements written to the ring and not yet published. */
   #staged = 0;
@@ -109,6 +111,7 @@ export class SplitDeviceQueue implements DeviceQueue {
       this.#broken = `available index went from ${this.#nextAvail} to ${availIdx} with ${this.#inFlight} chains in flight; size ${this.size}`;
       return 0;
     }
+    this.#seen = available;
     return available;
   }
 
@@ -119,7 +122,8 @@ export class SplitDeviceQueue implements DeviceQueue {
   take(chain: DescriptorChain): TakeResult {
     if (!(chain instanceof SplitDescriptorChain))
       throw new TypeError('take: the chain is not from newChain()');
-    if (this.available() === 0) return this.#broken === undefined ? 'empty' : 'broken';
+    if (this.#seen === 0 && this.available() === 0) return this.#broken === undefined ? 'empty' : 'broken';
+    if (this.#broken !== undefined) return 'broken';
     const head = this.#avail.get16(Avail.RING + Avail.ENTRY * (this.#nextAvail & this.#mask));
     const fault = this.#headFault(head) ?? chain.fill(head, this.#descriptors, this.size, this.#indirect);
     if (fault !== undefined) {
@@ -127,6 +131,7 @@ export class SplitDeviceQueue implements DeviceQueue {
       return 'broken';
     }
     this.#nextAvail = (this.#nextAvail + 1) & 0xffff;
+    this.#seen--;
     this.#taken[head] = 1;
     this.#order?.push(head, chain.writableBytes);
     this.#inFlight++;
@@ -203,23 +208,19 @@ export class SplitDeviceQueue implements DeviceQueue {
   }
 
   interruptWanted(): boolean {
+    this.publishUsed();
     if (this.#unsignalled === 0 || this.#broken !== undefined) return false;
     // The store of the used index is seen before this look at the driver's wish (B5).
     const wanted = this.#eventIdx ? this.#usedEventPassed() : !this.#interruptsDisabled();
     this.#unsignalled = 0;
-    this.#observer?.interrupt(this.index, this.#publishedIdx(), wanted);
+    this.#observer?.interrupt(this.index, this.#usedIdx, wanted);
     return wanted;
   }
 
   #usedEventPassed(): boolean {
     const event = this.#avail.load16(usedEventOffset(this.size));
     if (this.#unsignalled > 0xffff) return true;
-    const now = this.#publishedIdx();
-    return needsEvent(event, now, (now - this.#unsignalled) & 0xffff);
-  }
-
-  #publishedIdx(): number {
-    return (this.#usedIdx - this.#staged) & 0xffff;
+    return needsEvent(event, this.#usedIdx, (this.#usedIdx - this.#unsignalled) & 0xffff);
   }
 
   #interruptsDisabled(): boolean {

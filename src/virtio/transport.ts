@@ -45,7 +45,9 @@ export interface DeviceHost {
   interruptConfig(): void;
 }
 
-export interface VirtioDevice extends Omit<VirtioTransport, 'notify' | 'onInterrupt'> {
+export interface VirtioDevice extends Omit<VirtioTransport, 'notify' | 'onInterrupt' | 'enableQueue'> {
+  /** As of the transport; `start`: where a ring stands that another device worked on before. */
+  enableQueue(index: number, size: number, addresses: QueueAddresses, start?: QueuePosition): void;
   /** An available-buffer notification arrived; with NOTIFICATION_DATA it says how far the driver had come then. */
   notified(index: number, next?: number): void;
   attach(host: DeviceHost): void;

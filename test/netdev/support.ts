@@ -4,13 +4,13 @@ import type { LearningSwitch, NetDeviceOptions } from '../../src/netdev/index.js
 import { InProcessTransport } from '../../src/transports/in-process.js';
 import {
   GuestMemory,
-  SplitDriverQueue,
   hasFeature,
   indirectAreaBytes,
-  layOutSplitRing,
+  layOutRing,
+  newDriverQueue,
   negotiate,
   ringFeatures,
-  splitRingBytes,
+  ringBytes,
   startDriver,
 } from '../../src/virtio/index.js';
 import type { DriverQueue, FeatureSet, UsedElement } from '../../src/virtio/index.js';
@@ -66,7 +66,7 @@ export class Machine {
     this.#indirect = options.indirect ?? false;
     this.device = new NetDevice({
       mac: Uint8Array.of(2, 0, 0, 0, 0, 1),
-      ringFeatures: { indirect: true, eventIdx: true },
+      ringFeatures: { indirect: true, eventIdx: true, packed: true, inOrder: true },
       wake: () => this.wakes++,
       ...options,
       memory: this.memory,
@@ -95,18 +95,13 @@ export class Machine {
 
   queue(index: number): DriverQueue {
     const size = this.#size;
-    const addresses = layOutSplitRing(this.alloc(splitRingBytes(size)), size);
+    const format = ringFeatures(this.features);
+    const addresses = layOutRing(this.alloc(ringBytes(size, format)), size, format);
     const area = this.#indirect
       ? { address: this.alloc(indirectAreaBytes(size, TABLE)), entriesPerTable: TABLE }
       : undefined;
     this.transport.enableQueue(index, size, addresses);
-    return new SplitDriverQueue(
-      this.memory,
-      { index, size, ...addresses },
-      ringFeatures(this.features),
-      undefined,
-      area,
-    );
+    return newDriverQueue(this.memory, { index, size, ...addresses }, format, undefined, area);
   }
 
   /** Memory that is never given back, at a multiple of 16 unless `skew` says otherwise. */
@@ -128,7 +123,7 @@ export class Machine {
     frame: Uint8Array,
     cuts: readonly number[] = [],
     pair = 0,
-    header = new Uint8Array(netHeader.size),
+    header: Uint8Array = new Uint8Array(netHeader.size),
   ): boolean {
     const packet = Uint8Array.of(...header, ...frame);
     return this.sendPacket(packet, cuts, pair);
@@ -192,7 +187,7 @@ export class Machine {
       const header = first.slice(0, netHeader.size);
       const buffers =
         header[netHeader.offsets.num_buffers] | (header[netHeader.offsets.num_buffers + 1] << 8);
-      const parts = [first.slice(netHeader.size)];
+      const parts: Uint8Array[] = [first.slice(netHeader.size)];
       while (parts.length < buffers) {
         const more = this.#takeBuffer(pair);
         if (more === undefined) throw new Error(`${parts.length} of ${buffers} buffers of a frame`);

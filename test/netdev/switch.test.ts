@@ -159,9 +159,12 @@ describe('what the device says of itself', () => {
       mtu: 1500,
     });
     const { MTU, MAC, MRG_RXBUF, STATUS, CTRL_VQ, MQ } = NetFeature;
-    const { VERSION_1, INDIRECT_DESC, EVENT_IDX, RING_RESET } = FeatureBit;
+    const { VERSION_1, INDIRECT_DESC, EVENT_IDX, RING_RESET, RING_PACKED, IN_ORDER } = FeatureBit;
     expect(machine.transport.deviceFeatures).toBe(
-      featureSet(MTU, MAC, MRG_RXBUF, STATUS, CTRL_VQ, MQ, VERSION_1, INDIRECT_DESC, EVENT_IDX, RING_RESET),
+      featureSet(
+        ...[MTU, MAC, MRG_RXBUF, STATUS, CTRL_VQ, MQ],
+        ...[VERSION_1, INDIRECT_DESC, EVENT_IDX, RING_RESET, RING_PACKED, IN_ORDER],
+      ),
     );
   });
 

@@ -14,7 +14,7 @@ import { caseSummary } from '../format/case-summary.js';
 import { findingText, hasProgram } from '../format/finding.js';
 import { headingText, summaryText, type Setup } from '../format/summary.js';
 import { duration, plural } from '../format/text.js';
-import type { CheckJob } from '../job.js';
+import type { CheckJob, Modules } from '../job.js';
 import { readKnownFailures } from '../known-failures.js';
 import {
   addImplementationOptions,
@@ -24,11 +24,11 @@ import {
   gather,
   gatherSuites,
   implementationArguments,
-  modulesOf,
   parseDurationMs,
   parseRuns,
   parseSeed,
   quoted,
+  withModules,
   type ImplementationOptions,
   type OutputOptions,
 } from '../options.js';
@@ -219,24 +219,26 @@ function judge(
   { io, kit }: Session,
   display: ProgressDisplay,
 ): Promise<CheckReport> {
-  const modules = modulesOf(options);
-  return runCheck({
-    job,
-    run: (segment, listeners) =>
-      supervise(segment, {
-        io,
-        workerUrl: kit.workerUrl,
-        engineUrl: kit.engineUrl,
-        modules,
-        hangMs: options.hangTimeout,
-        onInterrupt: () => display.note('stopping after the program at hand; once more to stop at once'),
-        ...listeners,
-      }),
-    engine: () => kit.engine(),
-    onProgress: progress => display.show(progress),
-    onRestart: message => display.note(`${message}\nstarting the implementation again for the rest`),
-    nowMs: () => io.nowMs(),
-  }).finally(() => display.end());
+  const check = (modules: Modules, restartDevice: (hung: boolean) => void): Promise<CheckReport> =>
+    runCheck({
+      job,
+      run: (segment, listeners) =>
+        supervise(segment, {
+          io,
+          workerUrl: kit.workerUrl,
+          engineUrl: kit.engineUrl,
+          modules,
+          hangMs: options.hangTimeout,
+          onInterrupt: () => display.note('stopping after the program at hand; once more to stop at once'),
+          restartDevice,
+          ...listeners,
+        }),
+      engine: () => kit.engine(),
+      onProgress: progress => display.show(progress),
+      onRestart: message => display.note(`${message}\nstarting the implementation again for the rest`),
+      nowMs: () => io.nowMs(),
+    });
+  return withModules(options, check).finally(() => display.end());
 }
 
 function setupOf({ driver, device }: CheckOptions, job: CheckJob): Setup {

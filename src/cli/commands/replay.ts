@@ -13,11 +13,11 @@ import {
   addImplementationOptions,
   addOutputOptions,
   coloursFor,
-  modulesOf,
-  readTextFile,
+  withModules,
   type ImplementationOptions,
   type OutputOptions,
 } from '../options.js';
+import { readTextFile } from '../read-files.js';
 import { describe, threwInKit } from '../outcome-report.js';
 import { supervise, type Outcome } from '../supervise.js';
 
@@ -53,19 +53,21 @@ export function addReplayCommand(root: Command, session: Session): void {
 async function replay(file: string, options: ReplayOptions, session: Session): Promise<void> {
   const { io, kit } = session;
   const program = parseProgramFile(await kit.engine(), file);
-  const modules = modulesOf(options);
-  const outcome = await supervise(
-    { task: 'replay', profile: options.profile, program },
-    {
-      io,
-      workerUrl: kit.workerUrl,
-      engineUrl: kit.engineUrl,
-      modules,
-      hangMs: options.hangTimeout,
-      onCase() {},
-      onProgress() {},
-      onInterrupt() {},
-    },
+  const outcome = await withModules(options, (modules, restartDevice) =>
+    supervise(
+      { task: 'replay', profile: options.profile, program },
+      {
+        io,
+        workerUrl: kit.workerUrl,
+        engineUrl: kit.engineUrl,
+        modules,
+        hangMs: options.hangTimeout,
+        onCase() {},
+        onProgress() {},
+        onInterrupt() {},
+        restartDevice,
+      },
+    ),
   );
   const report = reportOf(outcome);
   if (options.out !== undefined) writeTrace(options.out, report.trace);

@@ -37,8 +37,6 @@ import { adapterMutants } from './network/adapters.js';
 import { deviceStatusMutants } from './start/device-status.js';
 import { deviceQueueMutants } from './start/device-queues.js';
 import { driverStartMutants } from './start/drivers.js';
-
-import { survivors } from './survivors.js';
 import { wireMutants } from './wire.js';
 
 export { detect } from './detect.js';
@@ -46,7 +44,8 @@ export type { Detection } from './detect.js';
 export { mutantChapters } from './mutant.js';
 export type { Mutant } from './mutant.js';
 
-const all: readonly Mutant[] = [
+/** Every one of them must be caught. */
+export const mutants: readonly Mutant[] = [
   ...deviceStatusMutants,
   ...deviceQueueMutants,
   ...driverStartMutants,
@@ -86,9 +85,3 @@ const all: readonly Mutant[] = [
   ...adapterMutants,
   ...wireMutants,
 ];
-
-/** Those that must be caught. */
-export const mutants: readonly Mutant[] = all.filter(({ id }) => !survivors.has(id));
-
-/** Those that nothing catches yet. */
-export const uncaught: readonly Mutant[] = all.filter(({ id }) => survivors.has(id));

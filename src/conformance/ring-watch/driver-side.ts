@@ -3,12 +3,12 @@ import { Avail, Descriptor, Used, availEventOffset, usedEventOffset } from '../.
 import type { Place } from './places.js';
 import { PostedChain, isOut } from './posted-chain.js';
 import { U16, bitsOf } from './ring-state.js';
-import type { RingState } from './ring-state.js';
+import type { SplitState } from './split-state.js';
 
 export class DriverSide {
-  readonly #ring: RingState;
+  readonly #ring: SplitState;
 
-  constructor(ring: RingState) {
+  constructor(ring: SplitState) {
     this.#ring = ring;
   }
 
@@ -29,6 +29,7 @@ export class DriverSide {
       case 'readable':
         return this.#readableWritten(place, place.offset + from, place.offset + to);
       case 'writable':
+      case 'ring':
         return;
     }
   }
@@ -137,7 +138,7 @@ export class DriverSide {
       this.#ring.breach('driverDoubleFetch', `used element ${s} was read twice`);
     this.#ring.elementRead[s] |= bits;
     if (!isNew || from >= Used.LEN) return;
-    for (let left = ahead; left >= 0; left--) this.#consume();
+    for (let left = ahead + this.#ring.batches[s]; left > 0; left--) this.#consume();
   }
 
   #consume(): void {
@@ -231,6 +232,7 @@ export class DriverSide {
       this.#ring.owners[at] = chain;
       this.#ring.descriptorRead[at] = 0;
     }
+    this.#ring.order.push(chain);
     this.#ring.enter(chain);
     this.#ring.host.sink.available(this.#ring.index, head, chain.readableBytes, chain.writableBytes);
     this.#ring.host.published(this.#ring, chain);

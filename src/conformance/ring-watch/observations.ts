@@ -367,6 +367,38 @@ const drafts = {
     'CTRL-03',
     'ERR-07',
   ),
+  inOrder: device(
+    'used-in-order',
+    'With IN_ORDER chains come back in the order in which they were made available, and those that an element passes over were wholly written.',
+    'each chain returned with IN_ORDER',
+    'VQ-108',
+    'VQ-110',
+  ),
+  chainShown: driver(
+    'chain-shown-whole',
+    'When the first descriptor of a chain in a packed ring shows as available, so do all others of it.',
+    'each chain made available in a packed ring',
+    'VQ-86',
+    'VQ-85',
+  ),
+  availPlace: driver(
+    'chain-behind-chain',
+    'Chains stand one behind another in a packed ring: none is shown where the device does not look next.',
+    'each rest of a packed ring that the driver has written to',
+    'VQ-84',
+  ),
+  usedPlace: device(
+    'element-behind-chain',
+    'A used element of a packed ring stands where the chain, or the batch, of the one before it ended.',
+    'each rest of a packed ring that the device has written to',
+    'VQ-92',
+  ),
+  notificationData: driver(
+    'notification-data',
+    'With NOTIFICATION_DATA a notification says where the next chain will stand, and without it nothing.',
+    'each available-buffer notification',
+    'VQ-112',
+  ),
 } as const satisfies Record<string, Draft>;
 
 export type ObservationKey = keyof typeof drafts;

@@ -60,10 +60,12 @@ export class FrontMachines {
   #machines = 0;
   #listener: (() => void) | undefined;
   #failed: Error | undefined;
-  /** Completions that were due and did not come, by machine: nobody waits for them twice. */
-  #missing: number[] = [];
+  /** What was due and did not come, by machine: nobody waits for it twice. */
+  #missing: { readonly completions: number[]; readonly events: number[] } = { completions: [], events: [] };
   /** Times that something due did not come in time. */
   overdue = 0;
+  /** A device that was there could not be connected to again. */
+  gone = false;
 
   constructor(init: FrontMachinesInit) {
     this.#init = init;
@@ -83,7 +85,7 @@ export class FrontMachines {
     this.#listener = undefined;
     this.#taken = 0;
     this.#machines = machines;
-    this.#missing = [];
+    this.#missing = { completions: [], events: [] };
     if (this.#failed !== undefined) this.#startAgain(this.#failed);
     try {
       for (const device of this.#devices) if (device !== undefined && device.status !== 0) device.writeStatus(0);
@@ -162,7 +164,10 @@ export class FrontMachines {
       } catch (error) {
         if (!(error instanceof SystemError)) throw error;
         const waits = ['ENOENT', 'ECONNREFUSED', 'EAGAIN'].includes(error.code);
-        if (!waits || performance.now() > deadlineMs) throw this.#fault(error);
+        if (!waits || performance.now() > deadlineMs) {
+          this.gone = true;
+          throw this.#fault(error);
+        }
         this.#init.beat();
         Atomics.wait(nobody, 0, 0, RETRY_MS);
       }
@@ -214,7 +219,7 @@ export class FrontMachines {
       const passedMs = performance.now() - startedMs;
       if (passedMs > answerMs) {
         this.overdue++;
-        this.#forgive(due);
+        this.#forgive(due, seenEvents);
         return false;
       }
       if (passedMs > askAtMs) {
@@ -232,20 +237,24 @@ export class FrontMachines {
       const device = this.#devices[vm];
       if (device === undefined) continue;
       if (device.unanswered > 0) return true;
-      if (due !== undefined && due.completions[vm] - (this.#missing[vm] ?? 0) > this.#filled(vm)) return true;
+      if (due !== undefined && due.completions[vm] - (this.#missing.completions[vm] ?? 0) > this.#filled(vm)) return true;
     }
     if (due === undefined || seenEvents === undefined) return false;
     const seen = seenEvents();
-    return due.events.some((count, vm) => count > seen[vm]);
+    return due.events.some((count, vm) => count - (this.#missing.events[vm] ?? 0) > seen[vm]);
   }
 
   #filled(vm: number): number {
     return this.#devices[vm]?.filledOf(this.#queues.completion) ?? 0;
   }
 
-  #forgive(due: DueNow | undefined): void {
+  #forgive(due: DueNow | undefined, seenEvents: (() => readonly number[]) | undefined): void {
     if (due === undefined) return;
-    this.#missing = due.completions.map((count, vm) => Math.max(0, count - this.#filled(vm)));
+    const seen = seenEvents?.() ?? due.events;
+    this.#missing = {
+      completions: due.completions.map((count, vm) => Math.max(0, count - this.#filled(vm))),
+      events: due.events.map((count, vm) => Math.max(0, count - seen[vm])),
+    };
   }
 
   /** Asks every device something and waits for the answers: each has read by then what it was told before. */

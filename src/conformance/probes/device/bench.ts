@@ -11,7 +11,7 @@ import { CaseBroken, CaseUnsupported } from '../../cases/case.js';
 import type { CaseContext, CaseEffort } from '../../cases/case.js';
 import type { Limits } from '../../limits.js';
 import type { Outside, OutsideDevice } from '../../outside.js';
-import type { ChartEvent } from '../../report.js';
+import { Steps } from '../steps.js';
 import { ProbeMachine } from './machine.js';
 import type { StartOptions, Surroundings } from './machine.js';
 import { WatchedMemory } from './watched-memory.js';
@@ -55,9 +55,6 @@ export const MEMORY_BYTES = 256 * 1024;
 /** Steps in which everything must have come to rest. */
 export const STEPS_MAX = 20_000;
 
-/** Arrows that a failure shows. */
-const CHART_MAX = 40;
-
 /** Throws CaseUnsupported for a bench that a device outside cannot stand on. */
 function fitOutside(device: OutsideDevice | undefined, machines: number, options: BenchOptions): void {
   if (device === undefined) return;
@@ -77,7 +74,7 @@ export class Bench implements Surroundings {
   #steps = 0;
   #packets = 0;
   readonly #memories: WatchedMemory[] = [];
-  readonly #chart: ChartEvent[] = [];
+  readonly #told = new Steps();
 
   constructor({ profile, implementation, seed }: CaseContext, options: BenchOptions = {}) {
     this.profile = profiles[profile];
@@ -214,14 +211,18 @@ export class Bench implements Surroundings {
   }
 
   note(from: string, to: string, text: string): void {
-    if (this.#chart.length === CHART_MAX) this.#chart.shift();
-    this.#chart.push({ timeNs: this.#scheduler.nowNs, from, to, text });
+    this.#told.add({ timeNs: this.#scheduler.nowNs, from, to, text });
+  }
+
+  /** Does what only sets the scene: one step of the exchange when it went well. */
+  scene<T>(who: string, text: string, work: () => T): T {
+    return this.#told.fold(() => ({ timeNs: this.#scheduler.nowNs, from: who, to: who, text }), work);
   }
 
   /** Throws CaseBroken with the exchange so far. */
   accuse = (requirements: readonly string[], message: string): never => {
     const steps = [
-      ...this.#chart,
+      ...this.#told.shown,
       { timeNs: this.#scheduler.nowNs, from: 'probe', to: 'probe', text: message },
     ];
     throw new CaseBroken(requirements, message, steps);

@@ -37,6 +37,8 @@ export interface Surroundings {
   /** Runs until nothing is left to do. */
   run(): void;
   note(from: string, to: string, text: string): void;
+  /** Does what only sets the scene: one step of the exchange when it went well. */
+  scene<T>(who: string, text: string, work: () => T): T;
 }
 
 export interface StartOptions {
@@ -436,6 +438,10 @@ export class ProbeMachine {
 
   note(from: string, to: string, text: string): void {
     this.#around.note(from, to, text);
+  }
+  /** Does what only sets the scene: one step of the exchange when it went well. */
+  scene<T>(text: string, work: () => T): T {
+    return this.#around.scene(this.name, text, work);
   }
   accuse(requirements: readonly string[], message: string): never {
     return this.#around.accuse(requirements, message);

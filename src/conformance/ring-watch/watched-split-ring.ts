@@ -5,10 +5,10 @@
 import type { QueueConfig, RingFeatures } from '../../virtio/index.js';
 import { DeviceSide } from './device-side.js';
 import { DriverSide } from './driver-side.js';
-import { RingState } from './ring-state.js';
 import type { QueueKind, RingHost } from './ring-state.js';
+import { SplitState } from './split-state.js';
 
-export class WatchedRing extends RingState {
+export class WatchedSplitRing extends SplitState {
   readonly driver: DriverSide;
   readonly device: DeviceSide;
 
@@ -18,18 +18,5 @@ export class WatchedRing extends RingState {
     this.driver = new DriverSide(this);
     this.device = new DeviceSide(this, this.driver);
     this.driver.sync();
-  }
-
-  /** Nothing moves any more. */
-  atRest(): void {
-    this.driver.sync();
-    if (this.lost) return;
-    if (this.host.live) {
-      this.toDevice.atRest();
-      this.toDriver.atRest();
-    } else {
-      this.toDevice.forgive();
-      this.toDriver.forgive();
-    }
   }
 }
