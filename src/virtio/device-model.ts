@@ -7,7 +7,7 @@ import { DeviceStatus, FeatureBit, featureMask } from './constants.js';
 import { featureBits, hasFeature, missingPrerequisites, ringFeatures } from './features.js';
 import type { FeatureRequirement } from './features.js';
 import type { GuestMemory } from './guest-memory.js';
-import { newDeviceQueue, queueFault } from './make-queue.js';
+import { newDeviceQueue, newRingPosition, queueFault } from './make-queue.js';
 import type { RingObserver } from './observer.js';
 import type { DeviceQueue, QueueAddresses, QueueConfig, QueuePosition } from './queue.js';
 import type { DeviceHost, FeatureSet, ResumableDevice, StoppedQueue } from './transport.js';
@@ -215,7 +215,7 @@ export abstract class VirtioDeviceModel implements ResumableDevice {
     const config = this.#enabled[index];
     if (config === undefined) return undefined;
     const queue = this.#queues[index];
-    const position = queue?.position ?? config.start ?? { avail: 0, used: 0 };
+    const position = queue?.position ?? config.start ?? newRingPosition(ringFeatures(this.#driverFeatures));
     const inFlight = queue?.inFlight ?? 0;
     this.#disable(index, 'queue was stopped');
     this.onQueueReset(index);
