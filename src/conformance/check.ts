@@ -182,7 +182,8 @@ class CheckRun {
 
   /** Runs a suite that is one long program. */
   async #fixed(suite: 'bounds' | 'leaks'): Promise<void> {
-    if (!this.#cases.wants(suite)) return;
+    // Both look below the verbs, and of machines elsewhere there is nothing to see there.
+    if (!this.#cases.wants(suite) || this.#implementation.remote !== undefined) return;
     const tally = this.#tallyOf(suite);
     const options = this.#judgeOptions(this.#coverage);
     this.#progress(suite, 0);

@@ -288,8 +288,8 @@ function capOf(result: Fields, verb: string): QpCap {
 function postedOf(result: Fields, verb: string, count: number): PostedList {
   const refused = refusalOf(result, verb);
   if (refused === undefined) return { posted: count, refused };
-  // Of a single request nothing was posted when it was refused.
-  const posted = count === 1 ? 0 : numberOf(result, 'posted', count - 1, `the refusal of ${verb}`);
+  const posted =
+    result['posted'] === undefined ? 0 : numberOf(result, 'posted', count - 1, `the refusal of ${verb}`);
   return { posted, refused };
 }
 
