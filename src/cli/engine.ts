@@ -4,6 +4,8 @@ import type * as conformance from '../conformance/index.js';
 export type Engine = Pick<
   typeof conformance,
   | 'AgentMachines'
+  | 'DrivenMachines'
+  | 'greet'
   | 'argued'
   | 'casesMatching'
   | 'catalogue'

@@ -37,16 +37,18 @@ async function work(): Promise<WorkerMessage> {
   Atomics.store(signals, Signal.phase, Phase.modules);
   let implementation: Implementation;
   let gone = (): boolean => false;
+  let close = (): void => {};
   try {
-    implementation = await load(engine, modules);
+    const agent = modules.agent && loadAgent(engine, modules.agent, signals);
+    if (agent !== undefined) close = () => agent.close();
+    implementation = agent?.implementation ?? (await load(modules));
     if (modules.peer !== undefined) {
       const peer = await connect(engine, job, modules.peer);
       implementation = { ...implementation, ...peer.implementation };
       gone = () => peer.gone;
     }
   } catch (error) {
-    if (error instanceof LoadError || isPeerUnusable(error))
-      return { kind: 'not-loaded', reason: error.message };
+    if (error instanceof LoadError || isPeerUnusable(error)) return { kind: 'not-loaded', reason: error.message };
     throw error;
   }
   Atomics.store(signals, Signal.phase, Phase.judging);
@@ -57,11 +59,10 @@ async function work(): Promise<WorkerMessage> {
       report: await engine.replay(program, { profile, implementation }),
     }))
     .exhaustive();
-  return work.finally(() => implementation.remote?.close());
+  return work.finally(() => close());
 }
 
-async function load(engine: Engine, modules: Modules): Promise<Implementation> {
-  if (modules.agent !== undefined) return { remote: loadAgent(engine, modules.agent, signals) };
+async function load(modules: Modules): Promise<Implementation> {
   return {
     ...(modules.driver === undefined ? {} : { driver: await loadFactory(modules.driver, 'createDriver') }),
     ...(modules.device === undefined ? {} : { device: await loadFactory(modules.device, 'createDevice') }),

@@ -94,7 +94,8 @@ class CheckRun {
   #interrupted = false;
 
   constructor(options: CheckOptions) {
-    const { driver, device, reports, adapter, network, outside, outsideDevice, memories, remote } = options;
+    const { driver, device, reports, adapter, network, outside, outsideDevice, memories, remote, elsewhere } =
+      options;
     this.#options = options;
     this.#implementation = {
       driver,
@@ -106,6 +107,7 @@ class CheckRun {
       outsideDevice,
       memories,
       remote,
+      elsewhere,
     };
     this.#cases = new CaseBook(this.#implementation, options);
     this.#startedMs = options.nowMs();

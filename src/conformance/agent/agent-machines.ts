@@ -69,6 +69,11 @@ export class AgentMachines implements RemoteMachines {
     return new AgentMachines(options, line, greet(line, options.kitVersion));
   }
 
+  /** The agent is a driver, for a device that it is given. */
+  get drives(): boolean {
+    return this.#hello.device !== undefined;
+  }
+
   missingFor(program: Program): string | undefined {
     return missingFor(program, this.#lacks);
   }
@@ -119,7 +124,7 @@ export class AgentMachines implements RemoteMachines {
 }
 
 /** Says hello, which is request 0. */
-function greet(line: AgentLine, kit: string): AgentHello {
+export function greet(line: AgentLine, kit: string): AgentHello {
   const hello = { protocol: AGENT_PROTOCOL, version: AGENT_PROTOCOL_VERSION, kit };
   const answer = answerOf(line.exchange(JSON.stringify({ id: 0, hello })), 0);
   const found = answer['hello'];

@@ -7,7 +7,7 @@ import type { ConformanceCase } from './case.js';
 import type { CaseResult } from './case-report.js';
 import { catalogue, suitesOf } from './catalogue.js';
 import { resultOf, untried } from './run-case.js';
-import { whyUnseen } from './unseen.js';
+import { whyUnseen, whyUnseenThere } from './unseen.js';
 
 /** Suites to run; ids of the cases to ask, all when absent, and of those that were asked before. */
 export interface Choice {
@@ -128,7 +128,8 @@ export class CaseBook {
 
   /** Why the implementation shows too little for a case. */
   #unseen(each: ConformanceCase): string | undefined {
-    const { remote } = this.#implementation;
+    const { remote, elsewhere } = this.#implementation;
+    if (elsewhere === true) return whyUnseenThere(each.id);
     return remote && whyUnseen(each.how, remote);
   }
 

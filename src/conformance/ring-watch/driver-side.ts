@@ -156,6 +156,12 @@ export class DriverSide {
     while (chain.state === 'used' && this.#ring.consumedIdx !== this.#ring.usedIdx) this.#consume();
   }
 
+  /** A driver that reads where nobody sees it says that it has looked: what came back is consumed. */
+  looked(): void {
+    this.sync();
+    while (!this.#ring.lost && this.#ring.consumedIdx !== this.#ring.usedIdx) this.#consume();
+  }
+
   /** Looks whether the available index was raised; whoever reads the ring after the driver may ask. */
   sync(): void {
     if (this.#ring.lost) return;

@@ -138,9 +138,10 @@ export class AgentProcess {
 
   /**
    * Sends a line, waits for the next one and returns it without its newline.
+   * @param meanwhile waits until the descriptor can be read, and does something else as long as it cannot
    * @throws AgentLineError the agent is stopped then
    */
-  exchange(line: string): string {
+  exchange(line: string, meanwhile?: (answer: number) => void): string {
     if (!this.#open) throw trouble('ended', 'the agent is not running any more');
     if (this.#rest.length > 0)
       throw this.#end('line', `it sent more than one line for a request: ${excerpt(this.#rest)}`);
@@ -148,6 +149,7 @@ export class AgentProcess {
     this.#watchdog.waiting();
     try {
       this.#write(`${line}\n`);
+      meanwhile?.(this.#fromAgent);
       const answer = this.#read();
       this.#note('< ', answer);
       return answer;
