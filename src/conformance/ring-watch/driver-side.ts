@@ -189,6 +189,20 @@ export class DriverSide {
     this.#ring.toDevice.raised(idx, this.#ring.host.live);
   }
 
+  /** The descriptors of a chain come where those of the chain before it ended. */
+  #tableOrder({ head, descriptors }: PostedChain): void {
+    const ring = this.#ring;
+    if (ring.features.inOrder !== true) return;
+    ring.looked('tableOrder');
+    for (const at of descriptors) {
+      if (at !== ring.nextDescriptor) {
+        ring.breach('tableOrder', `chain ${head} has descriptor ${at}, and ${ring.nextDescriptor} is next`);
+        ring.nextDescriptor = at;
+      }
+      ring.nextDescriptor = (ring.nextDescriptor + 1) & ring.mask;
+    }
+  }
+
   #publish(slot: number): void {
     const { tally } = this.#ring.host;
     const head = this.#ring.slot(slot);
@@ -221,6 +235,7 @@ export class DriverSide {
         return this.#ring.lose(fault.breaks, `chain ${head}: ${fault.message}`);
       this.#ring.breach(fault.breaks, `chain ${head}: ${fault.message}`);
     }
+    this.#tableOrder(chain);
     if (chain.emptyParts > 0)
       this.#ring.breach('emptyDescriptor', `chain ${head} has a descriptor of length 0`);
     chain.state = 'available';
