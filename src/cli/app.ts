@@ -10,6 +10,7 @@ import { addReplayCommand } from './commands/replay.js';
 import { addSoakCommand } from './commands/soak.js';
 import { addSpecCommand } from './commands/spec.js';
 import { addTraceCommand } from './commands/trace.js';
+import { addWireCommand } from './commands/wire.js';
 import { CliError, ExitCode } from './exit-code.js';
 import type { Io } from './io.js';
 import type { Kit } from './kit.js';
@@ -70,6 +71,7 @@ function program(session: Session): Command {
   addReplayCommand(root, session);
   addSoakCommand(root, session);
   addTraceCommand(root, session);
+  addWireCommand(root, session);
   addMergeCommand(root, session);
   addDiffCommand(root, session);
   addMachinesCommand(root, session);

@@ -197,9 +197,11 @@ export async function paravirtualWorld(program: Program, options: WorldOptions):
   const limits = options.limits ?? limitsOf(program);
   const { observers } = options;
   const profile = profiles[options.profile];
-  const world = new World(program, limits, observers?.wire, options.processors);
+  const world = new World(program, limits, undefined, options.processors);
   const ringFeatures = { indirect: program.indirect, eventIdx: program.eventIdx };
   options.implementation?.network?.(world.fabric);
+  // Behind the network, so that packets are seen as they leave it.
+  if (observers?.wire !== undefined) world.fabric.observe(observers.wire);
   const createDevice = options.implementation?.device ?? bundledDevice;
   const createDriver = options.implementation?.driver ?? bundledDriver;
   for (const [vm, host] of program.hosts.entries()) {
