@@ -35,26 +35,30 @@ async function work(): Promise<WorkerMessage> {
   const engine = (await import(data.engineUrl)) as Engine;
   Atomics.store(signals, Signal.phase, Phase.modules);
   let implementation: Implementation;
-  let gone = (): boolean => false;
+  let peer: VhostUserDevice | undefined;
   try {
     implementation = await load(modules);
     if (modules.peer !== undefined) {
-      const peer = await connect(engine, job, modules.peer);
+      peer = await connect(engine, job, modules.peer);
       implementation = { ...implementation, ...peer.implementation };
-      gone = () => peer.gone;
     }
   } catch (error) {
     if (error instanceof LoadError || isPeerUnusable(error)) return { kind: 'not-loaded', reason: error.message };
     throw error;
   }
   Atomics.store(signals, Signal.phase, Phase.judging);
-  return match(job)
-    .with({ task: 'check' }, async checkJob => check(engine, checkJob, implementation, gone))
-    .with({ task: 'replay' }, async ({ program, profile }) => ({
-      kind: 'replayed' as const,
-      report: await engine.replay(program, { profile, implementation }),
-    }))
-    .exhaustive();
+  const gone = (): boolean => peer?.gone === true;
+  try {
+    return await match(job)
+      .with({ task: 'check' }, async checkJob => check(engine, checkJob, implementation, gone))
+      .with({ task: 'replay' }, async ({ program, profile }) => ({
+        kind: 'replayed' as const,
+        report: await engine.replay(program, { profile, implementation }),
+      }))
+      .exhaustive();
+  } finally {
+    peer?.close();
+  }
 }
 
 async function load(modules: Modules): Promise<Implementation> {
