@@ -46,8 +46,5 @@ export interface Outside {
    *
    * @throws LawBroken for a party that is gone, or breaks the rules of the line
    */
-  rest(
-    expected: Expected | undefined,
-    seenEvents?: () => readonly number[],
-  ): boolean | Promise<boolean>;
+  rest(expected: Expected | undefined, seenEvents?: () => readonly number[]): boolean | Promise<boolean>;
 }

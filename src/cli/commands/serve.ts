@@ -26,7 +26,9 @@ export function addServeCommand(root: Command, session: Session): void {
     .summary('offer a device to drivers in other processes')
     .description('Serves the model device over vhost-user until it is interrupted.')
     .requiredOption('--socket <path>', 'unix socket to listen at')
-    .addOption(new Option('--device <kind>', 'what is served').choices(['roce']).default('roce'))
+    .addOption(
+      new Option('--device <kind>', 'what is served').choices(['roce', 'net', 'loop']).default('roce'),
+    )
     .addOption(
       new Option('--profile <name>', 'device that is modelled').choices(['roce', 'rdma']).default('roce'),
     )
@@ -41,7 +43,7 @@ async function serveDevices(options: ServeCommandOptions, session: Session): Pro
   const { deviceKinds, serve } = await import('../../conformance/serve/index.js');
   const host = deviceKinds[options.device].host({
     profile: options.profile,
-    ringFeatures: { indirect: true, eventIdx: true },
+    ringFeatures: { indirect: true, eventIdx: true, packed: true, inOrder: true },
     polling: options.poll === true,
   });
   await new Promise<void>((resolve, reject) => {

@@ -111,6 +111,11 @@ export class WatchedMachine implements RingHost {
     return new WatchedDevice(device, this);
   }
 
+  /** A driver that reads where nobody sees it has looked at all that came back. */
+  looked(): void {
+    for (const ring of this.rings.values()) ring.driver.looked();
+  }
+
   /** Nothing moves any more. */
   atRest(): void {
     for (const ring of this.rings.values()) ring.atRest();
