@@ -1,9 +1,18 @@
 /** Devices that are wrong about packed rings: used elements, wrap counters, event structures, use in order. */
-import { Avail, EventMode, PackedDescriptor, PackedEvent, PackedFlag, Used } from '../../../virtio/index.js';
+import {
+  Avail,
+  EventMode,
+  FeatureBit,
+  featureMask,
+  PackedDescriptor,
+  PackedEvent,
+  PackedFlag,
+  Used,
+} from '../../../virtio/index.js';
 import type { MemoryWindow } from '../../../virtio/index.js';
 import { mutant } from '../mutant.js';
 import type { Mutant } from '../mutant.js';
-import { deviceRings } from '../seams/device.js';
+import { deviceRings, registers } from '../seams/device.js';
 import { every, from } from '../seams/overlay.js';
 import { isElement } from '../seams/rings.js';
 import type { Ring } from '../seams/rings.js';
@@ -102,7 +111,7 @@ const elements: readonly Mutant[] = [
   ),
   ring(
     'packed-used-without-write',
-    { breaks: 'VQ-94 CTRL-02' },
+    { breaks: 'VQ-94 VQ-80 CTRL-02' },
     'WRITE is never set in a used element.',
     window => usedFlags(window, flags => flags & ~PackedFlag.WRITE),
   ),
@@ -114,7 +123,7 @@ const elements: readonly Mutant[] = [
   ),
   ring(
     'packed-used-length-of-the-descriptor',
-    { chapter: 'lengths', breaks: 'VQ-37 CTRL-02' },
+    { chapter: 'lengths', breaks: 'VQ-37 VQ-80 CTRL-02' },
     'The length of a used element is left as the descriptor had it.',
     window => ({ set32: () => undefined, store16: window.store16.bind(window) }),
   ),
@@ -188,6 +197,17 @@ const wishes: readonly Mutant[] = [
       load16: offset => {
         const value = window.load16(offset);
         return offset === PackedEvent.MODE && value === EventMode.ENABLE ? EventMode.DISABLE : value;
+      },
+    }),
+  ),
+  driverEvent(
+    'packed-disable-ignored',
+    { chapter: 'time and cost', breaks: 'VQ-103' },
+    'The mode DISABLE of the driver is taken for ENABLE.',
+    window => ({
+      load16: offset => {
+        const value = window.load16(offset);
+        return offset === PackedEvent.MODE && value === EventMode.DISABLE ? EventMode.ENABLE : value;
       },
     }),
   ),
@@ -306,6 +326,41 @@ const late: readonly Mutant[] = [
 ];
 
 /** The driver's event structures. */
+const registersOfRings: readonly Mutant[] = [
+  mutant(
+    'device',
+    'packed-taken-for-split',
+    { chapter: 'start and features', breaks: 'VQ-79' },
+    'The device uses split rings although RING_PACKED is negotiated.',
+    registers(inner => ({
+      setDriverFeatures: features => inner.setDriverFeatures(features & ~featureMask(FeatureBit.RING_PACKED)),
+    })),
+  ),
+  mutant(
+    'device',
+    'notification-data-believed',
+    { chapter: 'notification races', breaks: 'VQ-113', needs: 'history' },
+    'A notification that says what one before it said is taken for one of nothing new.',
+    registers(inner => {
+      const said = new Set<string>();
+      return {
+        notified(index, next) {
+          const what = `${index} ${next}`;
+          if (next === undefined || !said.has(what)) inner.notified(index, next);
+          said.add(what);
+        },
+      };
+    }),
+  ),
+];
+
 const wishOf = new WeakMap<Ring, MemoryWindow>();
 
-export const packedDeviceMutants: readonly Mutant[] = [...elements, ...taking, ...wishes, ...order, ...late];
+export const packedDeviceMutants: readonly Mutant[] = [
+  ...elements,
+  ...taking,
+  ...wishes,
+  ...order,
+  ...late,
+  ...registersOfRings,
+];

@@ -230,6 +230,17 @@ const wishes: readonly Mutant[] = [
     }),
   ),
   deviceEvent(
+    'packed-disable-ignored',
+    { chapter: 'time and cost', breaks: 'VQ-101' },
+    'The mode DISABLE of the device is taken for ENABLE.',
+    window => ({
+      load16: offset => {
+        const value = window.load16(offset);
+        return offset === PackedEvent.MODE && value === EventMode.DISABLE ? EventMode.ENABLE : value;
+      },
+    }),
+  ),
+  deviceEvent(
     'packed-event-mode-unknown',
     { chapter: 'notification races', breaks: 'VQ-100' },
     'The mode DESC of the device is taken for DISABLE.',
@@ -326,8 +337,7 @@ const setUps: readonly Mutant[] = [
     'packed-event-structure-not-aligned',
     'VQ-82',
     'The event structure of the driver lies two bytes behind a multiple of 4.',
-    (inner, index, size, places) =>
-      inner.enableQueue(index, size, { ...places, driver: places.driver + 2 }),
+    (inner, index, size, places) => inner.enableQueue(index, size, { ...places, driver: places.driver + 2 }),
   ),
   setUp(
     'packed-ring-not-cleared',
