@@ -95,7 +95,7 @@ describe('the driver half', () => {
     expect([ring.device.state().nextUsed, ring.driver.state().nextUsed]).toEqual([2, 2]);
   });
 
-  it('[VQ-86] shows nothing before it publishes, whatever stands behind the first descriptor', () => {
+  it('[VQ-86] [VQ-114] shows nothing before it publishes, whatever stands behind the first descriptor', () => {
     const ring = packedRing({ size: 8 });
     for (const token of [1, 2, 3]) offer(ring, [1, 1], [], token);
     expect(ring.device.available()).toBe(0);
@@ -165,7 +165,7 @@ describe('the driver half', () => {
     expect(offer(ring, [1], [])).toBe(false);
   });
 
-  it('[VQ-96] believes no element of a chain that is not published, and none in an empty ring', () => {
+  it('[VQ-96] [VQ-115] believes no element of a chain that is not published, and none in an empty ring', () => {
     const ring = packedRing({ size: 4 });
     offer(ring, [1], []);
     new RawPackedRing(ring).descriptor(0, { id: 0, flags: AVAIL | USED });

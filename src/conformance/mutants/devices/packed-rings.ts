@@ -51,7 +51,7 @@ function usedFlags(
 const elements: readonly Mutant[] = [
   ring(
     'packed-used-id-is-the-slot',
-    { breaks: 'VQ-35 VQ-91' },
+    { breaks: 'VQ-91 VQ-35' },
     'The buffer id of a used element is its slot.',
     window => ({
       set16: (offset, value) => window.set16(offset, isField(offset, ID) ? (offset - ID) / SIZE : value),
@@ -59,7 +59,7 @@ const elements: readonly Mutant[] = [
   ),
   ring(
     'packed-used-id-of-the-one-before',
-    { breaks: 'VQ-35 VQ-91', needs: 'history' },
+    { breaks: 'VQ-91 VQ-35', needs: 'history' },
     'Every sixth used element has the buffer id of the element before it.',
     window => {
       const due = every(6);
@@ -123,7 +123,7 @@ const elements: readonly Mutant[] = [
   ),
   ring(
     'packed-used-length-of-the-descriptor',
-    { chapter: 'lengths', breaks: 'VQ-37 VQ-80 CTRL-02' },
+    { chapter: 'lengths', breaks: 'VQ-80 VQ-37 CTRL-02' },
     'The length of a used element is left as the descriptor had it.',
     window => ({ set32: () => undefined, store16: window.store16.bind(window) }),
   ),
@@ -160,7 +160,7 @@ function listLength(window: MemoryWindow, slot: number, size: number): number {
 const taking: readonly Mutant[] = [
   ring(
     'packed-available-without-the-counter',
-    { chapter: 'wraps', breaks: 'VQ-31 VQ-92', needs: 'history' },
+    { chapter: 'wraps', breaks: 'VQ-114', needs: 'history' },
     'From the second lap on any descriptor whose marks differ is taken for an available one.',
     (window, { size }) => {
       let last = -1;
@@ -179,7 +179,7 @@ const taking: readonly Mutant[] = [
   ),
   ring(
     'packed-id-of-the-first-descriptor',
-    { breaks: 'VQ-35 VQ-91' },
+    { breaks: 'VQ-91 VQ-35' },
     'The buffer id is read from the slot behind the last descriptor of the chain.',
     (window, { size }) => ({
       get16: offset =>
@@ -253,7 +253,7 @@ const wishes: readonly Mutant[] = [
   ),
   deviceEvent(
     'packed-position-outside-the-ring',
-    { chapter: 'notification races', breaks: 'VQ-73 VQ-105' },
+    { chapter: 'notification races', breaks: 'VQ-105 VQ-73' },
     'The device asks to be told of the slot behind the last one.',
     (window, { size }) => ({
       store16: (offset, value) =>

@@ -171,7 +171,7 @@ const chains: readonly Mutant[] = [
 const elements: readonly Mutant[] = [
   ring(
     'packed-used-without-the-counter',
-    { chapter: 'wraps', breaks: 'VQ-41 VQ-96' },
+    { chapter: 'wraps', breaks: 'VQ-115' },
     'Any descriptor whose two marks are the same is taken for a used one of the first lap.',
     window => ({
       load16(offset) {
@@ -190,12 +190,6 @@ const elements: readonly Mutant[] = [
         return isField(offset, ID) ? (offset - ID) / SIZE : value;
       },
     }),
-  ),
-  ring(
-    'packed-write-ignored',
-    { chapter: 'lengths', breaks: 'VQ-39 CTRL-03' },
-    'WRITE in a used element is not seen: every answer has length 0.',
-    window => ({ load16: offset => window.load16(offset) & ~PackedFlag.WRITE }),
   ),
 ];
 
