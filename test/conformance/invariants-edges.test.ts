@@ -125,6 +125,20 @@ describe('[CQ-01] a request that is done', () => {
     told.complete(told.post(), WR_FLUSH_ERR, WcOpcode.RECV);
   });
 
+  it('was posted, on the queue pair that it names', () => {
+    const told = new Told();
+    told.law.created(pdRecord());
+    const nobody = (): void => told.law.completed(told.qp.sendCq, completion(9), undefined);
+    expect(broken(nobody)).toContain('completion of request 9 on cq0 of machine 0, which was never posted');
+    const request = told.post();
+    const elsewhere = (): void => told.law.completed(told.qp.sendCq, completion(0, { qpNum: 3 }), request);
+    expect(broken(elsewhere)).toBe(
+      'request 0 of qp0, machine 0 completed with queue pair number 3 instead of 2',
+    );
+    told.complete(request);
+    told.end();
+  });
+
   it('comes on the queue of its direction', () => {
     const told = new Told();
     const [send, recv] = [told.post(), told.recv()];
@@ -275,6 +289,24 @@ describe('[RST-01] what is in use', () => {
     }
   });
 
+  it('is judged by all of its users, and only by users', () => {
+    const domain = pd();
+    const law = new UseCounts();
+    law.created(domain);
+    law.created(cqRecord());
+    law.created(mrRecord(domain));
+    law.created({ ...mrRecord(domain), name: 'mr1', alive: false });
+    expect(destroy(law, domain)).toContain('while mr mr0 uses it');
+  });
+
+  it('is not judged by a user whose own destroy was under way and came to nothing', () => {
+    const domain = pd();
+    const law = new UseCounts();
+    const mr = { ...mrRecord(domain), destroying: true };
+    law.created(mr);
+    expect(destroy(law, domain, () => (mr.destroying = false))).toBe('no law');
+  });
+
   it('is judged by what held it when the destroy was called and still does when it is done', () => {
     const domain = pd();
     const law = new UseCounts();
@@ -346,5 +378,13 @@ describe('[CQ-37] an event', () => {
     other.actionStarted(0, { op: 'reqNotifyCq', vm: 0, cq: 'cq0', solicitedOnly: false });
     expect(broken(() => other.event(a))).toBe('no law');
     expect(broken(() => other.event(a))).toContain('2 event(s)');
+  });
+
+  it('is allowed by waiting too, and by nothing else', () => {
+    const law = new EventsAreArmed();
+    law.actionStarted(0, { op: 'waitCq', vm: 0, cq: 'cq0', solicitedOnly: false });
+    law.actionStarted(1, { op: 'pollCq', vm: 0, cq: 'cq0' });
+    expect(broken(() => law.event(cqRecord()))).toBe('no law');
+    expect(broken(() => law.event(cqRecord()))).toBe('no law');
   });
 });
