@@ -153,7 +153,8 @@ describe.skipIf(fault !== undefined)('the driver in C', () => {
     async () => {
       const out = mkdtempSync(join(tmpdir(), 'vrdma-c-driver-out-'));
       onTestFinished(() => rmSync(out, { recursive: true, force: true }));
-      const asked = 'VQ/ring/*,VQ/kick/*,VQ/used/*,CQ/event/*,HOST/used/*,CTRL/destroy-pd/*,RST/*,DATA/verbs/*';
+      const asked =
+        'VQ/ring/*,VQ/kick/*,VQ/used/*,CQ/event/*,HOST/used/*,CTRL/destroy-pd/*,RST/*,DATA/verbs/*';
       const argv = [cli, 'check', '--driver-cmd', agent, '--only', asked, '--seed', '1', '--runs', '4'];
       const printed = await run(process.execPath, [...argv, '--json', '--quiet', '--out', out]);
       const report = JSON.parse(printed.out) as CheckReport;

@@ -12,7 +12,12 @@ import type { Message } from '../../transports/vhost-user/connection.js';
 import { closeFd, drainEvent, signalEvent, waitFor } from '../../transports/vhost-user/descriptors.js';
 import { fileState } from '../../transports/vhost-user/mappings.js';
 import { decodeRequest, encodePayload, MessageFault } from '../../transports/vhost-user/messages.js';
-import type { DecodedRequest, MemoryRegion, Payload, VringAddress } from '../../transports/vhost-user/messages.js';
+import type {
+  DecodedRequest,
+  MemoryRegion,
+  Payload,
+  VringAddress,
+} from '../../transports/vhost-user/messages.js';
 import {
   F_PROTOCOL_FEATURES,
   MessageFlag,
@@ -81,12 +86,7 @@ export class DeviceSeat {
   #open = true;
 
   /** @param interrupted called when the device has interrupted: the front-end has something to look at */
-  constructor(
-    socket: DeviceSocket,
-    transport: VirtioTransport,
-    memory: SeatMemory,
-    interrupted: () => void,
-  ) {
+  constructor(socket: DeviceSocket, transport: VirtioTransport, memory: SeatMemory, interrupted: () => void) {
     this.#socket = socket;
     this.#transport = transport;
     this.#memory = memory;

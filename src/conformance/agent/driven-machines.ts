@@ -258,9 +258,8 @@ class DrivenDriver implements Conversation {
         }
       };
       const result = this.#call(call);
-      if (!('pending' in result)) return void settle(result);
-      const number = numberOf(result, 'pending', NATURAL, call.call);
-      this.#pending.set(number, { settle });
+      if ('pending' in result) this.#pending.set(numberOf(result, 'pending', NATURAL, call.call), { settle });
+      else settle(result);
     });
   }
 
@@ -325,7 +324,8 @@ class DrivenDriver implements Conversation {
   }
 
   #exchange(request: object): Fields {
-    if (this.broken) throw new LawBroken(laws.answers, 'the agent: the conversation came to a bad end before');
+    if (this.broken)
+      throw new LawBroken(laws.answers, 'the agent: the conversation came to a bad end before');
     const id = this.nextId++;
     try {
       const line = this.#line.exchange(JSON.stringify({ id, ...request }, sayable), answer =>
@@ -348,8 +348,7 @@ class DrivenDriver implements Conversation {
     this.broken = true;
     if (error instanceof MessageFault || error instanceof ConnectionEnded)
       return new LawBroken(laws.getsAlong, `vhost-user: ${error.message}`);
-    if (error instanceof SyntaxError)
-      return lawOfLine(new BadAnswer(`a line is not JSON: ${error.message}`));
+    if (error instanceof SyntaxError) return lawOfLine(new BadAnswer(`a line is not JSON: ${error.message}`));
     return lawOfLine(error);
   }
 }
