@@ -144,9 +144,13 @@ export function modulesOf(options: ImplementationOptions): Modules {
 function peerOf(options: ImplementationOptions): Peer | undefined {
   const { device, deviceCmd, deviceLog, deviceProfile, deviceOption = [] } = options;
   if (device?.startsWith(VHOST_USER) !== true) {
-    const given = Object.entries({ deviceCmd, deviceLog, deviceProfile }).some(([, text]) => text !== undefined);
+    const given = Object.entries({ deviceCmd, deviceLog, deviceProfile }).some(
+      ([, text]) => text !== undefined,
+    );
     if (given || deviceOption.length > 0)
-      throw usageError('--device-cmd and the like say more about --device vhost-user:PATH, which is missing.');
+      throw usageError(
+        '--device-cmd and the like say more about --device vhost-user:PATH, which is missing.',
+      );
     return undefined;
   }
   const path = device.slice(VHOST_USER.length);

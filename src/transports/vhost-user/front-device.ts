@@ -220,7 +220,9 @@ export class FrontDevice implements VirtioDevice {
 
   readConfig(): DataView {
     const { configBytes } = this.#init;
-    const data = this.#front.has('CONFIG') ? this.#front.readConfig(configBytes) : new Uint8Array(configBytes);
+    const data = this.#front.has('CONFIG')
+      ? this.#front.readConfig(configBytes)
+      : new Uint8Array(configBytes);
     return new DataView(data.buffer, data.byteOffset, data.length);
   }
 
@@ -321,8 +323,7 @@ export class FrontDevice implements VirtioDevice {
 }
 
 /** Kicks go as an event, which carries no data. */
-const KICK_DATA =
-  (1n << BigInt(FeatureBit.NOTIFICATION_DATA)) | (1n << BigInt(FeatureBit.NOTIF_CONFIG_DATA));
+const KICK_DATA = (1n << BigInt(FeatureBit.NOTIFICATION_DATA)) | (1n << BigInt(FeatureBit.NOTIF_CONFIG_DATA));
 
 function regionOf({ file, bytes, address }: FrontMemory) {
   return { guestAddress: address, bytes, userAddress: file.address, offset: 0 };
