@@ -16,7 +16,10 @@ const rooms = {
   driver: { may: ['abi', 'verbs', 'virtio'] },
   transports: { may: ['abi', 'virtio'], types: ['fabric/scheduler'] },
   conformance: {
-    may: ['abi', 'verbs', 'virtio', 'statemachines', 'fabric', 'reference', 'device', 'driver', 'transports'],
+    may: [
+      ...['abi', 'verbs', 'virtio', 'statemachines', 'fabric', 'reference'],
+      ...['device', 'netdev', 'driver', 'transports'],
+    ],
   },
   explorer: { may: ['statemachines', 'abi', 'verbs'] },
   report: { may: ['conformance'] },

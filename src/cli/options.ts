@@ -186,7 +186,9 @@ function moduleFile(option: string, file: string | undefined): string | undefine
 }
 
 /** The options that put the same implementation in place again, for a command that is printed. */
-export function implementationArguments(options: ImplementationOptions): string[] {
+export function implementationArguments(
+  options: ImplementationOptions & { readonly driverCmd?: string },
+): string[] {
   return [
     `--profile ${options.profile}`,
     ...(options.driver === undefined ? [] : [`--driver ${quoted(options.driver)}`]),
@@ -194,6 +196,7 @@ export function implementationArguments(options: ImplementationOptions): string[
     ...(options.deviceCmd === undefined ? [] : [`--device-cmd ${quoted(options.deviceCmd)}`]),
     ...(options.deviceProfile === undefined ? [] : [`--device-profile ${quoted(options.deviceProfile)}`]),
     ...(options.deviceOption ?? []).map(option => `--device-option ${quoted(option)}`),
+    ...(options.driverCmd === undefined ? [] : [`--driver-cmd ${quoted(options.driverCmd)}`]),
   ];
 }
 

@@ -24,9 +24,9 @@ import type { Program } from './program.js';
 import { Run } from './run/run.js';
 import type { TraceRecorder } from './trace.js';
 import { turn } from './turn.js';
-import { bareMetalWorld, paravirtualWorld } from './world.js';
+import { World, bareMetalWorld, paravirtualWorld } from './world.js';
 import { MemoryPool } from './simulated-guest.js';
-import type { World } from './world.js';
+import type { VerbsWorld } from './verbs-world.js';
 
 export interface JudgeOptions {
   readonly profile: ProfileName;
@@ -54,16 +54,20 @@ export interface Judgement {
 
 /** Throws only for a fault of the kit; whatever the implementation does is in the judgement. */
 export async function judge(asked: Program, options: JudgeOptions): Promise<Judgement> {
-  const program = fitProgram(asked, options.implementation?.outsideDevice);
-  if (typeof program === 'string') return { broken: undefined, calls: 0, unfit: program };
+  const fitted = fitProgram(asked, options.implementation?.outsideDevice);
+  if (typeof fitted === 'string') return { broken: undefined, calls: 0, unfit: fitted };
   // What a run that was cut short has left in promises moves now, so that it is not taken for this program's doing.
   for (let turns = 0; turns < TURNS_OF_AN_END; turns++) await turn;
+  const remote = options.implementation?.remote;
+  const program = remote?.without(fitted) ?? fitted;
   const book = options.book ?? new MonitorBook();
   // Somebody else's code may hold on to memory that it was given, so that memory is not used again.
   const memories = options.implementation === undefined ? pool : undefined;
   const limits = options.limits ?? limitsOf(program, options.implementation?.outsideDevice);
   const judging: Judging = { ...options, book, limits, memories };
   const judgement = await judgeMain(program, judging);
+  // Machines that are elsewhere have no device here that could be reset.
+  if (remote !== undefined) return judgement;
   if (judgement.broken !== undefined || !resetsInFlight(program)) return judgement;
   if (options.sought !== undefined && options.sought === laws.invisible.name) return judgement;
   return { ...judgement, broken: await judgeReset(program, judging) };
@@ -80,12 +84,12 @@ const pool = new MemoryPool();
 async function judgeMain(program: Program, judging: Judging): Promise<Judgement> {
   const { book } = judging;
   let run: Run | undefined;
-  let world: World | undefined;
+  let world: VerbsWorld | undefined;
   const alone = judging.sought !== undefined && judging.sought !== laws.invisible.name;
   const compared = program.mode === 'settled' && !alone;
   // Where a party works outside, what bare metal comes to says when the party is done.
   let bare: Bare | undefined;
-  if (program.mode === 'settled' && judging.implementation?.outside !== undefined) {
+  if (program.mode === 'settled' && waitsByMarks(judging.implementation)) {
     const found = await runBareFirst(program, judging);
     if (typeof found === 'string') return { broken: undefined, calls: 0, unfit: found };
     bare = found;
@@ -93,14 +97,16 @@ async function judgeMain(program: Program, judging: Judging): Promise<Judgement>
   book.begin();
   try {
     const attached = attachTo(judging, judging.recorder);
-    world = await worldOf(program, judging, attached);
-    const paravirtual = world;
-    judging.recorder?.useClock(() => paravirtual.scheduler.nowNs);
-    run = new Run(program, world, judges(program, world, judging, attached), { expected: bare?.run.marks });
+    const judged = await openWorld(program, judging, attached);
+    world = judged;
+    judging.recorder?.useClock(() => judged.scheduler.nowNs);
+    run = new Run(program, judged, judges(program, judged, judging, attached), { expected: bare?.run.marks });
     await run.execute();
     throwBroken(book.finish());
-    expectCleanReset(world, vm => attached.transports[vm]?.enabled ?? [], 'at the end');
-    throwBroken(book.broken);
+    if (judged instanceof World) {
+      expectCleanReset(judged, vm => attached.transports[vm]?.enabled ?? [], 'at the end');
+      throwBroken(book.broken);
+    }
   } catch (error) {
     // A machine that was violated tells more than what came of it.
     return { broken: book.broken ?? asLaw(error), calls: run?.calls ?? 0 };
@@ -110,9 +116,19 @@ async function judgeMain(program: Program, judging: Judging): Promise<Judgement>
     return { broken: undefined, calls: run.calls };
   }
   bare ??= await runBare(program, judging);
-  const difference = compare(run, world, bare.run, bare.world);
-  for (const over of [world, bare.world]) over.release();
-  return { broken: difference, calls: run.calls + bare.run.calls };
+  const calls = run.calls + bare.run.calls;
+  try {
+    return { broken: compare(run, world, bare.run, bare.world), calls };
+  } catch (error) {
+    return { broken: asLaw(error), calls };
+  } finally {
+    for (const over of [world, bare.world]) over.release();
+  }
+}
+
+/** Somebody outside has to be told what a program comes to on bare metal. */
+function waitsByMarks(implementation: Implementation | undefined): boolean {
+  return implementation?.outside !== undefined || implementation?.remote?.restsByExpected === true;
 }
 
 interface Bare {
@@ -139,7 +155,7 @@ async function runBare(
   book.begin();
   const world = bareMetalWorld(program, { profile, limits, observers: attachBare(book), memories });
   const run = new Run(program, world, [new ExactlyOnce()], {
-    marking: implementation?.outside !== undefined,
+    marking: waitsByMarks(implementation),
   });
   await run.execute();
   const broken = book.finish();
@@ -158,6 +174,13 @@ function attachTo(judging: Judging, recorder: TraceRecorder | undefined): Attach
     rings: (implementation?.reports ?? !foreign) ? 'reported' : watched,
     recorder,
   });
+}
+
+function openWorld(program: Program, judging: Judging, attached: Attached): VerbsWorld | Promise<VerbsWorld> {
+  const { implementation, limits, sought } = judging;
+  return (
+    implementation?.remote?.open(program, limits, sought !== undefined) ?? worldOf(program, judging, attached)
+  );
 }
 
 function worldOf(program: Program, judging: Judging, { observers }: Attached): Promise<World> {
@@ -195,7 +218,7 @@ function throwBroken(broken: LawBroken | undefined): void {
   if (broken !== undefined) throw broken;
 }
 
-function judges(program: Program, world: World, judging: Judging, attached: Attached): RunObserver[] {
+function judges(program: Program, world: VerbsWorld, judging: Judging, attached: Attached): RunObserver[] {
   const { book, limits, profile, coverage, recorder } = judging;
   const { maxQps, maxCqs } = limits.device;
   const list: RunObserver[] = [
@@ -217,7 +240,7 @@ function judges(program: Program, world: World, judging: Judging, attached: Atta
 }
 
 /** The central theorem: a settled program is observed exactly as on bare metal. */
-function compare(run: Run, world: World, bare: Run, bareWorld: World): LawBroken | undefined {
+function compare(run: Run, world: VerbsWorld, bare: Run, bareWorld: World): LawBroken | undefined {
   const difference = run.observation.difference(bare.observation) ?? compareMemory(world, bareWorld);
   if (difference === undefined) return undefined;
   return new LawBroken(laws.invisible, difference);

@@ -4,8 +4,8 @@
  */
 import { profiles, rqReq, sge, sqReq } from '../abi/index.js';
 import type { ProfileName } from '../abi/index.js';
-import { Fabric, Scheduler, SeededChoices, firstChoice } from '../fabric/index.js';
-import type { Choices, WireObserver } from '../fabric/index.js';
+import { Fabric, Scheduler } from '../fabric/index.js';
+import type { WireObserver } from '../fabric/index.js';
 import { NativeVerbs, ReferenceHca } from '../reference/index.js';
 import type { HcaFunction, ReferenceFunction } from '../reference/index.js';
 import { connectInProcess } from '../transports/in-process.js';
@@ -20,6 +20,7 @@ import type {
 } from '../virtio/index.js';
 import type { GuestOs } from '../driver/index.js';
 import { bundledDevice, bundledDriver } from './bundled.js';
+import { choicesOf } from './choices.js';
 import type { Implementation } from './implementation.js';
 import { limitsOf } from './limits.js';
 import type { Limits } from './limits.js';
@@ -47,6 +48,8 @@ export interface MachineViews {
   readonly os: GuestOs;
   /** What the transport drives in place of the device. */
   watch(device: VirtioDevice): VirtioDevice;
+  /** The driver, whose reads are not seen, has looked at all that came back. */
+  looked?(): void;
 }
 
 /** Who watches below the verbs; all optional. Rings and commands are told per machine. */
@@ -162,15 +165,6 @@ export class World implements VerbsWorld {
   }
 }
 
-/** The list of a program first, then its seed or always the first option. */
-function choicesOf(program: Program): Choices {
-  const { list, only } = program.choices;
-  const rest = only ? firstChoice : new SeededChoices(program.seed);
-  if (list.length === 0) return rest;
-  let next = 0;
-  return { pick: count => (next < list.length ? list[next++] % count : rest.pick(count)) };
-}
-
 /** Bare metal: the program's verbs are the HCA's. */
 export function bareMetalWorld(program: Program, options: WorldOptions): World {
   const limits = options.limits ?? limitsOf(program);
@@ -239,6 +233,7 @@ export async function paravirtualWorld(program: Program, options: WorldOptions):
         ringFeatures,
         ringObserver: ring,
         controlObserver: observers?.driverControl?.(vm),
+        looked: views && (() => views.looked?.()),
       }),
     );
     const verbs = await pumpUntilSettled(world, starting);

@@ -7,9 +7,8 @@ import { DeviceStatus, FeatureBit, featureMask } from './constants.js';
 import { featureBits, hasFeature, missingPrerequisites, ringFeatures } from './features.js';
 import type { FeatureRequirement } from './features.js';
 import type { GuestMemory } from './guest-memory.js';
-import { newDeviceQueue, queueFault } from './make-queue.js';
+import { newDeviceQueue, newRingPosition, queueFault } from './make-queue.js';
 import type { RingObserver } from './observer.js';
-import { PACKED_START } from './packed-layout.js';
 import type { DeviceQueue, QueueAddresses, QueueConfig, QueuePosition } from './queue.js';
 import type { DeviceHost, FeatureSet, ResumableDevice, StoppedQueue } from './transport.js';
 
@@ -216,7 +215,7 @@ export abstract class VirtioDeviceModel implements ResumableDevice {
     const config = this.#enabled[index];
     if (config === undefined) return undefined;
     const queue = this.#queues[index];
-    const position = queue?.position ?? config.start ?? newRing(this.#hasFeature(FeatureBit.RING_PACKED));
+    const position = queue?.position ?? config.start ?? newRingPosition(ringFeatures(this.#driverFeatures));
     const inFlight = queue?.inFlight ?? 0;
     this.#disable(index, 'queue was stopped');
     this.onQueueReset(index);
@@ -278,12 +277,6 @@ function checkOffer(
   }
   const missing = featureBits(required & ~offered).join(', ');
   if (missing !== '') throw new RangeError(`required features ${missing} are not offered`);
-}
-
-/** Where a ring stands that nobody has worked on. */
-function newRing(packed: boolean): QueuePosition {
-  const at = packed ? PACKED_START : 0;
-  return { avail: at, used: at };
 }
 
 function isIndex(index: number, count: number): boolean {

@@ -4,8 +4,8 @@ import type { IndirectArea } from './indirect-area.js';
 import type { RingObserver } from './observer.js';
 import { PackedDeviceQueue } from './packed-device-queue.js';
 import { PackedDriverQueue } from './packed-driver-queue.js';
-import { layOutPackedRing, packedQueueFault, packedRingBytes } from './packed-layout.js';
-import type { DeviceQueue, DriverQueue, QueueAddresses, QueueConfig, RingFeatures } from './queue.js';
+import { PACKED_START, layOutPackedRing, packedQueueFault, packedRingBytes } from './packed-layout.js';
+import type { DeviceQueue, DriverQueue, QueueAddresses, QueueConfig, QueuePosition, RingFeatures } from './queue.js';
 import { SplitDeviceQueue } from './split-device-queue.js';
 import { SplitDriverQueue } from './split-driver-queue.js';
 import { layOutSplitRing, splitQueueFault, splitRingBytes } from './split-layout.js';
@@ -18,6 +18,12 @@ export function ringBytes(size: number, { packed }: RingFeatures): number {
 /** Lays the areas of a ring out one after the other from `base`, a multiple of 16. */
 export function layOutRing(base: number, size: number, { packed }: RingFeatures): QueueAddresses {
   return packed === true ? layOutPackedRing(base, size) : layOutSplitRing(base, size);
+}
+
+/** Where a ring stands that nobody has used yet. */
+export function newRingPosition({ packed }: RingFeatures): QueuePosition {
+  const start = packed === true ? PACKED_START : 0;
+  return { avail: start, used: start };
 }
 
 /** Why a queue cannot be set up like this; undefined when it can. */

@@ -34,7 +34,7 @@ Examples:
   $ vrdma serve --socket /tmp/rdma.sock --judge --once
   $ vrdma serve --socket /tmp/rdma.sock --fault device/access-flags-ignored`;
 
-const kinds: readonly DeviceKindName[] = ['roce'];
+const kinds: readonly DeviceKindName[] = ['roce', 'net', 'loop'];
 
 export function addServeCommand(root: Command, session: Session): void {
   const command = root

@@ -50,6 +50,8 @@ export abstract class RingState {
   abstract readonly driver: RingSide & {
     /** Looks whether something was published; whoever reads the ring after the driver may ask. */
     sync(): void;
+    /** It has looked at all that came back, where that is not seen. */
+    looked(): void;
   };
   abstract readonly device: DeviceRingSide;
   abstract readonly toDevice: WakeUps;

@@ -30,6 +30,8 @@ export abstract class SplitState extends RingState {
   consumedIdx = 0;
   seenUsed = 0;
 
+  /** With IN_ORDER, the descriptor that the next chain begins with. */
+  nextDescriptor = 0;
   readonly order: ChainOrder<PostedChain>;
   readonly chains: (PostedChain | undefined)[];
   /** The chain published last in each slot, and the one returned last in each used element. */

@@ -46,6 +46,8 @@ export interface WatchedMachineInit {
    * the device publishes is then judged before the driver can have seen it.
    */
   readonly concurrent?: boolean;
+  /** A queue is no longer enabled. */
+  closed?(queue: number): void;
 }
 
 /** The memory of a machine that is to be watched. */
@@ -127,6 +129,11 @@ export class WatchedMachine implements RingHost {
     return new WatchedDevice(device, this);
   }
 
+  /** A driver that reads where nobody sees it has looked at all that came back. */
+  looked(): void {
+    for (const ring of this.rings.values()) ring.driver.looked();
+  }
+
   /** Nothing moves any more. */
   atRest(): void {
     for (const ring of this.rings.values()) ring.atRest();
@@ -150,7 +157,10 @@ export class WatchedMachine implements RingHost {
   statusWriting(value: number): void {
     if (value === 0) {
       this.#resetting = true;
-      for (const ring of this.rings.values()) ring.close();
+      for (const [index, ring] of this.rings) {
+        ring.close();
+        this.#init.closed?.(index);
+      }
       this.rings.clear();
       this.places.clear();
       this.#objects.clear();
@@ -197,6 +207,7 @@ export class WatchedMachine implements RingHost {
   queueReset(index: number): void {
     this.rings.get(index)?.close();
     this.rings.delete(index);
+    this.#init.closed?.(index);
   }
 
   notifying(index: number, next: number | undefined): void {

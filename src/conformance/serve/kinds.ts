@@ -10,6 +10,7 @@ import type {
 import type { Implementation } from '../implementation.js';
 import type { WireObserver } from '../../fabric/index.js';
 import type { RdmaQueues } from './live-judge.js';
+import { NetHost } from './net-host.js';
 import { RdmaHost } from './rdma-host.js';
 
 export interface HostOptions {
@@ -65,6 +66,14 @@ export const deviceKinds = {
   roce: {
     doc: 'RDMA devices, joined by a network and a reference HCA',
     host: options => new RdmaHost(options),
+  },
+  net: {
+    doc: 'network devices, joined by a switch that learns',
+    host: options => new NetHost(options, 'switch'),
+  },
+  loop: {
+    doc: 'network devices that send every frame back to who sent it',
+    host: options => new NetHost(options, 'loop'),
   },
 } as const satisfies Readonly<Record<string, DeviceKind>>;
 

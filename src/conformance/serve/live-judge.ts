@@ -85,8 +85,10 @@ export class LiveJudge {
   readonly #rdma: RdmaQueues | undefined;
   readonly #tally: LiveTally;
   readonly #book = new MonitorBook();
-  /** Numbers of chains, by machine, queue and head. */
-  readonly #keys = new Map<number, number>();
+  /** Numbers of chains, by queue of a machine and by head, and the next one. */
+  readonly #keys = new Map<number, Map<number, number>>();
+  #nextKey = 0;
+  #told: Error | undefined;
   /** Told of each breach when it is seen first. */
   readonly #found: (observation: RingObservation, breach: Breach) => void;
 
@@ -113,6 +115,7 @@ export class LiveJudge {
         sink: this.#sink(vm),
         control: noControl,
         concurrent: true,
+        closed: queue => this.#forget(vm, queue),
       },
       new ForeignGuest(memory),
     );
@@ -127,12 +130,14 @@ export class LiveJudge {
   #sink(vm: number): RingSink {
     const monitor = this.#book.get('CHAIN');
     const tell = (event: number) => (queue: number, head: number) => {
-      const key = this.#keyOf((vm * QUEUES_MAX + queue) * HEADS_MAX + head);
+      const key = this.#keyOf(vm * QUEUES_MAX + queue, head);
       if (!monitor.isOpen(key)) monitor.open(key);
       monitor.event(key, event);
       this.#tally.looked('chainMachine');
       const { broken } = this.#book;
-      if (broken !== undefined) this.#tally.breach('chainMachine', broken.message, () => []);
+      if (broken === undefined || broken === this.#told) return;
+      this.#told = broken;
+      this.#tally.breach('chainMachine', broken.message, () => []);
     };
     return {
       available: tell(chain.MAKE_AVAILABLE),
@@ -148,12 +153,19 @@ export class LiveJudge {
   }
 
   /** A monitor has room for all keys up to the largest: they must lie close together. */
-  #keyOf(place: number): number {
-    const known = this.#keys.get(place);
-    if (known !== undefined) return known;
-    const key = this.#keys.size;
-    this.#keys.set(place, key);
+  #keyOf(queue: number, head: number): number {
+    let heads = this.#keys.get(queue);
+    if (heads === undefined) this.#keys.set(queue, (heads = new Map<number, number>()));
+    let key = heads.get(head);
+    if (key === undefined) heads.set(head, (key = this.#nextKey++));
     return key;
+  }
+
+  /** The ring is gone, and its chains with it. */
+  #forget(vm: number, queue: number): void {
+    const monitor = this.#book.get('CHAIN');
+    for (const key of this.#keys.get(vm * QUEUES_MAX + queue)?.values() ?? [])
+      if (monitor.isOpen(key)) monitor.event(key, chain.RESET);
   }
 
   /** What was judged, by id. */
@@ -179,10 +191,10 @@ const chain = {
   TAKE: tablesOf('CHAIN').eventId('TAKE'),
   USE: tablesOf('CHAIN').eventId('USE'),
   CONSUME: tablesOf('CHAIN').eventId('CONSUME'),
+  RESET: tablesOf('CHAIN').eventId('RESET'),
 };
 
 const QUEUES_MAX = 256;
-const HEADS_MAX = 0x1_0000;
 
 const noQueues: QueueMap = { control: -1, cq: () => -1, sq: () => -1, rq: () => -1, count: 0 };
 const nobody = { command: () => undefined, answer: () => undefined };

@@ -488,7 +488,7 @@ export class Backend {
   /** Where the ring goes on; a split ring has the used index in memory. */
   #position(ring: BackendRing, used: number): QueuePosition {
     const base = ring.base ?? this.#fresh;
-    if (this.#packed) return { avail: base & 0xffff, used: base >>> 16 };
+    if (this.#packed) return packedPosition(base);
     const word = new Uint8Array(2);
     const [memory] = this.#served.memories;
     memory.read(used + Used.IDX, word, 0, 2);
@@ -509,6 +509,16 @@ export class Backend {
 }
 
 const AREAS = ['descriptor table', 'available ring', 'used ring'] as const;
+
+/**
+ * The upper half says up to where chains were used. Front-ends that know the older form leave it 0 and mean the same place as
+ * the lower half: DPDK's virtio-user does, up to 22.11 at least.
+ */
+function packedPosition(base: number): QueuePosition {
+  const avail = base & 0xffff;
+  const used = base >>> 16;
+  return { avail, used: used === 0 ? avail : used };
+}
 
 function encodeBase({ avail, used }: QueuePosition, packed: boolean): number {
   return packed ? (avail | (used << 16)) >>> 0 : avail;

@@ -92,6 +92,6 @@ export class GuestConsole {
   }
 
   #wake(error) {
-    for (const waiting of [...this.#waiting]) waiting(error);
+    for (const waiting of this.#waiting) waiting(error);
   }
 }

@@ -15,9 +15,18 @@ export const PACKAGES = [
 ];
 
 const PROGRAMS = [
-  ...['rdma'],
-  ...['ibv_devinfo', 'ibv_rc_pingpong', 'ibv_uc_pingpong', 'ibv_ud_pingpong'],
-  ...['ib_send_bw', 'ib_write_bw', 'ib_read_bw', 'ib_atomic_bw', 'ib_send_lat', 'ib_write_lat', 'ib_read_lat'],
+  'rdma',
+  'ibv_devinfo',
+  'ibv_rc_pingpong',
+  'ibv_uc_pingpong',
+  'ibv_ud_pingpong',
+  'ib_send_bw',
+  'ib_write_bw',
+  'ib_read_bw',
+  'ib_atomic_bw',
+  'ib_send_lat',
+  'ib_write_lat',
+  'ib_read_lat',
 ];
 
 export const ADDRESSES = ['10.0.0.1', '10.0.0.2'];
@@ -59,7 +68,14 @@ export class TwoGuests {
       const net = `stream,id=net0,server=off,addr.type=unix,addr.path=${sockets[side]}`;
       const nic = `virtio-net-pci,netdev=net0,mac=02:00:0a:00:00:0${side + 1},mrg_rxbuf=off,csum=off,guest_csum=off,romfile=`;
       const args = ['-accel', 'tcg', '-M', 'q35', '-cpu', 'max', '-m', '384', '-nodefaults'];
-      args.push('-kernel', image.kernel, '-initrd', image.initrd, '-append', 'console=ttyS0 reboot=t panic=-1');
+      args.push(
+        '-kernel',
+        image.kernel,
+        '-initrd',
+        image.initrd,
+        '-append',
+        'console=ttyS0 reboot=t panic=-1',
+      );
       args.push('-netdev', net, '-device', nic);
       return new GuestConsole(address, args, path.join(folder, `guest-${side}.log`));
     });
@@ -81,7 +97,9 @@ export class TwoGuests {
       if (code !== 0) throw new Error(`guest ${guest.name}: ${command}: ${output}`);
     }
     // The link-local address is of use once nobody else has been found to have it.
-    await guest.run('for i in 1 2 3 4 5 6 7 8 9 10; do ip -6 addr show dev eth0 | grep -q tentative || break; sleep 0.5; done');
+    await guest.run(
+      'for i in 1 2 3 4 5 6 7 8 9 10; do ip -6 addr show dev eth0 | grep -q tentative || break; sleep 0.5; done',
+    );
   }
 
   /**

@@ -1,0 +1,3 @@
+/** The judge in the middle of the wire. */
+export * from './frame-judge.js';
+export * from './wire-judge.js';
