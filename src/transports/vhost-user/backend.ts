@@ -520,13 +520,6 @@ function packedPosition(base: number): QueuePosition {
   return { avail, used: used === 0 ? avail : used };
 }
 
-/** Some front-ends give one half only: with nothing in flight, what is used is as far as what was taken. */
-function packedPosition(base: number): QueuePosition {
-  const avail = base & 0xffff;
-  const used = base >>> 16;
-  return { avail, used: used === 0 ? avail : used };
-}
-
 function encodeBase({ avail, used }: QueuePosition, packed: boolean): number {
   return packed ? (avail | (used << 16)) >>> 0 : avail;
 }
