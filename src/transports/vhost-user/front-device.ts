@@ -257,7 +257,9 @@ export class FrontDevice implements VirtioDevice {
 
   readConfig(): DataView {
     const { configBytes } = this.#init;
-    const data = this.#front.has('CONFIG') ? this.#front.readConfig(configBytes) : new Uint8Array(configBytes);
+    const data = this.#front.has('CONFIG')
+      ? this.#front.readConfig(configBytes)
+      : new Uint8Array(configBytes);
     return new DataView(data.buffer, data.byteOffset, data.length);
   }
 
@@ -289,6 +291,12 @@ export class FrontDevice implements VirtioDevice {
     return queue;
   }
 
+  /** Of a ring that nobody has worked on: of a packed one both halves at slot 0 with wrap counter 1. */
+  get #startingBase(): number {
+    const packed = (this.#features & (1n << BigInt(FeatureBit.RING_PACKED))) !== 0n;
+    return packed ? PACKED_BASE : 0;
+  }
+
   /** Tells the device of a queue, and enables it. */
   #start(queue: FrontQueue): void {
     const { addresses, index, size } = queue;
@@ -300,7 +308,7 @@ export class FrontDevice implements VirtioDevice {
       this.#front.setUpQueue({
         index,
         size,
-        base: 0,
+        base: this.#startingBase,
         addresses: {
           descriptors: user(addresses.descriptors),
           available: user(addresses.driver),
@@ -358,9 +366,9 @@ export class FrontDevice implements VirtioDevice {
   }
 }
 
+const PACKED_BASE = 0x8000_8000;
 /** Kicks go as an event, which carries no data. */
-const KICK_DATA =
-  (1n << BigInt(FeatureBit.NOTIFICATION_DATA)) | (1n << BigInt(FeatureBit.NOTIF_CONFIG_DATA));
+const KICK_DATA = (1n << BigInt(FeatureBit.NOTIFICATION_DATA)) | (1n << BigInt(FeatureBit.NOTIF_CONFIG_DATA));
 
 /** A bit that is no feature of any device: the connection uses it. */
 const PROTOCOLS_OWN = 1n << BigInt(F_PROTOCOL_FEATURES);

@@ -191,7 +191,9 @@ export class FrontEnd {
     const data = new Uint8Array(Math.min(bytes, CONFIG_BYTES_MAX));
     const answer = this.ask('GET_CONFIG', { kind: 'config', access: { offset: 0, flags: 0, data } });
     if (answer.kind === 'config' && answer.access.data.length === data.length) return answer.access.data;
-    throw this.#end(new MessageFault(`GET_CONFIG of ${data.length} bytes: another number of them was answered`));
+    throw this.#end(
+      new MessageFault(`GET_CONFIG of ${data.length} bytes: another number of them was answered`),
+    );
   }
 
   /** Needs RESET_DEVICE. */
