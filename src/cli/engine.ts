@@ -3,6 +3,9 @@ import type * as conformance from '../conformance/index.js';
 
 export type Engine = Pick<
   typeof conformance,
+  | 'AgentMachines'
+  | 'DrivenMachines'
+  | 'greet'
   | 'argued'
   | 'casesMatching'
   | 'catalogue'

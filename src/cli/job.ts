@@ -41,6 +41,19 @@ export interface Modules {
   readonly driver: string | undefined;
   readonly device: string | undefined;
   readonly peer?: Peer | undefined;
+  readonly agent?: AgentModule | undefined;
+}
+
+/** A verbs agent in place of driver and device. */
+export interface AgentModule {
+  readonly command: string;
+  /** Files; undefined where none is written. */
+  readonly log: string | undefined;
+  readonly trace: string | undefined;
+  /** Milliseconds that one answer may take. */
+  readonly limitMs: number;
+  /** Version of the kit. */
+  readonly kit: string;
 }
 
 export interface WorkerData {
@@ -62,6 +75,8 @@ export const Signal = {
   stop: 1,
   /** A {@link Phase}. */
   phase: 2,
+  /** Process group of the verbs agent; 0 while there is none. */
+  agent: 3,
 } as const;
 
 /** How far a worker has come. */
@@ -72,7 +87,7 @@ export const Phase = {
   modules: 1,
   judging: 2,
 } as const;
-export const SIGNALS = 3;
+export const SIGNALS = 4;
 /** Batch seed, number of the program in the batch, mode, place of the case in the catalogue. */
 export const RUN_INDEX_LENGTH = 4;
 

@@ -144,9 +144,13 @@ export function modulesOf(options: ImplementationOptions): Modules {
 function peerOf(options: ImplementationOptions): Peer | undefined {
   const { device, deviceCmd, deviceLog, deviceProfile, deviceOption = [] } = options;
   if (device?.startsWith(VHOST_USER) !== true) {
-    const given = Object.entries({ deviceCmd, deviceLog, deviceProfile }).some(([, text]) => text !== undefined);
+    const given = Object.entries({ deviceCmd, deviceLog, deviceProfile }).some(
+      ([, text]) => text !== undefined,
+    );
     if (given || deviceOption.length > 0)
-      throw usageError('--device-cmd and the like say more about --device vhost-user:PATH, which is missing.');
+      throw usageError(
+        '--device-cmd and the like say more about --device vhost-user:PATH, which is missing.',
+      );
     return undefined;
   }
   const path = device.slice(VHOST_USER.length);
@@ -182,7 +186,9 @@ function moduleFile(option: string, file: string | undefined): string | undefine
 }
 
 /** The options that put the same implementation in place again, for a command that is printed. */
-export function implementationArguments(options: ImplementationOptions): string[] {
+export function implementationArguments(
+  options: ImplementationOptions & { readonly driverCmd?: string },
+): string[] {
   return [
     `--profile ${options.profile}`,
     ...(options.driver === undefined ? [] : [`--driver ${quoted(options.driver)}`]),
@@ -190,6 +196,7 @@ export function implementationArguments(options: ImplementationOptions): string[
     ...(options.deviceCmd === undefined ? [] : [`--device-cmd ${quoted(options.deviceCmd)}`]),
     ...(options.deviceProfile === undefined ? [] : [`--device-profile ${quoted(options.deviceProfile)}`]),
     ...(options.deviceOption ?? []).map(option => `--device-option ${quoted(option)}`),
+    ...(options.driverCmd === undefined ? [] : [`--driver-cmd ${quoted(options.driverCmd)}`]),
   ];
 }
 

@@ -26,4 +26,3 @@ export function whyUnreadable(path: string): string | undefined {
     return code === 'ENOENT' ? 'there is no such file' : `the file cannot be read (${code})`;
   }
 }
-

@@ -8,6 +8,7 @@ import type { CaseResult } from '../conformance/cases/case-report.js';
 import type { CheckReport, Progress } from '../conformance/report.js';
 import type { ReplayReport } from './engine.js';
 import type { Io } from './io.js';
+import { endAgent } from './load-agent.js';
 import {
   RUN_INDEX_LENGTH,
   Phase,
@@ -98,7 +99,10 @@ export async function supervise(job: Job, supervision: Supervision): Promise<Out
     clearInterval(watchdog);
     for (const timer of graceTimers) clearTimeout(timer);
     stopListening();
+    // A worker that waits for an agent goes on, and can be ended, once the agent is gone.
+    endAgent(signals);
     await worker.terminate();
+    endAgent(signals);
   }
 }
 

@@ -18,6 +18,7 @@ import {
   type WorkerData,
   type WorkerMessage,
 } from './job.js';
+import { loadAgent } from './load-agent.js';
 import { loadFactory, LoadError } from './load-module.js';
 
 // A world lives for some milliseconds. V8 takes what it meets of one in a collection for long-lived and makes what follows in
@@ -36,25 +37,30 @@ async function work(): Promise<WorkerMessage> {
   Atomics.store(signals, Signal.phase, Phase.modules);
   let implementation: Implementation;
   let gone = (): boolean => false;
+  let close = (): void => {};
   try {
-    implementation = await load(modules);
+    const agent = modules.agent && loadAgent(engine, modules.agent, signals);
+    if (agent !== undefined) close = () => agent.close();
+    implementation = agent?.implementation ?? (await load(modules));
     if (modules.peer !== undefined) {
       const peer = await connect(engine, job, modules.peer);
       implementation = { ...implementation, ...peer.implementation };
       gone = () => peer.gone;
     }
   } catch (error) {
-    if (error instanceof LoadError || isPeerUnusable(error)) return { kind: 'not-loaded', reason: error.message };
+    if (error instanceof LoadError || isPeerUnusable(error))
+      return { kind: 'not-loaded', reason: error.message };
     throw error;
   }
   Atomics.store(signals, Signal.phase, Phase.judging);
-  return match(job)
+  const work = match(job)
     .with({ task: 'check' }, async checkJob => check(engine, checkJob, implementation, gone))
     .with({ task: 'replay' }, async ({ program, profile }) => ({
       kind: 'replayed' as const,
       report: await engine.replay(program, { profile, implementation }),
     }))
     .exhaustive();
+  return work.finally(() => close());
 }
 
 async function load(modules: Modules): Promise<Implementation> {

@@ -13,6 +13,7 @@ export { argued } from './mutants/argued.js';
 export { mutants } from './mutants/index.js';
 export * from './observer.js';
 export * from './program.js';
+export type { RemoteMachines } from './remote-machines.js';
 export * from './replay.js';
 export * from './report.js';
 export * from './requirements.js';

@@ -22,12 +22,20 @@ export interface OutsideDevice {
   readonly showsStatus: boolean;
 }
 
+/** The moments at which memory that is shared with a party outside is brought in line. */
+export interface Turns {
+  /** The party is about to be told of something: from now on it may act. */
+  telling(): void;
+  /** It has called, and the other party is about to hear of it. */
+  called(): void;
+}
+
 /** May wait by blocking the thread or by a promise; a watchdog of its own ends a wait that nothing comes of. */
 export interface Outside {
   /** A world of so many machines begins: what came before it is over. Called before their memory is taken. */
   begin?(machines: number): void;
-  /** Sets who is told before a party outside is told of anything, until the next world begins: from then on it may act. */
-  beforeTelling?(listener: () => void): void;
+  /** Sets who is told of turns until the next world begins. */
+  watchTurns?(turns: Turns): void;
   /** Takes up what has come meanwhile, without waiting. True: something has. */
   poll(): boolean;
   /**

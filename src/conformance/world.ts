@@ -48,6 +48,8 @@ export interface MachineViews {
   readonly os: GuestOs;
   /** What the transport drives in place of the device. */
   watch(device: VirtioDevice): VirtioDevice;
+  /** The driver, whose reads are not seen, has looked at all that came back. */
+  looked?(): void;
 }
 
 /** Who watches below the verbs; all optional. Rings and commands are told per machine. */
@@ -231,6 +233,7 @@ export async function paravirtualWorld(program: Program, options: WorldOptions):
         ringFeatures,
         ringObserver: ring,
         controlObserver: observers?.driverControl?.(vm),
+        looked: views && (() => views.looked?.()),
       }),
     );
     const verbs = await pumpUntilSettled(world, starting);

@@ -105,6 +105,9 @@ export class PackedDeviceQueue implements DeviceQueue {
   get inFlight(): number {
     return this.#inFlight;
   }
+  get inOrder(): boolean {
+    return this.#order !== undefined;
+  }
   get position(): QueuePosition {
     return { avail: this.#nextAvail, used: this.#nextUsed };
   }

@@ -110,6 +110,8 @@ export interface DeviceQueue {
   readonly index: number;
   readonly size: number;
   readonly broken: string | undefined;
+  /** IN_ORDER is in force: chains come back in order, and several may come back as one. */
+  readonly inOrder: boolean;
   /** Where it stands. With nothing in flight, a half that starts here goes on in its place. */
   readonly position: QueuePosition;
   /** Chains taken and not yet returned. */

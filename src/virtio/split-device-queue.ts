@@ -98,6 +98,9 @@ export class SplitDeviceQueue implements DeviceQueue {
   get inFlight(): number {
     return this.#inFlight;
   }
+  get inOrder(): boolean {
+    return this.#order !== undefined;
+  }
   get position(): QueuePosition {
     return { avail: this.#nextAvail, used: this.#usedIdx };
   }

@@ -13,6 +13,8 @@ export interface Setup {
   /** File names, or undefined for the bundled ones. */
   readonly driver: string | undefined;
   readonly device: string | undefined;
+  /** Command of a verbs agent, in place of both. */
+  readonly agent?: string | undefined;
   /** `30 s a run`, `1000 runs`. */
   readonly budget: string;
 }
@@ -20,7 +22,7 @@ export interface Setup {
 export function headingText(setup: Setup, c: Colours): string {
   const who = (name: string, file: string | undefined) => `${file ?? 'the bundled'} ${name}`;
   return [
-    `${c.bold('vrdma check')}  ${who('driver', setup.driver)} on ${who('device', setup.device)}`,
+    `${c.bold('vrdma check')}  ${setup.agent === undefined ? `${who('driver', setup.driver)} on ${who('device', setup.device)}` : `the verbs agent ${setup.agent}`}`,
     `profile ${setup.profile}, seed ${c.bold(String(setup.seed))}, budget ${setup.budget}`,
     '',
   ].join('\n');

@@ -1,5 +1,5 @@
 /** Machines of an agent: the agent is started and greeted, opened anew for each program, and started again when it broke. */
-import type { AgentArenaFile } from '../../transports/agent-arena.js';
+import type { AgentArenaFile } from '../../transports/agent/index.js';
 import { Scheduler } from '../../fabric/index.js';
 import { choicesOf } from '../choices.js';
 import type { Limits } from '../limits.js';
@@ -39,7 +39,9 @@ export interface AgentMachinesOptions {
 
 /** Of the limit, while programs are tried by the hundred: one that hangs costs it whole. */
 const HASTY_SHARE = 10;
-const HASTY_MS_MIN = 200;
+const HASTY_MS_MIN = 1000;
+/** What an agent has at least until it has greeted: an interpreter has to start. */
+const START_MS_MIN = 10_000;
 
 export class AgentMachines implements RemoteMachines {
   readonly name: string;
@@ -62,9 +64,14 @@ export class AgentMachines implements RemoteMachines {
 
   /** Starts the agent. @throws AgentLineError, BadAnswer when it cannot be started or does not speak the protocol */
   static start(options: AgentMachinesOptions): AgentMachines {
-    options.host.setLimit(options.limitMs);
+    options.host.setLimit(Math.max(options.limitMs, START_MS_MIN));
     const line = options.host.start();
     return new AgentMachines(options, line, greet(line, options.kitVersion));
+  }
+
+  /** The agent is a driver, for a device that it is given. */
+  get drives(): boolean {
+    return this.#hello.device !== undefined;
   }
 
   missingFor(program: Program): string | undefined {
@@ -77,7 +84,6 @@ export class AgentMachines implements RemoteMachines {
 
   open(program: Program, limits: Limits, hasty: boolean): VerbsWorld {
     const { host, limitMs } = this.#options;
-    host.setLimit(hasty ? Math.max(Math.min(HASTY_MS_MIN, limitMs), limitMs / HASTY_SHARE) : limitMs);
     const before = this.#world;
     this.#world = undefined;
     if (before !== undefined) {
@@ -87,6 +93,7 @@ export class AgentMachines implements RemoteMachines {
     }
     const line = this.#line ?? this.#restart();
     this.#line = line;
+    host.setLimit(hasty ? Math.min(limitMs, Math.max(HASTY_MS_MIN, limitMs / HASTY_SHARE)) : limitMs);
     try {
       this.#world = new AgentWorld(program, limits, line, this.#nextId, this.#hello, host);
     } catch (error) {
@@ -103,19 +110,21 @@ export class AgentMachines implements RemoteMachines {
 
   #restart(): AgentLine {
     this.#nextId = 1;
+    const { host, limitMs, kitVersion } = this.#options;
+    host.setLimit(Math.max(limitMs, START_MS_MIN));
     try {
-      const line = this.#options.host.start();
-      greet(line, this.#options.kitVersion);
+      const line = host.start();
+      greet(line, kitVersion);
       return line;
     } catch (error) {
       const { message } = lawOfLine(error);
-      throw new LawBroken(laws.neverCrashes, `it was started again after it broke, in vain: ${message}`);
+      throw new LawBroken(laws.starts, `it was started again after it broke, in vain: ${message}`);
     }
   }
 }
 
 /** Says hello, which is request 0. */
-function greet(line: AgentLine, kit: string): AgentHello {
+export function greet(line: AgentLine, kit: string): AgentHello {
   const hello = { protocol: AGENT_PROTOCOL, version: AGENT_PROTOCOL_VERSION, kit };
   const answer = answerOf(line.exchange(JSON.stringify({ id: 0, hello })), 0);
   const found = answer['hello'];

@@ -172,6 +172,28 @@ const callSchema = z.discriminatedUnion('call', [
   z.object({ call: z.literal('settle'), expected: expectedSchema.optional() }),
 ]);
 
+/** A device at a unix socket, where the agent is the front-end, and the memory that both share. */
+const deviceSchema = z.object({
+  kind: z.literal('vhost-user'),
+  socket: z.string(),
+  /** Device type of virtio: 1 network, 42 RDMA. */
+  type: u16,
+  /** Largest size of each queue; vhost-user has no message that asks for it. */
+  queueSizes: z.array(u16),
+  memory: z.object({
+    /** To be opened and mapped as a whole: it is all of the machine's memory. */
+    file: z.string(),
+    bytes: natural,
+    /** Guest-physical address of its first byte. */
+    address: natural,
+    /** The part of the file that is the driver's for DMA memory. */
+    dmaAt: natural,
+    dmaBytes: natural,
+    /** Offset in the file of each page of the arena, which are 4096 bytes long. */
+    pages: z.array(natural),
+  }),
+});
+
 const openSchema = z.object({
   machines: z.array(
     z.object({
@@ -184,6 +206,8 @@ const openSchema = z.object({
         /** File that holds the arena, for an agent that asked for one. */
         file: z.string().optional(),
       }),
+      /** The device to drive, for an agent that asked for one. */
+      device: deviceSchema.optional(),
     }),
   ),
   /** What queryDevice and queryPort shall answer, and what the agent shall hold to. */
@@ -217,6 +241,8 @@ export const agentHelloSchema = z.object({
    * bare metal, and waits for that.
    */
   rest: z.enum(['known', 'expected']).optional(),
+  /** `vhost-user`: the agent is a driver, and drives a device of the kit's for each machine that is opened. */
+  device: z.enum(['vhost-user']).optional(),
 });
 export type AgentHello = z.infer<typeof agentHelloSchema>;
 

@@ -5,7 +5,7 @@ import { refusalOf } from './session.js';
 import type { AgentSession } from './session.js';
 
 /** Bytes that one call moves at most. */
-const CALL_BYTES = 512 * 1024;
+const CALL_BYTES = 256 * 1024;
 
 /** The bytes of an arena; a place and length always lie in it. */
 export interface ArenaBytes {

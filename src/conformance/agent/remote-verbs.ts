@@ -29,13 +29,22 @@ import { BadAnswer, isFields, NATURAL, numberOf, shown, U16, U32, U8 } from './b
 import type { Fields } from './broken-line.js';
 import type { AgentCall } from './protocol.js';
 import { refusalOf } from './session.js';
-import type { AgentSession } from './session.js';
 
 type Kind = 'pd' | 'cq' | 'mr' | 'qp' | 'ah';
 type Handle = ProtectionDomain | CompletionQueue | MemoryRegion | QueuePair | AddressHandle;
 
+/** Where calls go. */
+export interface Conversation {
+  /** The promise settles when the result is there. */
+  control<T>(call: AgentCall, read: (result: Fields) => T): Promise<T>;
+  /** Returns the result at once. */
+  data<T>(call: AgentCall, read: (result: Fields) => T): T;
+  /** Number that no object has, where the other side is to judge handles that are not its own. */
+  readonly stranger?: number;
+}
+
 export class RemoteVerbs implements Verbs, ListPosting {
-  readonly #session: AgentSession;
+  readonly #session: Conversation;
   readonly #vm: number;
   /** Numbers of objects by their handles. */
   readonly #numbers = new WeakMap<Handle, number>();
@@ -45,7 +54,7 @@ export class RemoteVerbs implements Verbs, ListPosting {
   >();
   #next = 1;
 
-  constructor(session: AgentSession, vm: number) {
+  constructor(session: Conversation, vm: number) {
     this.#session = session;
     this.#vm = vm;
   }
@@ -241,6 +250,7 @@ export class RemoteVerbs implements Verbs, ListPosting {
   #numberOf(handle: Handle): number {
     const number = this.#numbers.get(handle);
     if (number !== undefined) return number;
+    if (this.#session.stranger !== undefined) return this.#session.stranger;
     const kind: Kind = handle.kind;
     throw new VerbsError('EINVAL', kind, `a handle that machine ${this.#vm} did not make`);
   }
@@ -250,11 +260,9 @@ function elementOf({ addr, length, lkey }: Sge): [number, number, number] {
   return [addr, length, lkey];
 }
 
-/** The name of a number; every number that a program can hold has one. */
+/** The name of a number. Every number that a program can hold has one; others stand for themselves, and no agent knows them. */
 function nameOf<N extends string>(table: { nameOf(value: number): N | undefined }, value: number): N {
-  const name = table.nameOf(value);
-  if (name === undefined) throw new RangeError(`the line has no name for ${value}`);
-  return name;
+  return table.nameOf(value) ?? (String(value) as N);
 }
 
 function regionOf(result: Fields, verb: string): MemoryRegion {
@@ -280,8 +288,8 @@ function capOf(result: Fields, verb: string): QpCap {
 function postedOf(result: Fields, verb: string, count: number): PostedList {
   const refused = refusalOf(result, verb);
   if (refused === undefined) return { posted: count, refused };
-  // Of a single request nothing was posted when it was refused.
-  const posted = count === 1 ? 0 : numberOf(result, 'posted', count - 1, `the refusal of ${verb}`);
+  const posted =
+    result['posted'] === undefined ? 0 : numberOf(result, 'posted', count - 1, `the refusal of ${verb}`);
   return { posted, refused };
 }
 
@@ -330,7 +338,21 @@ function snapshotOf(result: Fields): QpSnapshot {
       result['cap'] === undefined
         ? { maxSendWr: 0, maxRecvWr: 0, maxSendSge: 0, maxRecvSge: 0, maxInlineData: 0 }
         : capOf(result, 'queryQp'),
-    ahAttr: undefined,
+    ahAttr: vectorOf(result['ahAttr']),
+  };
+}
+
+/** An address vector that was answered; undefined where there is none. */
+function vectorOf(found: unknown): AhAttributes | undefined {
+  if (found === undefined) return undefined;
+  if (!isFields(found) || typeof found['dgid'] !== 'string')
+    throw new BadAnswer(`ahAttr of queryQp is ${shown(found)}; expected an address vector`);
+  return {
+    dgid: found['dgid'],
+    sgidIndex: numberOf(found, 'sgidIndex', U8, 'queryQp'),
+    flowLabel: numberOf(found, 'flowLabel', U32, 'queryQp'),
+    hopLimit: numberOf(found, 'hopLimit', U8, 'queryQp'),
+    trafficClass: numberOf(found, 'trafficClass', U8, 'queryQp'),
   };
 }
 

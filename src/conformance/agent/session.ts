@@ -5,7 +5,7 @@
  * A control verb waits until a line goes out anyway: when a data verb needs its answer at once, or when the run waits. A
  * settled program has one line for each of its actions, a racing one as few as its data verbs allow.
  */
-import { AgentLineError } from '../../transports/agent-process.js';
+import { AgentLineError } from '../../transports/agent/index.js';
 import { VerbsError } from '../../verbs/index.js';
 import type { Errno } from '../../verbs/index.js';
 import { LawBroken, laws } from '../laws.js';
@@ -33,8 +33,9 @@ type News =
   | { readonly kind: 'result'; readonly waiting: Waiting; readonly result: Fields }
   | { readonly kind: 'event'; readonly vm: number; readonly cq: number };
 
-/** Calls that a line holds at most. */
+/** Calls that a line holds at most, and characters after which it goes out. */
 const CALLS_MAX = 256;
+const LINE_CHARACTERS = 256 * 1024;
 
 const errnos: ReadonlySet<string> = new Set(errnoNames);
 
@@ -51,6 +52,7 @@ export class AgentSession {
   #id: number;
   /** Calls to be sent, as text, and who waits for each; undefined for one whose success nobody waits for. */
   #calls: string[] = [];
+  #characters = 0;
   #waiting: (Waiting | undefined)[] = [];
   readonly #pending = new Map<number, Waiting>();
   #news: News[] = [];
@@ -103,14 +105,18 @@ export class AgentSession {
         },
         fail: reject,
       });
-      if (this.#calls.length >= CALLS_MAX) this.#send(undefined);
+      if (this.#full) this.#send(undefined);
     });
   }
 
   /** Queues a call that nobody waits for; one that is refused breaks the conversation. */
   tell(call: AgentCall): void {
     this.#queue(call, undefined);
-    if (this.#calls.length >= CALLS_MAX) this.#send(undefined);
+    if (this.#full) this.#send(undefined);
+  }
+
+  get #full(): boolean {
+    return this.#calls.length >= CALLS_MAX || this.#characters >= LINE_CHARACTERS;
   }
 
   /**
@@ -176,7 +182,9 @@ export class AgentSession {
       this.#restless = true;
       this.#changes++;
     }
-    this.#calls.push(JSON.stringify(call));
+    const text = JSON.stringify(call);
+    this.#characters += text.length;
+    this.#calls.push(text);
     this.#waiting.push(waiting);
   }
 
@@ -191,6 +199,7 @@ export class AgentSession {
     const line = `{"id":${id},"calls":[${this.#calls.join(',')}]}`;
     this.#calls = [];
     this.#waiting = [];
+    this.#characters = 0;
     try {
       const answer = answerOf(this.#line.exchange(line), id);
       return this.#take(answer, waiting, own);

@@ -7,7 +7,7 @@ import type { ConformanceCase } from './case.js';
 import type { CaseResult } from './case-report.js';
 import { catalogue, suitesOf } from './catalogue.js';
 import { resultOf, untried } from './run-case.js';
-import { whyUnseen } from './unseen.js';
+import { whyUnseen, whyUnseenThere } from './unseen.js';
 
 /** Suites to run; ids of the cases to ask, all when absent, and of those that were asked before. */
 export interface Choice {
@@ -103,6 +103,15 @@ export class CaseBook {
     return added;
   }
 
+  /** Nobody sees the single accesses of a device outside. */
+  addUnobserved(): readonly CaseResult[] {
+    const added = this.open('rings').map(({ each }) =>
+      resultOf(each, { ...untried('unsupported', each), message: UNSEEN }, 0),
+    );
+    for (const result of added) this.add(result);
+    return added;
+  }
+
   /** A result for every case, in the order of the catalogue. */
   results(seen: CampaignSeen): readonly CaseResult[] {
     return catalogue.map(each => {
@@ -119,7 +128,8 @@ export class CaseBook {
 
   /** Why the implementation shows too little for a case. */
   #unseen(each: ConformanceCase): string | undefined {
-    const { remote } = this.#implementation;
+    const { remote, elsewhere } = this.#implementation;
+    if (elsewhere === true) return whyUnseenThere(each.id);
     return remote && whyUnseen(each.how, remote);
   }
 
@@ -137,6 +147,7 @@ export class CaseBook {
   }
 }
 
+const UNSEEN = 'it needs the single accesses of the device to memory, and the device is outside';
 const OWN_CLOCK = 'it is counted in virtual time, and the device has a clock of its own';
 
 function observationResult(

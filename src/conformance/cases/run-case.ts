@@ -30,6 +30,9 @@ export async function runCase(
   if (profile !== undefined && profile !== options.profile) {
     return resultOf(each, { ...untried('unsupported', each), message: `profile ${profile} only` }, 0);
   }
+  const { inside } = each.needs;
+  if (inside !== undefined && options.implementation.outsideDevice !== undefined)
+    return resultOf(each, { ...untried('unsupported', each), message: `it needs ${inside}` }, 0);
   const outcome = await match(each.how)
     .with({ kind: 'program' }, ({ program }) => runProgram(each, program, options.judge))
     .with({ kind: 'probe' }, { kind: 'hostile' }, ({ run }) => runProbe(each, run, options))

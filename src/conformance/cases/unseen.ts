@@ -39,6 +39,30 @@ export function whyUnseen(how: CaseHow, remote: RemoteMachines): string | undefi
     .exhaustive();
 }
 
+/** Cases about what a driver reads or asks of its operating system. */
+const ofReads = [
+  'VQ/ring/driver-double-fetch',
+  'VQ/ring/driver-looks-after-raising',
+  'VQ/ring/driver-looks-again',
+  'VQ/ring/used-index-first',
+  'VQ/ring/used-ring-is-the-devices',
+];
+const ofSystem = [
+  'VQ/ring/memory-kept',
+  'MEM/payload/untouched',
+  'MEM/pages/held-after-refused-dereg',
+  'MEM/pages/held-for-each-region',
+  'MEM/pages/held-from-the-command-on',
+];
+
+/** Why a case says nothing about a driver in another process; undefined when it can be asked. */
+export function whyUnseenThere(id: string): string | undefined {
+  if (ofReads.includes(id)) return 'what a driver in another process reads and writes where is not seen';
+  if (ofSystem.includes(id))
+    return 'what a driver in another process asks of its operating system is not seen';
+  return undefined;
+}
+
 function below(what: string): string {
   return `${what} is judged below the verbs, and of an agent only the verbs are seen`;
 }

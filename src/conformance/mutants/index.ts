@@ -22,12 +22,14 @@ import { transitionMutants } from './devices/transitions.js';
 import { flushMutants } from './devices/flushing.js';
 import { usedRingMutants } from './devices/used-rings.js';
 import { chainMutants } from './devices/chains.js';
+import { packedDeviceMutants } from './devices/packed-rings.js';
 import { brokenDeviceMutants } from './drivers/broken-devices.js';
 import { commandFieldMutants } from './drivers/command-fields.js';
 import { messageFieldMutants } from './drivers/message-fields.js';
 import { driverLifeMutants } from './drivers/life.js';
 import { notificationMutants } from './drivers/notifications.js';
 import { publishingMutants } from './drivers/publishing.js';
+import { packedDriverMutants } from './drivers/packed-rings.js';
 import { pollingMutants } from './drivers/polling.js';
 import { postingMutants } from './drivers/posting.js';
 import { verbErrorMutants } from './drivers/verb-errors.js';
@@ -83,5 +85,7 @@ export const mutants: readonly Mutant[] = [
   ...brokenDeviceMutants,
   ...packetMutants,
   ...adapterMutants,
+  ...packedDeviceMutants,
+  ...packedDriverMutants,
   ...wireMutants,
 ];

@@ -108,6 +108,10 @@ export class DeviceSide {
     }
   }
 
+  publishing({ kind }: Place, at: number, value: number): void {
+    if (!this.#ring.lost && kind === 'used' && at === Used.IDX) this.#raiseUsed(value);
+  }
+
   wrote(place: Place, start: number, end: number): void {
     if (this.#ring.lost) return;
     const from = start - place.start;

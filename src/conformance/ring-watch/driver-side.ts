@@ -156,6 +156,12 @@ export class DriverSide {
     while (chain.state === 'used' && this.#ring.consumedIdx !== this.#ring.usedIdx) this.#consume();
   }
 
+  /** A driver that reads where nobody sees it says that it has looked: what came back is consumed. */
+  looked(): void {
+    this.sync();
+    while (!this.#ring.lost && this.#ring.consumedIdx !== this.#ring.usedIdx) this.#consume();
+  }
+
   /** Looks whether the available index was raised; whoever reads the ring after the driver may ask. */
   sync(): void {
     if (this.#ring.lost) return;
@@ -181,6 +187,20 @@ export class DriverSide {
     }
     this.#ring.availIdx = idx;
     this.#ring.toDevice.raised(idx, this.#ring.host.live);
+  }
+
+  /** The descriptors of a chain come where those of the chain before it ended. */
+  #tableOrder({ head, descriptors }: PostedChain): void {
+    const ring = this.#ring;
+    if (ring.features.inOrder !== true) return;
+    ring.looked('tableOrder');
+    for (const at of descriptors) {
+      if (at !== ring.nextDescriptor) {
+        ring.breach('tableOrder', `chain ${head} has descriptor ${at}, and ${ring.nextDescriptor} is next`);
+        ring.nextDescriptor = at;
+      }
+      ring.nextDescriptor = (ring.nextDescriptor + 1) & ring.mask;
+    }
   }
 
   #publish(slot: number): void {
@@ -215,6 +235,7 @@ export class DriverSide {
         return this.#ring.lose(fault.breaks, `chain ${head}: ${fault.message}`);
       this.#ring.breach(fault.breaks, `chain ${head}: ${fault.message}`);
     }
+    this.#tableOrder(chain);
     if (chain.emptyParts > 0)
       this.#ring.breach('emptyDescriptor', `chain ${head} has a descriptor of length 0`);
     chain.state = 'available';

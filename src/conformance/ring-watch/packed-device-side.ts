@@ -21,6 +21,8 @@ export class PackedDeviceSide {
   readonly #ring: PackedState;
   readonly #driver: PackedDriverSide;
   #mode: number = EventMode.ENABLE;
+  /** A slot whose element was taken up before its flags were stored; -1 when there is none. */
+  #told = -1;
 
   constructor(ring: PackedState, driver: PackedDriverSide) {
     this.#ring = ring;
@@ -110,6 +112,17 @@ export class PackedDeviceSide {
     ring.host.taken(ring, chain);
   }
 
+  publishing({ kind }: Place, at: number, value: number): void {
+    const ring = this.#ring;
+    if (ring.lost || kind !== 'ring' || at % SIZE !== PackedDescriptor.FLAGS) return;
+    const slot = slotOf(ring.used.position);
+    if (at - PackedDescriptor.FLAGS !== slot * SIZE || ring.outstanding === 0) return;
+    if (!isUsed(value, ring.used.position)) return;
+    this.#told = slot;
+    this.#element(slot, value);
+    this.#takeElements(true);
+  }
+
   wrote(place: Place, start: number, end: number): void {
     if (this.#ring.lost) return;
     const from = start - place.start;
@@ -142,6 +155,11 @@ export class PackedDeviceSide {
     const ring = this.#ring;
     ring.deviceWrote = true;
     for (let slot = Math.floor(from / SIZE); slot * SIZE < to; slot++) {
+      if (slot === this.#told) {
+        this.#told = -1;
+        ring.keep(slot);
+        continue;
+      }
       ring.looked('lateWrites');
       if (ring.ahead(ring.used, slot) < ring.between(ring.used, ring.taken)) {
         ring.keep(slot);
@@ -153,22 +171,26 @@ export class PackedDeviceSide {
       );
       ring.keep(slot);
     }
-    let moved = false;
-    while (
-      !ring.lost &&
-      ring.outstanding > 0 &&
-      isUsed(ring.flags(slotOf(ring.used.position)), ring.used.position)
-    ) {
-      this.#element(slotOf(ring.used.position));
-      moved = true;
+    this.#takeElements(false);
+  }
+
+  /** Takes up the used elements that show. `moved`: there was one already. */
+  #takeElements(moved: boolean): void {
+    const ring = this.#ring;
+    let any = moved;
+    while (!ring.lost && ring.outstanding > 0) {
+      const slot = slotOf(ring.used.position);
+      const flags = ring.flags(slot);
+      if (!isUsed(flags, ring.used.position)) break;
+      this.#element(slot, flags);
+      any = true;
     }
-    if (moved && !ring.lost)
+    if (any && !ring.lost)
       ring.toDriver.raised(ring.used.count, ring.host.live && ring.kind !== 'completion');
   }
 
-  #element(slot: number): void {
+  #element(slot: number, flags: number): void {
     const ring = this.#ring;
-    const flags = ring.flags(slot);
     const id = ring.ring.get16(SIZE * slot + PackedDescriptor.ID);
     const length = (flags & PackedFlag.WRITE) === 0 ? 0 : ring.ring.get32(SIZE * slot + PackedDescriptor.LEN);
     for (const key of ['usedIndex', 'usedId', 'deviceFlags'] as const) ring.looked(key);

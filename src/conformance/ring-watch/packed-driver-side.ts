@@ -171,6 +171,12 @@ export class PackedDriverSide {
     }
   }
 
+  /** A driver that reads where nobody sees it says that it has looked: what came back is consumed. */
+  looked(): void {
+    this.sync();
+    while (!this.#ring.lost && this.#ring.elements.length > 0) this.#consume();
+  }
+
   /** Looks whether something was published; whoever reads the ring after the driver may ask. */
   sync(): void {
     const ring = this.#ring;

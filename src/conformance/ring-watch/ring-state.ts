@@ -40,12 +40,20 @@ export interface RingSide {
   read(place: Place, start: number, end: number): void;
 }
 
+/** A device's side is also told before it stores a word that may publish chains. */
+export interface DeviceRingSide extends RingSide {
+  /** A word `value` is about to be stored at byte `at` of a place. */
+  publishing(place: Place, at: number, value: number): void;
+}
+
 export abstract class RingState {
   abstract readonly driver: RingSide & {
     /** Looks whether something was published; whoever reads the ring after the driver may ask. */
     sync(): void;
+    /** It has looked at all that came back, where that is not seen. */
+    looked(): void;
   };
-  abstract readonly device: RingSide;
+  abstract readonly device: DeviceRingSide;
   abstract readonly toDevice: WakeUps;
   abstract readonly toDriver: WakeUps;
   readonly index: number;

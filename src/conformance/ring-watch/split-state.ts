@@ -30,6 +30,8 @@ export abstract class SplitState extends RingState {
   consumedIdx = 0;
   seenUsed = 0;
 
+  /** With IN_ORDER, the descriptor that the next chain begins with. */
+  nextDescriptor = 0;
   readonly order: ChainOrder<PostedChain>;
   readonly chains: (PostedChain | undefined)[];
   /** The chain published last in each slot, and the one returned last in each used element. */
@@ -47,7 +49,7 @@ export abstract class SplitState extends RingState {
   /** Throws RangeError when the areas are not in guest memory. */
   constructor(host: RingHost, config: QueueConfig, features: RingFeatures, kind: QueueKind) {
     super(host, config, features, kind);
-    const { size, index } = config;
+    const { size, index, start } = config;
     this.mask = size - 1;
     const avail = host.memory.window(config.driver, availRingBytes(size));
     const used = host.memory.window(config.device, usedRingBytes(size));
@@ -64,6 +66,8 @@ export abstract class SplitState extends RingState {
     this.descriptorRead = new Uint16Array(size);
     this.elementRead = new Uint8Array(size);
     this.batches = new Uint16Array(size);
+    this.availIdx = this.takenIdx = this.seenAvail = start?.avail ?? 0;
+    this.usedIdx = this.consumedIdx = this.seenUsed = start?.used ?? 0;
     this.toDevice = new WakeUps(
       splitWish(
         features.eventIdx,

@@ -12,6 +12,8 @@ import type {
   QueueAddresses,
   QueueConfig,
   QueuePosition,
+  ResumableDevice,
+  StoppedQueue,
   VirtioDevice,
 } from '../../virtio/index.js';
 import { ObjectsWatch } from './objects-watch.js';
@@ -39,6 +41,13 @@ export interface WatchedMachineInit {
   readonly sink: RingSink;
   /** The same for the commands. */
   readonly control: ControlSinks;
+  /**
+   * The driver runs in another process, at the same time, and is seen through memory only, at the device's accesses. What
+   * the device publishes is then judged before the driver can have seen it.
+   */
+  readonly concurrent?: boolean;
+  /** A queue is no longer enabled. */
+  closed?(queue: number): void;
 }
 
 /** The memory of a machine that is to be watched. */
@@ -92,6 +101,9 @@ export class WatchedMachine implements RingHost {
     this.deviceMemory = new WatchedMemory({
       read: (address, length) => this.#deviceRead(address, length),
       written: (address, length) => this.#deviceWrote(address, length),
+      ...(init.concurrent === true
+        ? { storing: (address: number, value: number) => this.#deviceStoring(address, value) }
+        : {}),
     });
     guest.shareWith(this.driverMemory);
     guest.shareWith(this.deviceMemory);
@@ -105,10 +117,21 @@ export class WatchedMachine implements RingHost {
     return ((this.#device?.readStatus() ?? 0) & DEVICE_NEEDS_RESET) === 0;
   }
 
+  /** The same for a device whose queues come and go. */
+  watchResumable(device: ResumableDevice): ResumableDevice {
+    this.#device = device;
+    return new WatchedResumable(device, this);
+  }
+
   /** What the transport drives in place of the device. */
   watch(device: VirtioDevice): VirtioDevice {
     this.#device = device;
     return new WatchedDevice(device, this);
+  }
+
+  /** A driver that reads where nobody sees it has looked at all that came back. */
+  looked(): void {
+    for (const ring of this.rings.values()) ring.driver.looked();
   }
 
   /** Nothing moves any more. */
@@ -134,7 +157,10 @@ export class WatchedMachine implements RingHost {
   statusWriting(value: number): void {
     if (value === 0) {
       this.#resetting = true;
-      for (const ring of this.rings.values()) ring.close();
+      for (const [index, ring] of this.rings) {
+        ring.close();
+        this.#init.closed?.(index);
+      }
       this.rings.clear();
       this.places.clear();
       this.#objects.clear();
@@ -181,6 +207,7 @@ export class WatchedMachine implements RingHost {
   queueReset(index: number): void {
     this.rings.get(index)?.close();
     this.rings.delete(index);
+    this.#init.closed?.(index);
   }
 
   notifying(index: number, next: number | undefined): void {
@@ -288,6 +315,11 @@ export class WatchedMachine implements RingHost {
     this.hook?.('device', 'written', address, length);
   }
 
+  #deviceStoring(address: number, value: number): void {
+    for (const place of this.places.touching(address, address + 2).slice())
+      place.ring.device.publishing(place, address - place.start, value);
+  }
+
   #straysWritten(places: readonly Place[], address: number, length: number): void {
     const what = `the device wrote ${length} bytes at 0x${address.toString(16)}`;
     if (this.rings.size === 0 && !this.#resetting) {
@@ -340,7 +372,8 @@ export class WatchedMachine implements RingHost {
     this.onUsed?.(ring, chain);
   }
   consumed(ring: RingState, chain: PostedChain): void {
-    this.#objects.consumed(ring, chain);
+    // A driver that runs at the same time may have put something else where the answer was.
+    if (this.#init.concurrent !== true) this.#objects.consumed(ring, chain);
   }
 }
 
@@ -419,5 +452,25 @@ class WatchedDevice implements VirtioDevice {
   resetQueue(index: number): void {
     this.#inner.resetQueue(index);
     this.#machine.queueReset(index);
+  }
+}
+
+class WatchedResumable extends WatchedDevice implements ResumableDevice {
+  readonly #resumable: ResumableDevice;
+  readonly #watch: WatchedMachine;
+
+  constructor(inner: ResumableDevice, machine: WatchedMachine) {
+    super(inner, machine);
+    this.#resumable = inner;
+    this.#watch = machine;
+  }
+
+  get needsResetReason(): string | undefined {
+    return this.#resumable.needsResetReason;
+  }
+  stopQueue(index: number): StoppedQueue | undefined {
+    const stopped = this.#resumable.stopQueue(index);
+    this.#watch.queueReset(index);
+    return stopped;
   }
 }

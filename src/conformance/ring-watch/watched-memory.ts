@@ -9,6 +9,8 @@ import { GuestMemory, MemoryWindow } from '../../virtio/index.js';
 export interface AccessListener {
   read(address: number, length: number): void;
   written(address: number, length: number): void;
+  /** Told before a 16-bit word is stored with release meaning: what it publishes is in memory, and nobody has seen it. */
+  storing?(address: number, value: number): void;
 }
 
 export class WatchedMemory extends GuestMemory {
@@ -65,6 +67,7 @@ class WatchedWindow extends MemoryWindow {
     return value;
   }
   override store16(offset: number, value: number): void {
+    this.#listener.storing?.(this.address + offset, value);
     super.store16(offset, value);
     this.#listener.written(this.address + offset, 2);
   }

@@ -1,3 +1,4 @@
 /** Devices of this kit for drivers in other processes. */
 export * from './kinds.js';
+export * from './live-judge.js';
 export * from './serve.js';

@@ -1,7 +1,15 @@
 /** The kinds of device that can be served to somebody else's driver, by the name that the command line has for them. */
 import type { ProfileName } from '../../abi/index.js';
-import type { GuestMemory, ResumableDevice, RingFeatures } from '../../virtio/index.js';
+import type {
+  ControlObserver,
+  GuestMemory,
+  ResumableDevice,
+  RingFeatures,
+  RingObserver,
+} from '../../virtio/index.js';
 import type { Implementation } from '../implementation.js';
+import type { WireObserver } from '../../fabric/index.js';
+import type { RdmaQueues } from './live-judge.js';
 import { NetHost } from './net-host.js';
 import { RdmaHost } from './rdma-host.js';
 
@@ -21,6 +29,9 @@ export interface GuestContext {
   readonly memory: GuestMemory;
   /** There is work that no queue was notified of. */
   readonly wake: () => void;
+  /** Who records what the device does to its rings, and its commands. */
+  readonly ringObserver?: RingObserver | undefined;
+  readonly controlObserver?: ControlObserver | undefined;
 }
 
 /** A device of one virtual machine, and how it is driven. */
@@ -37,6 +48,12 @@ export interface HostedDevice {
 
 /** All devices of one kind that one process serves; they are joined. */
 export interface DeviceHost {
+  /** Which queue means what; undefined when they are no RDMA devices. */
+  readonly rdma?: RdmaQueues | undefined;
+  /** Puts a recorder on the wire, where there is one. */
+  observeWire?(observer: WireObserver): void;
+  /** Nanoseconds of the devices' own clock, where they have one. */
+  nowNs?(): number;
   open(guest: GuestContext): HostedDevice;
 }
 

@@ -14,7 +14,7 @@ export class NetHost implements DeviceHost {
     this.#network = behind === 'switch' ? new LearningSwitch() : undefined;
   }
 
-  open({ vm, memory, wake }: GuestContext): HostedDevice {
+  open({ vm, memory, wake, ringObserver }: GuestContext): HostedDevice {
     const { ringFeatures, polling } = this.#options;
     const device = new NetDevice({
       memory,
@@ -25,6 +25,7 @@ export class NetHost implements DeviceHost {
       ringFeatures,
       polling,
       wake,
+      ringObserver,
     });
     return {
       device,

@@ -4,15 +4,23 @@
  */
 import { profiles } from '../../abi/index.js';
 import { Fabric, Scheduler, firstChoice } from '../../fabric/index.js';
+import type { WireObserver } from '../../fabric/index.js';
 import { ReferenceHca } from '../../reference/index.js';
 import type { ReferenceFunction } from '../../reference/index.js';
+import { GuestMemory } from '../../virtio/index.js';
 import type { ResumableDevice, VirtioDevice } from '../../virtio/index.js';
 import { bundledDevice } from '../bundled.js';
 import { smallLimits } from '../limits.js';
+import type { RdmaQueues } from './live-judge.js';
 import type { DeviceHost, GuestContext, HostOptions, HostedDevice } from './kinds.js';
 
 /** Steps of the scheduler between two looks at the sockets. */
 const STEPS_AT_ONCE = 4096;
+
+/** A device that has no `stopQueue`. */
+class NotServable extends Error {
+  readonly code = 'ERR_NOT_SERVABLE';
+}
 
 export class RdmaHost implements DeviceHost {
   readonly #options: HostOptions;
@@ -22,6 +30,7 @@ export class RdmaHost implements DeviceHost {
   /** Functions that a machine had and that are free again: an HCA never gives one up. */
   readonly #free: ReferenceFunction[] = [];
   readonly #inUse = new Set<ReferenceFunction>();
+  readonly rdma: RdmaQueues;
   /** Endless retries have had their turn since something moved. */
   #lapped = true;
 
@@ -34,10 +43,22 @@ export class RdmaHost implements DeviceHost {
       faultSeed: 0,
     });
     this.#hca = new ReferenceHca(this.#scheduler, this.#fabric, smallLimits);
+    const { maxQps, maxCqs } = smallLimits.device;
+    this.rdma = { queues: profiles[options.profile].queues(maxQps, maxCqs), maxQps, maxCqs };
     options.faulty?.network?.(this.#fabric);
+    // What cannot be served is known before somebody connects.
+    this.open({ vm: 0, memory: new GuestMemory(), wake: () => undefined }).close();
   }
 
-  open({ vm, memory }: GuestContext): HostedDevice {
+  observeWire(observer: WireObserver): void {
+    this.#fabric.observe(observer);
+  }
+
+  nowNs(): number {
+    return this.#scheduler.nowNs;
+  }
+
+  open({ vm, memory, ringObserver, controlObserver }: GuestContext): HostedDevice {
     const { profile, ringFeatures, faulty } = this.#options;
     const hcaFunction = this.#free.pop() ?? this.#hca.openFunction();
     this.#inUse.add(hcaFunction);
@@ -51,8 +72,8 @@ export class RdmaHost implements DeviceHost {
         limits: smallLimits.device,
         ringFeatures,
         vm,
-        ringObserver: undefined,
-        controlObserver: undefined,
+        ringObserver,
+        controlObserver,
       }),
     );
     return {
@@ -107,7 +128,7 @@ export class RdmaHost implements DeviceHost {
 /** Devices of this kit can be stopped queue by queue; somebody else's are not served. */
 function resumable(device: VirtioDevice): ResumableDevice {
   if (isResumable(device)) return device;
-  throw new TypeError('the device has no stopQueue: it cannot be served');
+  throw new NotServable('this device cannot be served: its queues cannot be stopped one by one');
 }
 
 function isResumable(device: VirtioDevice): device is ResumableDevice {

@@ -502,8 +502,8 @@ export class Backend {
     const stopped = this.#served.device.stopQueue(ring.index);
     if (stopped === undefined) return;
     const { position, inFlight } = stopped;
-    const avail = this.#packed ? position.avail : (position.avail - inFlight) & 0xffff;
-    ring.stoppedAt = { avail, used: position.used };
+    const { avail, used } = position;
+    ring.stoppedAt = { avail: inFlight === 0 ? avail : used, used };
     ring.base = encodeBase(ring.stoppedAt, this.#packed);
   }
 }

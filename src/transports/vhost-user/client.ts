@@ -73,12 +73,15 @@ export class VhostUserClient {
         deviceId: init.deviceId,
         queueCount: init.queueCount ?? first.queueCount ?? 1,
         controlQueue: -1,
+        completionQueues: new Set(),
         queueSize: options.queueSize === 0 ? QUEUE_SIZE : options.queueSize,
         configBytes: init.configBytes ?? 0,
         options,
         events: this.#events,
         connect,
         beforeTelling: () => undefined,
+        beforeCall: () => undefined,
+        kick: queue => queue.signalKick(),
       });
     } catch (error) {
       this.#events.close();
@@ -144,7 +147,7 @@ export class VhostUserClient {
       if (this.poll()) return true;
       const leftMs = endMs - performance.now();
       if (leftMs <= 0) return false;
-      this.#events.wait(Math.min(1, Math.ceil(leftMs)));
+      if (this.#events.wait(Math.min(1, Math.ceil(leftMs))) > 0) return true;
     }
   }
 

@@ -9,6 +9,7 @@ import { RequestRefused } from './front-end.js';
 import type { FrontEnd } from './front-end.js';
 import { FrontQueue } from './front-queue.js';
 import type { PeerOptions } from './peer-options.js';
+import { F_PROTOCOL_FEATURES } from './protocol.js';
 import type { MemoryFile } from './shared-memory.js';
 
 export interface FrontDeviceInit {
@@ -19,6 +20,8 @@ export interface FrontDeviceInit {
   readonly queueSize: number;
   /** Queue whose chains are answered one by one; -1 when there is none. */
   readonly controlQueue: number;
+  /** Queues that bring completions. */
+  readonly completionQueues: ReadonlySet<number>;
   /** Bytes of configuration space to read. */
   readonly configBytes: number;
   readonly options: PeerOptions;
@@ -28,6 +31,10 @@ export interface FrontDeviceInit {
   connect(): FrontEnd;
   /** Told before the device is told of anything that makes it work. */
   beforeTelling(): void;
+  /** Told before the driver hears that the device has called. */
+  beforeCall(): void;
+  /** A queue is to be kicked, at once or a little later. */
+  kick(queue: FrontQueue): void;
 }
 
 /** Guest memory that is shared with the device: the first `bytes` of a file, at a guest-physical address. */
@@ -107,12 +114,32 @@ export class FrontDevice implements VirtioDevice {
     return this.#queues[this.#init.controlQueue]?.outstanding ?? 0;
   }
 
+  /** An answer is there, and the call for it may be about to come. */
+  get callDue(): boolean {
+    return this.#queues[this.#init.controlQueue]?.callDue === true;
+  }
+  forgiveCall(): void {
+    const queue = this.#queues[this.#init.controlQueue];
+    if (queue !== undefined) queue.callDue = false;
+  }
+
   /** Takes up what the rings show. Returns whether something has come. */
   look(): boolean {
     let came = false;
-    for (const queue of this.#enabled) if (queue.look()) came = true;
+    for (const queue of this.#enabled) {
+      if (queue.look()) came = true;
+      if (queue.offers()) this.#offered(queue.index);
+    }
     if (came) this.told = true;
     return came;
+  }
+
+  /** Buffers for completions give the device nothing to do by themselves. */
+  #offered(index: number): void {
+    const { controlQueue, completionQueues } = this.#init;
+    if (completionQueues.has(index)) return;
+    this.told = true;
+    if (index !== controlQueue) this.kicked = true;
   }
 
   // ---------------------------------------------------------------- registers
@@ -148,16 +175,26 @@ export class FrontDevice implements VirtioDevice {
       return;
     }
     const added = status & ~this.#status;
-    if ((added & FEATURES_OK) !== 0) {
-      this.#front.setFeatures(this.#features);
-      this.#shareMemory();
-    }
+    if ((added & FEATURES_OK) !== 0 && !this.#agree()) return;
     if ((added & DRIVER_OK) !== 0 && this.#init.options.rings === 'start')
       for (const queue of this.#enabled) this.#start(queue);
     this.#status |= status;
     if (!this.#front.has('STATUS')) return;
     this.#front.writeStatus(status);
     this.#statusStale = true;
+  }
+
+  /** Settles the features and shares memory. False when the device cannot work with the features. */
+  #agree(): boolean {
+    if ((this.#features & PROTOCOLS_OWN) !== 0n) return false;
+    try {
+      this.#front.setFeatures(this.#features);
+    } catch (error) {
+      if (error instanceof RequestRefused) return false;
+      throw error;
+    }
+    this.#shareMemory();
+    return true;
   }
 
   #reset(): void {
@@ -220,7 +257,9 @@ export class FrontDevice implements VirtioDevice {
 
   readConfig(): DataView {
     const { configBytes } = this.#init;
-    const data = this.#front.has('CONFIG') ? this.#front.readConfig(configBytes) : new Uint8Array(configBytes);
+    const data = this.#front.has('CONFIG')
+      ? this.#front.readConfig(configBytes)
+      : new Uint8Array(configBytes);
     return new DataView(data.buffer, data.byteOffset, data.length);
   }
 
@@ -232,7 +271,7 @@ export class FrontDevice implements VirtioDevice {
 
   enableQueue(index: number, size: number, addresses: QueueAddresses): void {
     const memory = this.#memory;
-    if (memory === undefined || this.queueSizeMax(index) === 0) return;
+    if (memory === undefined || this.queueSizeMax(index) === 0 || this.queueEnabled(index)) return;
     const queue = this.#queues[index] ?? this.#newQueue(index);
     queue.place(size, addresses, memory.file.bytes.subarray(0, memory.bytes), memory.address);
     this.#enabled.add(queue);
@@ -246,6 +285,7 @@ export class FrontDevice implements VirtioDevice {
     this.#init.events.add(queue.call, () => {
       if (!queue.takeCall()) return;
       this.told = true;
+      this.#init.beforeCall();
       this.#host?.interruptQueue(index);
     });
     return queue;
@@ -305,7 +345,7 @@ export class FrontDevice implements VirtioDevice {
     if (index !== this.#init.controlQueue) this.kicked = true;
     this.#init.beforeTelling();
     if (this.#init.options.rings === 'first-kick' && (this.#status & DRIVER_OK) !== 0) this.#start(queue);
-    if (this.#init.options.kicks === 'event') queue.signalKick();
+    if (this.#init.options.kicks === 'event') this.#init.kick(queue);
   }
 
   close(): void {
@@ -321,8 +361,10 @@ export class FrontDevice implements VirtioDevice {
 }
 
 /** Kicks go as an event, which carries no data. */
-const KICK_DATA =
-  (1n << BigInt(FeatureBit.NOTIFICATION_DATA)) | (1n << BigInt(FeatureBit.NOTIF_CONFIG_DATA));
+const KICK_DATA = (1n << BigInt(FeatureBit.NOTIFICATION_DATA)) | (1n << BigInt(FeatureBit.NOTIF_CONFIG_DATA));
+
+/** A bit that is no feature of any device: the connection uses it. */
+const PROTOCOLS_OWN = 1n << BigInt(F_PROTOCOL_FEATURES);
 
 function regionOf({ file, bytes, address }: FrontMemory) {
   return { guestAddress: address, bytes, userAddress: file.address, offset: 0 };

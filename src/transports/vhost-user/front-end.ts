@@ -121,8 +121,9 @@ export class FrontEnd {
     return this.#why;
   }
 
+  /** Throws RequestRefused for features that the device cannot work with, where the back-end can say so. */
   setFeatures(features: bigint): void {
-    this.tell('SET_FEATURES', u64(features | (this.#offered & PROTOCOL_FEATURES)));
+    this.do('SET_FEATURES', u64(features | (this.#offered & PROTOCOL_FEATURES)), [], true);
   }
 
   /** Shares memory, all of it at once. Throws RequestRefused where the back-end can say so. */
@@ -177,7 +178,12 @@ export class FrontEnd {
   }
   /** Needs STATUS. */
   writeStatus(status: number): void {
-    this.tell('SET_STATUS', u64(BigInt(status)));
+    try {
+      this.do('SET_STATUS', u64(BigInt(status)), [], true);
+    } catch (error) {
+      // A device that does not take a bit shows it in the status.
+      if (!(error instanceof RequestRefused)) throw error;
+    }
   }
 
   /** Reads configuration space from its start. Needs CONFIG. Throws MessageFault when the back-end cannot. */
@@ -185,7 +191,9 @@ export class FrontEnd {
     const data = new Uint8Array(Math.min(bytes, CONFIG_BYTES_MAX));
     const answer = this.ask('GET_CONFIG', { kind: 'config', access: { offset: 0, flags: 0, data } });
     if (answer.kind === 'config' && answer.access.data.length === data.length) return answer.access.data;
-    throw this.#end(new MessageFault(`GET_CONFIG of ${data.length} bytes: another number of them was answered`));
+    throw this.#end(
+      new MessageFault(`GET_CONFIG of ${data.length} bytes: another number of them was answered`),
+    );
   }
 
   /** Needs RESET_DEVICE. */

@@ -6,6 +6,7 @@ import { ConnectionEnded } from './connection.js';
 import { EventSet } from './event-set.js';
 import { FrontDevice } from './front-device.js';
 import { FrontEnd } from './front-end.js';
+import type { FrontQueue } from './front-queue.js';
 import { SystemError } from './native.js';
 import type { PeerOptions } from './peer-options.js';
 import { MemoryFile } from './shared-memory.js';
@@ -32,6 +33,12 @@ export interface FrontMachinesInit {
   beat(): void;
 }
 
+/** Who is told when a device may begin to act, and when it has called. */
+export interface Turns {
+  telling(): void;
+  called(): void;
+}
+
 /** The queues of a device, when they are known. */
 export interface FrontQueues {
   readonly count: number;
@@ -55,10 +62,12 @@ export class FrontMachines {
   readonly #files: MemoryFile[] = [];
   readonly #retired: MemoryFile[] = [];
   #queues: FrontQueues = { count: 1, control: -1, completion: [], size: 1 };
+  /** Queues to be kicked, in order, each with its machine. */
+  readonly #kicks = new Map<FrontQueue, number>();
   #taken = 0;
   #bytes = 0;
   #machines = 0;
-  #listener: (() => void) | undefined;
+  #turns: Turns | undefined;
   #failed: Error | undefined;
   /** What was due and did not come, by machine: nobody waits for it twice. */
   #missing: { readonly completions: number[]; readonly events: number[] } = { completions: [], events: [] };
@@ -82,21 +91,23 @@ export class FrontMachines {
 
   /** A world of so many machines begins. Throws what `fault` makes of a device that is not there. */
   begin(machines: number): void {
-    this.#listener = undefined;
+    this.#turns = undefined;
+    this.#kicks.clear();
     this.#taken = 0;
     this.#machines = machines;
     this.#missing = { completions: [], events: [] };
     if (this.#failed !== undefined) this.#startAgain(this.#failed);
     try {
-      for (const device of this.#devices) if (device !== undefined && device.status !== 0) device.writeStatus(0);
+      for (const device of this.#devices)
+        if (device !== undefined && device.status !== 0) device.writeStatus(0);
     } catch (error) {
       this.#startAgain(error);
     }
     for (const file of this.#retired.splice(0)) file.close();
   }
 
-  beforeTelling(listener: () => void): void {
-    this.#listener = listener;
+  watchTurns(turns: Turns): void {
+    this.#turns = turns;
   }
 
   #startAgain(error: unknown): void {
@@ -139,17 +150,20 @@ export class FrontMachines {
 
   #newDevice(vm: number): FrontDevice {
     const { deviceId, configBytes } = this.#init;
-    const { count, control, size } = this.#queues;
+    const { count, control, completion, size } = this.#queues;
     return new FrontDevice({
       deviceId,
       configBytes,
       queueCount: count,
       controlQueue: control,
+      completionQueues: new Set(completion),
       queueSize: size,
       options: this.#options,
       events: this.#events,
       connect: () => this.connect(vm),
-      beforeTelling: () => this.#listener?.(),
+      beforeTelling: () => this.#turns?.telling(),
+      beforeCall: () => this.#turns?.called(),
+      kick: queue => this.#kicks.set(queue, vm),
     });
   }
 
@@ -184,18 +198,37 @@ export class FrontMachines {
 
   /** Takes up what has come meanwhile. Throws what `fault` makes of a device that is gone. */
   poll(): boolean {
+    this.#sendKicks();
     let came = false;
     for (const device of this.#devices) if (device?.look() === true) came = true;
     return this.#events.wait(0) > 0 || came;
   }
 
+  /**
+   * Sends the kicks that were held back. What a driver does in one go must look so to a device that sleeps: it may not be done
+   * with the first of three requests when the third is posted. What two machines did in turn comes in turn.
+   */
+  #sendKicks(): void {
+    if (this.#kicks.size === 0) return;
+    let last: number | undefined;
+    for (const [queue, vm] of this.#kicks) {
+      if (last !== undefined && vm !== last)
+        for (let round = 0; round < this.#options.barriers; round++) this.#askAll();
+      queue.signalKick();
+      last = vm;
+    }
+    this.#kicks.clear();
+  }
+
   /** Waits until something comes (true) or the devices are at rest (false). */
   rest(due?: DueNow, seenEvents?: () => readonly number[]): boolean {
     if (this.poll()) return true;
-    if (!this.#devices.some(device => device?.told === true)) return false;
+    const told = this.#devices.some(device => device?.told === true);
+    if (!told && !this.#isDue(due, seenEvents)) return false;
     if (this.#awaitDue(due, seenEvents)) return true;
-    const kicked = this.#devices.some(device => device?.kicked === true);
-    if (kicked || due === undefined) {
+    if (this.#awaitCall()) return true;
+    const unsure = this.#devices.some(device => device?.kicked === true || device?.callDue === true);
+    if (unsure || due === undefined) {
       for (let round = 0; round < this.#options.barriers; round++) {
         this.#askAll();
         if (this.poll()) return true;
@@ -206,6 +239,7 @@ export class FrontMachines {
       if (device === undefined) continue;
       device.told = false;
       device.kicked = false;
+      device.forgiveCall();
     }
     return false;
   }
@@ -225,10 +259,18 @@ export class FrontMachines {
       if (passedMs > askAtMs) {
         askAtMs *= 4;
         this.#askAll();
-      } else if (passedMs * 1000 > spinUs) this.#events.wait(1);
+      } else if (passedMs * 1000 > spinUs && this.#events.wait(1) > 0) return true;
       this.#init.beat();
       if (this.poll()) return true;
     }
+    return false;
+  }
+
+  /** An answer is written a moment before the device calls. */
+  #awaitCall(): boolean {
+    const endMs = performance.now() + this.#options.spinUs / 1000;
+    while (this.#devices.some(device => device?.callDue === true) && performance.now() < endMs)
+      if (this.poll()) return true;
     return false;
   }
 
@@ -237,7 +279,8 @@ export class FrontMachines {
       const device = this.#devices[vm];
       if (device === undefined) continue;
       if (device.unanswered > 0) return true;
-      if (due !== undefined && due.completions[vm] - (this.#missing.completions[vm] ?? 0) > this.#filled(vm)) return true;
+      if (due !== undefined && due.completions[vm] - (this.#missing.completions[vm] ?? 0) > this.#filled(vm))
+        return true;
     }
     if (due === undefined || seenEvents === undefined) return false;
     const seen = seenEvents();
@@ -270,8 +313,7 @@ export class FrontMachines {
   #quiet(quietMs: number): boolean {
     const endMs = performance.now() + quietMs;
     for (let leftMs = quietMs; leftMs > 0; leftMs = endMs - performance.now()) {
-      this.#events.wait(Math.min(1, leftMs) < 1 ? 0 : 1);
-      if (this.poll()) return true;
+      if (this.#events.wait(leftMs < 1 ? 0 : 1) > 0 || this.poll()) return true;
     }
     return false;
   }

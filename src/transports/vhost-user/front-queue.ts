@@ -12,12 +12,15 @@ export class FrontQueue {
   addresses: QueueAddresses | undefined;
   /** The device has been told where the queue is. */
   told = false;
+  /** Chains have come back and the device has not called since: it may be about to. */
+  callDue = false;
   /** Used elements with something in them, over all set-ups since the device was reset. */
   filled = 0;
   #availIdx: Uint16Array | undefined;
   #usedIdx: Uint16Array | undefined;
   #elements: DataView | undefined;
   #seen = 0;
+  #offered = 0;
 
   /** Throws SystemError when there are no descriptors left. */
   constructor(index: number) {
@@ -31,6 +34,7 @@ export class FrontQueue {
     this.size = size;
     this.addresses = addresses;
     this.#seen = 0;
+    this.#offered = 0;
     const word = (address: number): Uint16Array | undefined => {
       const at = bytes.byteOffset + address - base;
       const inside = address >= base && address + 2 <= base + bytes.length && at % 2 === 0;
@@ -58,10 +62,19 @@ export class FrontQueue {
     this.#elements = undefined;
   }
 
-  /** Chains with the device: made available and not returned. */
+  /** Chains with the device: made available, and not returned when this was last looked at. */
   get outstanding(): number {
-    if (this.#availIdx === undefined || this.#usedIdx === undefined) return 0;
-    return (Atomics.load(this.#availIdx, 0) - Atomics.load(this.#usedIdx, 0)) & 0xffff;
+    if (this.#availIdx === undefined) return 0;
+    return (Atomics.load(this.#availIdx, 0) - this.#seen) & 0xffff;
+  }
+
+  /** Whether chains were made available since the last look; a device that is awake is not kicked for them. */
+  offers(): boolean {
+    if (this.#availIdx === undefined) return false;
+    const now = Atomics.load(this.#availIdx, 0);
+    if (now === this.#offered) return false;
+    this.#offered = now;
+    return true;
   }
 
   /** Whether chains have come back since the last look. */
@@ -75,6 +88,7 @@ export class FrontQueue {
       if (elements !== undefined && elements.getUint32(at + Used.LEN, true) > 0) this.filled++;
     }
     this.#seen = now;
+    this.callDue = true;
     return true;
   }
 
@@ -83,6 +97,7 @@ export class FrontQueue {
   }
   /** Whether the device has called since the last look. */
   takeCall(): boolean {
+    this.callDue = false;
     return drainEvent(this.call);
   }
 

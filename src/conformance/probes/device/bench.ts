@@ -95,7 +95,10 @@ export class Bench implements Surroundings {
     const hca = new ReferenceHca(this.#scheduler, this.#fabric, this.limits);
     const createDevice = implementation.device ?? bundledDevice;
     this.#outside?.begin?.(count);
-    this.#outside?.beforeTelling?.(() => this.#pushMemories());
+    this.#outside?.watchTurns?.({
+      telling: () => this.#pushMemories(),
+      called: () => this.#pullMemories(),
+    });
     this.machines = Array.from({ length: count }, (_, vm) => {
       const bytes = options.memoryBytes ?? MEMORY_BYTES;
       const memory = new WatchedMemory(bytes, this.#outside && memories?.take(bytes));
@@ -136,8 +139,8 @@ export class Bench implements Surroundings {
   get packets(): number {
     return this.#inside(this.#packets);
   }
-  /** Packets can be counted. */
-  get seesPackets(): boolean {
+  /** The kit steps the device and sees its packets and its reads of memory: it is not outside. */
+  get inHand(): boolean {
     return this.#outside === undefined;
   }
   get scheduler(): Scheduler {
@@ -152,6 +155,10 @@ export class Bench implements Surroundings {
 
   #pushMemories(): void {
     for (const memory of this.#memories) memory.push();
+  }
+
+  #pullMemories(): void {
+    for (const memory of this.#memories) memory.pull();
   }
 
   /** Runs until nothing is left to do; a device that polls gets its turns as long as they bring something new. */
@@ -176,7 +183,7 @@ export class Bench implements Surroundings {
       this.#pushMemories();
       this.#runUntilQuiet();
       more = outside.rest(undefined) === true;
-      for (const memory of this.#memories) memory.pull();
+      this.#pullMemories();
     }
     this.#checkTrespass();
   }

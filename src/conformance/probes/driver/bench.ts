@@ -74,11 +74,13 @@ export class Bench {
     this.ringFeatures = { indirect: options.indirect ?? false, eventIdx: options.eventIdx ?? false };
     const report = (ids: readonly string[], message: string): void => this.finding(ids, message);
     const seed = options.scatterSeed ?? 7;
-    this.guest = new ProbeGuest(this.scheduler, options.dmaBytes ?? 384 * 1024, seed, {
-      storing: (address, value) => this.onStoring(address, value),
-      stored: (address, value) => this.onStored(address, value),
-      touched: (address, length) => this.#touched(address, length),
-    });
+    const watch = {
+      storing: (address: number, value: number) => this.onStoring(address, value),
+      stored: (address: number, value: number) => this.onStored(address, value),
+      touched: (address: number, length: number) => this.#touched(address, length),
+    };
+    const { memories } = context.implementation;
+    this.guest = new ProbeGuest(this.scheduler, options.dmaBytes ?? 384 * 1024, seed, watch, memories);
     this.guest.inner.writeArena(0, arenaPattern);
     this.guest.runTask = task => this.guarded('its deferred work', () => task.run());
     const device = {
@@ -103,6 +105,11 @@ export class Bench {
       this.pending.length = 0;
       this.sound.reset();
     };
+  }
+
+  /** What the driver asks of its operating system is seen. */
+  get seesOs(): boolean {
+    return this.#context.implementation.elsewhere !== true;
   }
 
   /** The event index is negotiated. */

@@ -16,7 +16,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { AgentWatchdog } from './agent-watchdog.js';
+import { AgentWatchdog } from './watchdog.js';
 
 /** Longest line that an agent may send, the newline included. */
 export const AGENT_LINE_BYTES_MAX = 16 * 1024 * 1024;
@@ -138,9 +138,10 @@ export class AgentProcess {
 
   /**
    * Sends a line, waits for the next one and returns it without its newline.
+   * @param meanwhile waits until the descriptor can be read, and does something else as long as it cannot
    * @throws AgentLineError the agent is stopped then
    */
-  exchange(line: string): string {
+  exchange(line: string, meanwhile?: (answer: number) => void): string {
     if (!this.#open) throw trouble('ended', 'the agent is not running any more');
     if (this.#rest.length > 0)
       throw this.#end('line', `it sent more than one line for a request: ${excerpt(this.#rest)}`);
@@ -148,6 +149,7 @@ export class AgentProcess {
     this.#watchdog.waiting();
     try {
       this.#write(`${line}\n`);
+      meanwhile?.(this.#fromAgent);
       const answer = this.#read();
       this.#note('< ', answer);
       return answer;
@@ -173,7 +175,10 @@ export class AgentProcess {
     try {
       for (let at = 0; at < bytes.length;) at += writeSync(this.#toAgent, bytes, at);
     } catch (error) {
-      throw this.#end('ended', `it does not read its input any more (${codeOf(error)})`);
+      const status = this.#waitForEnd();
+      const unread =
+        status === undefined ? `it does not read its input any more (${codeOf(error)})` : undefined;
+      throw this.#end('ended', unread ?? statusText(status));
     }
   }
 
@@ -208,7 +213,7 @@ export class AgentProcess {
 
   /** The agent closed its output, by itself or because it was stopped. */
   #ended(bytes: number): AgentLineError {
-    if (this.#watchdog.stopped) return this.#end('silent', 'it did not answer in time and was stopped');
+    if (this.#watchdog.stopped) return this.#end('silent', '');
     const status = this.#waitForEnd();
     const half = bytes > 0 ? ` in the middle of a line, after ${bytes} bytes of it` : '';
     return this.#end('ended', `${statusText(status)}${half}`);
@@ -216,10 +221,10 @@ export class AgentProcess {
 
   /** Stops the agent and says what was wrong, with the last that it said on standard error. */
   #end(kind: AgentTrouble, what: string): AgentLineError {
-    const silent = kind === 'ended' && this.#watchdog.stopped;
+    const silent = this.#watchdog.stopped;
+    const message = silent ? `it gave no answer for ${this.#watchdog.limitMs} ms and was stopped` : what;
     const tail = this.#tail();
     this.stop();
-    const message = silent ? 'it did not answer in time and was stopped' : what;
     return trouble(silent ? 'silent' : kind, tail === '' ? message : `${message}; its last words: ${tail}`);
   }
 
@@ -312,7 +317,7 @@ function openFile(path: string, flags: string): number {
 
 /** Starts the command in a process group of its own; returns the group. */
 function launch(command: string, { agentEnds: [stdin, stdout], errors, status }: Line): number {
-  const script = `${command}\nstatus=$?; echo $status >&3; exit $status`;
+  const script = `(\n${command}\n)\nstatus=$?; echo $status >&3; exit $status`;
   const child = spawn('/bin/sh', ['-c', script], {
     stdio: [stdin, stdout, errors, status],
     detached: true,
