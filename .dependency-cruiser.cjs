@@ -12,14 +12,18 @@ const rooms = {
   fabric: { may: ['abi'] },
   reference: { may: ['abi', 'verbs', 'fabric', 'statemachines'] },
   device: { may: ['abi', 'verbs', 'virtio'], types: ['reference/hca', 'fabric/scheduler'] },
+  netdev: { may: ['abi', 'virtio'] },
   driver: { may: ['abi', 'verbs', 'virtio'] },
   transports: { may: ['abi', 'virtio'], types: ['fabric/scheduler'] },
   conformance: {
-    may: ['abi', 'verbs', 'virtio', 'statemachines', 'fabric', 'reference', 'device', 'driver', 'transports'],
+    may: [
+      ...['abi', 'verbs', 'virtio', 'statemachines', 'fabric', 'reference'],
+      ...['device', 'netdev', 'driver', 'transports'],
+    ],
   },
   explorer: { may: ['statemachines', 'abi', 'verbs'] },
   report: { may: ['conformance'] },
-  cli: { may: ['report', 'conformance', 'explorer', 'statemachines', 'abi', 'verbs'] },
+  cli: { may: ['report', 'conformance', 'explorer', 'statemachines', 'transports', 'abi', 'verbs'] },
 };
 
 /** The npm packages that a room may use; a room that is not listed uses none. */
@@ -27,6 +31,7 @@ const packages = {
   verbs: ['zod'],
   statemachines: ['xstate', 'ts-pattern'],
   reference: ['ts-pattern'],
+  transports: ['koffi'],
   conformance: ['zod', 'fast-check', 'ts-pattern', 'xstate'],
   explorer: ['xstate', 'ts-pattern'],
   report: ['zod', 'ts-pattern'],

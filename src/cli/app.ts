@@ -7,6 +7,7 @@ import { addExportCommand, addMachinesCommand } from './commands/machines.js';
 import { addMergeCommand } from './commands/merge.js';
 import { addMutantsCommand } from './commands/mutants.js';
 import { addReplayCommand } from './commands/replay.js';
+import { addServeCommand } from './commands/serve.js';
 import { addSoakCommand } from './commands/soak.js';
 import { addSpecCommand } from './commands/spec.js';
 import { addTraceCommand } from './commands/trace.js';
@@ -70,6 +71,7 @@ function program(session: Session): Command {
   addExplainCommand(root, session);
   addReplayCommand(root, session);
   addSoakCommand(root, session);
+  addServeCommand(root, session);
   addTraceCommand(root, session);
   addWireCommand(root, session);
   addMergeCommand(root, session);

@@ -3,6 +3,9 @@ import type * as conformance from '../conformance/index.js';
 
 export type Engine = Pick<
   typeof conformance,
+  | 'AgentMachines'
+  | 'DrivenMachines'
+  | 'greet'
   | 'argued'
   | 'casesMatching'
   | 'catalogue'
@@ -12,5 +15,6 @@ export type Engine = Pick<
   | 'replay'
   | 'parseProgram'
   | 'unasked'
+  | 'vhostUserDevice'
 >;
 export type { ReplayReport } from '../conformance/replay.js';

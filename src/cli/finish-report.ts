@@ -67,8 +67,10 @@ export function implementationName(options: {
   readonly name?: string;
   readonly driver?: string;
   readonly device?: string;
+  readonly driverCmd?: string;
 }): ImplementationName {
-  const { driver, device } = options;
+  const { device } = options;
+  const driver = options.driverCmd ?? options.driver;
   const files = [driver, device].filter(file => file !== undefined).map(file => basename(file));
   const name = options.name ?? (files.length === 0 ? 'bundled' : files.join(' on '));
   return { name, ...(driver === undefined ? {} : { driver }), ...(device === undefined ? {} : { device }) };

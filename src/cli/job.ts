@@ -2,6 +2,7 @@
 import type { Program } from '../conformance/program.js';
 import type { CaseResult } from '../conformance/cases/case-report.js';
 import type { CheckReport, Progress, SuiteName } from '../conformance/report.js';
+import type { PeerOptions } from '../transports/vhost-user/peer-options.js';
 import type { ReplayReport } from './engine.js';
 
 export type ProfileName = 'roce' | 'rdma';
@@ -27,10 +28,32 @@ export interface ReplayJob {
 
 export type Job = CheckJob | ReplayJob;
 
-/** Files of somebody else's implementation, as absolute paths. */
+/** A device behind a vhost-user socket. */
+export interface Peer {
+  readonly path: string;
+  readonly options: PeerOptions;
+  /** Set when the command line has started the device: Int32Array of `DeviceSignal` members. */
+  readonly started?: SharedArrayBuffer | undefined;
+}
+
+/** Files of somebody else's implementation, as absolute paths, or a device elsewhere. */
 export interface Modules {
   readonly driver: string | undefined;
   readonly device: string | undefined;
+  readonly peer?: Peer | undefined;
+  readonly agent?: AgentModule | undefined;
+}
+
+/** A verbs agent in place of driver and device. */
+export interface AgentModule {
+  readonly command: string;
+  /** Files; undefined where none is written. */
+  readonly log: string | undefined;
+  readonly trace: string | undefined;
+  /** Milliseconds that one answer may take. */
+  readonly limitMs: number;
+  /** Version of the kit. */
+  readonly kit: string;
 }
 
 export interface WorkerData {
@@ -52,6 +75,8 @@ export const Signal = {
   stop: 1,
   /** A {@link Phase}. */
   phase: 2,
+  /** Process group of the verbs agent; 0 while there is none. */
+  agent: 3,
 } as const;
 
 /** How far a worker has come. */
@@ -62,7 +87,7 @@ export const Phase = {
   modules: 1,
   judging: 2,
 } as const;
-export const SIGNALS = 3;
+export const SIGNALS = 4;
 /** Batch seed, number of the program in the batch, mode, place of the case in the catalogue. */
 export const RUN_INDEX_LENGTH = 4;
 
@@ -72,5 +97,7 @@ export type WorkerMessage =
   | { readonly kind: 'checked'; readonly report: CheckReport }
   | { readonly kind: 'replayed'; readonly report: ReplayReport }
   | { readonly kind: 'not-loaded'; readonly reason: string }
+  /** The device has to be started again. */
+  | { readonly kind: 'restart-device'; readonly hung: boolean }
   /** The kit itself threw. */
   | { readonly kind: 'failed'; readonly stack: string };

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { KnownFailure } from '../conformance/cases/index.js';
 import { usageError } from './exit-code.js';
 import { unknownName } from './nearest.js';
-import { readTextFile } from './options.js';
+import { readTextFile } from './read-files.js';
 
 const schema = z.array(
   z.strictObject({

@@ -11,6 +11,8 @@ export interface MutantWorkerData {
 export interface MutantTask {
   readonly id: string;
   readonly seed: number;
+  /** The program that is found is left as it is: it is made small on the first seed alone. */
+  readonly quick: boolean;
 }
 
 export type MutantAnswer =

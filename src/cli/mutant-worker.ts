@@ -12,6 +12,7 @@ async function hunt(task: MutantTask): Promise<MutantAnswer> {
     const detection = await detect(mutant, {
       profile,
       seed: task.seed,
+      quick: task.quick,
       all,
       nowMs: () => performance.now(),
       shouldStop: () => false,

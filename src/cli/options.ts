@@ -1,5 +1,4 @@
 /** The options that several commands share, and how their values are read. */
-import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { suiteNames, type SuiteName } from '../conformance/report.js';
@@ -7,8 +6,11 @@ import type { Engine } from './engine.js';
 import { CliError, ExitCode, usageError } from './exit-code.js';
 import { colours, type Colours } from './format/text.js';
 import type { Io } from './io.js';
-import type { Modules, ProfileName } from './job.js';
+import { DeviceProcess } from './device-process.js';
+import type { Modules, Peer, ProfileName } from './job.js';
 import { unknownName } from './nearest.js';
+import { whyUnreadable } from './read-files.js';
+import { peerOptions } from './peer-profile.js';
 
 export interface OutputOptions {
   readonly color: boolean;
@@ -18,8 +20,15 @@ export interface ImplementationOptions {
   readonly profile: ProfileName;
   readonly driver?: string;
   readonly device?: string;
+  readonly deviceCmd?: string;
+  readonly deviceLog?: string;
+  readonly deviceProfile?: string;
+  readonly deviceOption?: readonly string[];
   readonly hangTimeout: number;
 }
+
+/** In front of the path of a socket, in place of a module. */
+const VHOST_USER = 'vhost-user:';
 
 export function addOutputOptions(command: Command): Command {
   return command.option('--no-color', 'print without colours (so does the environment variable NO_COLOR)');
@@ -31,7 +40,14 @@ export function addImplementationOptions(command: Command): Command {
       new Option('--profile <name>', 'device that is modelled').choices(['roce', 'rdma']).default('roce'),
     )
     .option('--driver <file>', 'judge the driver that this module exports (createDriver)')
-    .option('--device <file>', 'judge the device that this module exports (createDevice)')
+    .option(
+      '--device <file>',
+      'judge the device that this module exports (createDevice), or the one behind vhost-user:PATH',
+    )
+    .option('--device-cmd <command>', 'start the vhost-user device, and again when it crashes or hangs')
+    .option('--device-log <file>', 'where what that command prints is appended')
+    .option('--device-profile <file>', 'what differs about the vhost-user device, as JSON (docs/peers.md)')
+    .option('--device-option <name=value>', 'one such difference', gatherOne)
     .option(
       '--hang-timeout <time>',
       'how long the implementation may give no sign of life',
@@ -90,6 +106,11 @@ export function gather(text: string, before: readonly string[] = []): readonly s
   return [...before, ...text.split(',').map(part => part.trim())];
 }
 
+/** Gathers an option that may be given more than once and whose values may hold commas. */
+function gatherOne(text: string, before: readonly string[] = []): readonly string[] {
+  return [...before, text];
+}
+
 /**
  * Ids of the cases that `--only` and `--skip` leave; undefined when all are left.
  * @throws CliError (usage) when a pattern names no case
@@ -112,9 +133,48 @@ export function chosenCases(
   return [...left];
 }
 
-/** @throws CliError (could not judge) when a module's file is not there. */
+/** @throws CliError (could not judge) when a module's file is not there; (usage) for options that do not go together. */
 export function modulesOf(options: ImplementationOptions): Modules {
-  return { driver: moduleFile('--driver', options.driver), device: moduleFile('--device', options.device) };
+  const driver = moduleFile('--driver', options.driver);
+  const peer = peerOf(options);
+  if (peer !== undefined) return { driver, device: undefined, peer };
+  return { driver, device: moduleFile('--device', options.device) };
+}
+
+function peerOf(options: ImplementationOptions): Peer | undefined {
+  const { device, deviceCmd, deviceLog, deviceProfile, deviceOption = [] } = options;
+  if (device?.startsWith(VHOST_USER) !== true) {
+    const given = Object.entries({ deviceCmd, deviceLog, deviceProfile }).some(
+      ([, text]) => text !== undefined,
+    );
+    if (given || deviceOption.length > 0)
+      throw usageError(
+        '--device-cmd and the like say more about --device vhost-user:PATH, which is missing.',
+      );
+    return undefined;
+  }
+  const path = device.slice(VHOST_USER.length);
+  if (path === '') throw usageError('--device vhost-user:PATH needs the path of a socket.');
+  if (deviceLog !== undefined && deviceCmd === undefined)
+    throw usageError('--device-log is for what --device-cmd prints, which is missing.');
+  return { path: resolve(path), options: peerOptions(deviceProfile, deviceOption) };
+}
+
+/** Does something with the implementation; a device that is to be started for it runs meanwhile. */
+export async function withModules<T>(
+  options: ImplementationOptions,
+  use: (modules: Modules, restartDevice: (hung: boolean) => void) => Promise<T>,
+): Promise<T> {
+  const modules = modulesOf(options);
+  const { deviceCmd, deviceLog } = options;
+  if (modules.peer === undefined || deviceCmd === undefined) return use(modules, () => undefined);
+  const device = new DeviceProcess({ command: deviceCmd, socket: modules.peer.path, log: deviceLog });
+  try {
+    const peer = { ...modules.peer, started: device.shared };
+    return await use({ ...modules, peer }, hung => void device.restart(hung));
+  } finally {
+    await device.stop();
+  }
 }
 
 function moduleFile(option: string, file: string | undefined): string | undefined {
@@ -125,35 +185,18 @@ function moduleFile(option: string, file: string | undefined): string | undefine
   throw new CliError(ExitCode.couldNotJudge, `${option} ${file}: ${problem}; expected a JavaScript module.`);
 }
 
-/** @throws CliError (usage) */
-export function readTextFile(file: string): string {
-  expectReadable(file);
-  return readFileSync(file, 'utf8');
-}
-
-/** @throws CliError (usage) */
-export function expectReadable(file: string): void {
-  const problem = whyUnreadable(resolve(file));
-  if (problem !== undefined) throw usageError(`cannot read ${file}: ${problem}.`);
-}
-
-function whyUnreadable(path: string): string | undefined {
-  try {
-    if (statSync(path).isDirectory()) return 'it is a directory';
-    accessSync(path, constants.R_OK);
-    return undefined;
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
-    return code === 'ENOENT' ? 'there is no such file' : `the file cannot be read (${code})`;
-  }
-}
-
 /** The options that put the same implementation in place again, for a command that is printed. */
-export function implementationArguments(options: ImplementationOptions): string[] {
+export function implementationArguments(
+  options: ImplementationOptions & { readonly driverCmd?: string },
+): string[] {
   return [
     `--profile ${options.profile}`,
     ...(options.driver === undefined ? [] : [`--driver ${quoted(options.driver)}`]),
     ...(options.device === undefined ? [] : [`--device ${quoted(options.device)}`]),
+    ...(options.deviceCmd === undefined ? [] : [`--device-cmd ${quoted(options.deviceCmd)}`]),
+    ...(options.deviceProfile === undefined ? [] : [`--device-profile ${quoted(options.deviceProfile)}`]),
+    ...(options.deviceOption ?? []).map(option => `--device-option ${quoted(option)}`),
+    ...(options.driverCmd === undefined ? [] : [`--driver-cmd ${quoted(options.driverCmd)}`]),
   ];
 }
 

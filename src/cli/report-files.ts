@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import type { CheckReport } from '../conformance/report.js';
 import { readReports, ReportError } from '../report/index.js';
 import { usageError } from './exit-code.js';
-import { readTextFile } from './options.js';
+import { readTextFile } from './read-files.js';
 
 /** All runs in a file. @throws CliError (usage) that names the file and the place in it */
 export function readReportFile(file: string): readonly CheckReport[] {

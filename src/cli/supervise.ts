@@ -8,6 +8,7 @@ import type { CaseResult } from '../conformance/cases/case-report.js';
 import type { CheckReport, Progress } from '../conformance/report.js';
 import type { ReplayReport } from './engine.js';
 import type { Io } from './io.js';
+import { endAgent } from './load-agent.js';
 import {
   RUN_INDEX_LENGTH,
   Phase,
@@ -47,6 +48,8 @@ export interface Supervision {
   onProgress(progress: Progress): void;
   onCase(result: CaseResult): void;
   onInterrupt(): void;
+  /** The device that was started for the job has to be started again. */
+  restartDevice?(hung: boolean): void;
 }
 
 /** In place of the number of a program or the place of a case. */
@@ -84,6 +87,7 @@ export async function supervise(job: Job, supervision: Supervision): Promise<Out
     match(message)
       .with({ kind: 'progress' }, ({ progress }) => supervision.onProgress(progress))
       .with({ kind: 'case' }, ({ result }) => supervision.onCase(result))
+      .with({ kind: 'restart-device' }, ({ hung }) => supervision.restartDevice?.(hung))
       .otherwise(answer => settle(answer)),
   );
   worker.on('error', (error: unknown) => settle({ kind: 'crashed', stack: stackOf(error), ...where() }));
@@ -95,7 +99,10 @@ export async function supervise(job: Job, supervision: Supervision): Promise<Out
     clearInterval(watchdog);
     for (const timer of graceTimers) clearTimeout(timer);
     stopListening();
+    // A worker that waits for an agent goes on, and can be ended, once the agent is gone.
+    endAgent(signals);
     await worker.terminate();
+    endAgent(signals);
   }
 }
 

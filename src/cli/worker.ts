@@ -5,9 +5,20 @@
 import { setFlagsFromString } from 'node:v8';
 import { parentPort, workerData } from 'node:worker_threads';
 import { match } from 'ts-pattern';
-import type { Implementation } from '../conformance/index.js';
+import type { Implementation, VhostUserDevice } from '../conformance/index.js';
 import type { Engine } from './engine.js';
-import { Phase, Signal, type CheckJob, type Modules, type WorkerData, type WorkerMessage } from './job.js';
+import { DeviceWatch } from './device-watch.js';
+import {
+  Phase,
+  Signal,
+  type CheckJob,
+  type Job,
+  type Modules,
+  type Peer,
+  type WorkerData,
+  type WorkerMessage,
+} from './job.js';
+import { loadAgent } from './load-agent.js';
 import { loadFactory, LoadError } from './load-module.js';
 
 // A world lives for some milliseconds. V8 takes what it meets of one in a collection for long-lived and makes what follows in
@@ -17,25 +28,39 @@ setFlagsFromString('--no-allocation-site-pretenuring');
 const data = workerData as WorkerData;
 const signals = new Int32Array(data.signals);
 
+/** Programs tried to make a finding about a device outside shorter. */
+const OUTSIDE_SHRINK_RUNS_MAX = 300;
+
 async function work(): Promise<WorkerMessage> {
   const { job, modules } = data;
   const engine = (await import(data.engineUrl)) as Engine;
   Atomics.store(signals, Signal.phase, Phase.modules);
   let implementation: Implementation;
+  let gone = (): boolean => false;
+  let close = (): void => {};
   try {
-    implementation = await load(modules);
+    const agent = modules.agent && loadAgent(engine, modules.agent, signals);
+    if (agent !== undefined) close = () => agent.close();
+    implementation = agent?.implementation ?? (await load(modules));
+    if (modules.peer !== undefined) {
+      const peer = await connect(engine, job, modules.peer);
+      implementation = { ...implementation, ...peer.implementation };
+      gone = () => peer.gone;
+    }
   } catch (error) {
-    if (error instanceof LoadError) return { kind: 'not-loaded', reason: error.message };
+    if (error instanceof LoadError || isPeerUnusable(error))
+      return { kind: 'not-loaded', reason: error.message };
     throw error;
   }
   Atomics.store(signals, Signal.phase, Phase.judging);
-  return match(job)
-    .with({ task: 'check' }, async checkJob => check(engine, checkJob, implementation))
+  const work = match(job)
+    .with({ task: 'check' }, async checkJob => check(engine, checkJob, implementation, gone))
     .with({ task: 'replay' }, async ({ program, profile }) => ({
       kind: 'replayed' as const,
       report: await engine.replay(program, { profile, implementation }),
     }))
     .exhaustive();
+  return work.finally(() => close());
 }
 
 async function load(modules: Modules): Promise<Implementation> {
@@ -45,8 +70,36 @@ async function load(modules: Modules): Promise<Implementation> {
   };
 }
 
-async function check(engine: Engine, job: CheckJob, implementation: Implementation): Promise<WorkerMessage> {
-  const beat = () => void Atomics.add(signals, Signal.heartbeat, 1);
+function isPeerUnusable(error: unknown): error is Error {
+  return error instanceof Error && 'code' in error && error.code === 'ERR_PEER_UNUSABLE';
+}
+
+async function connect(engine: Engine, job: Job, { path, options, started }: Peer): Promise<VhostUserDevice> {
+  const watch =
+    started === undefined
+      ? undefined
+      : new DeviceWatch(started, hung => post({ kind: 'restart-device', hung }));
+  return engine.vhostUserDevice({
+    profile: job.profile,
+    path,
+    options,
+    beat,
+    ...(watch === undefined
+      ? {}
+      : { restart: hung => watch.restart(hung), afterFault: () => watch.howItEnded() }),
+  });
+}
+
+function beat(): void {
+  Atomics.add(signals, Signal.heartbeat, 1);
+}
+
+async function check(
+  engine: Engine,
+  job: CheckJob,
+  implementation: Implementation,
+  gone: () => boolean,
+): Promise<WorkerMessage> {
   const report = await engine.check({
     ...implementation,
     profile: job.profile,
@@ -70,9 +123,11 @@ async function check(engine: Engine, job: CheckJob, implementation: Implementati
     },
     shouldStop() {
       beat();
-      return Atomics.load(signals, Signal.stop) === 1;
+      return Atomics.load(signals, Signal.stop) === 1 || gone();
     },
     runIndex: new Int32Array(data.runIndex),
+    // Each try of a device that crashes starts it again.
+    ...(implementation.outsideDevice === undefined ? {} : { shrinkRunsMax: OUTSIDE_SHRINK_RUNS_MAX }),
   });
   return { kind: 'checked', report };
 }

@@ -94,9 +94,21 @@ class CheckRun {
   #interrupted = false;
 
   constructor(options: CheckOptions) {
-    const { driver, device, reports, adapter, network } = options;
+    const { driver, device, reports, adapter, network, outside, outsideDevice, memories, remote, elsewhere } =
+      options;
     this.#options = options;
-    this.#implementation = { driver, device, reports, adapter, network };
+    this.#implementation = {
+      driver,
+      device,
+      reports,
+      adapter,
+      network,
+      outside,
+      outsideDevice,
+      memories,
+      remote,
+      elsewhere,
+    };
     this.#cases = new CaseBook(this.#implementation, options);
     this.#startedMs = options.nowMs();
     this.#book = new MonitorBook(options.machines);
@@ -151,6 +163,10 @@ class CheckRun {
   /** Watches the rings while generated programs run. */
   async #observe(startedMs: number): Promise<void> {
     if (!this.#cases.wants('rings')) return;
+    if (this.#implementation.outsideDevice !== undefined) {
+      for (const result of this.#cases.addUnobserved()) this.#options.onCase?.(result);
+      return;
+    }
     const tally = this.#tallyOf('rings');
     const { profile, seed } = this.#options;
     const goOn = (programs: number): boolean => {
@@ -170,7 +186,8 @@ class CheckRun {
 
   /** Runs a suite that is one long program. */
   async #fixed(suite: 'bounds' | 'leaks'): Promise<void> {
-    if (!this.#cases.wants(suite)) return;
+    // Both look below the verbs, and of machines elsewhere there is nothing to see there.
+    if (!this.#cases.wants(suite) || this.#implementation.remote !== undefined) return;
     const tally = this.#tallyOf(suite);
     const options = this.#judgeOptions(this.#coverage);
     this.#progress(suite, 0);

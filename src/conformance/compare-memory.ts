@@ -1,8 +1,8 @@
 /** Whether the machines of two worlds hold the same bytes. */
-import type { World } from './world.js';
+import type { VerbsWorld } from './verbs-world.js';
 
 /** The first byte that differs, in words; undefined when there is none. */
-export function compareMemory(ours: World, bare: World): string | undefined {
+export function compareMemory(ours: VerbsWorld, bare: VerbsWorld): string | undefined {
   for (const [vm, machine] of ours.machines.entries()) {
     const bytes = machine.guest.arenaBytes;
     const other = bare.machines[vm].guest;

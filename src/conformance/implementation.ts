@@ -15,6 +15,9 @@ import type {
   VirtioDevice,
   VirtioTransport,
 } from '../virtio/index.js';
+import type { Outside, OutsideDevice } from './outside.js';
+import type { RemoteMachines } from './remote-machines.js';
+import type { Memories } from './simulated-guest.js';
 
 /** What the kit gives a driver: one virtual machine and its device. */
 export interface DriverContext {
@@ -29,6 +32,8 @@ export interface DriverContext {
   /** A driver that reports its rings lets the kit judge them; optional. */
   readonly ringObserver: RingObserver | undefined;
   readonly controlObserver: ControlObserver | undefined;
+  /** A driver that reads its rings where the kit cannot see it says here that it has looked at all that came back; optional. */
+  readonly looked?: (() => void) | undefined;
 }
 
 /** Resolves when the driver has set DRIVER_OK and its verbs may be called. */
@@ -71,4 +76,14 @@ export interface Implementation {
   readonly adapter?: ((reference: HcaFunction, vm: number) => HcaFunction) | undefined;
   /** Gets the network of each para-virtual world, to watch it or to meddle with the packets that it lends. */
   readonly network?: ((fabric: Fabric) => void) | undefined;
+  /** The driver works in another process: what it reads, and what it asks of its operating system, is not seen. */
+  readonly elsewhere?: boolean | undefined;
+  /** Parties of the above that work in another process. */
+  readonly outside?: Outside | undefined;
+  /** Set when the device is one of them: what is known of it. */
+  readonly outsideDevice?: OutsideDevice | undefined;
+  /** Whole machines in another process, in place of all of the above: only their verbs are judged. */
+  readonly remote?: RemoteMachines | undefined;
+  /** Where the memory of the para-virtual machines comes from, when another process must reach it. */
+  readonly memories?: Memories | undefined;
 }

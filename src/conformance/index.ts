@@ -1,4 +1,5 @@
 /** The conformance kit: check, replay, programs, reports, and the seam for other drivers and devices. */
+export * from './agent/index.js';
 export { programOf } from './campaign.js';
 export * from './cases/index.js';
 export * from './check.js';
@@ -12,9 +13,11 @@ export { argued } from './mutants/argued.js';
 export { mutants } from './mutants/index.js';
 export * from './observer.js';
 export * from './program.js';
+export type { RemoteMachines } from './remote-machines.js';
 export * from './replay.js';
 export * from './report.js';
 export * from './requirements.js';
 export * from './script.js';
 export * from './trace.js';
+export * from './vhost-user-device.js';
 export * from './wire/index.js';

@@ -11,6 +11,7 @@ import { MemoryUntouched } from './invariants/memory.js';
 import { expectCleanReset } from './invariants/reset.js';
 import { NothingWaits } from './invariants/rest.js';
 import { UseCounts } from './invariants/use-counts.js';
+import { fitProgram } from './fit-program.js';
 import { limitsOf } from './limits.js';
 import type { Limits } from './limits.js';
 import { attach, attachBare } from './monitors/attach.js';
@@ -23,9 +24,9 @@ import type { Program } from './program.js';
 import { Run } from './run/run.js';
 import type { TraceRecorder } from './trace.js';
 import { turn } from './turn.js';
-import { bareMetalWorld, paravirtualWorld } from './world.js';
+import { World, bareMetalWorld, paravirtualWorld } from './world.js';
 import { MemoryPool } from './simulated-guest.js';
-import type { World } from './world.js';
+import type { VerbsWorld } from './verbs-world.js';
 
 export interface JudgeOptions {
   readonly profile: ProfileName;
@@ -47,17 +48,26 @@ export interface Judgement {
   readonly broken: LawBroken | undefined;
   /** Verbs calls made, on both sides of a comparison. */
   readonly calls: number;
+  /** Why the program says nothing about this implementation. */
+  readonly unfit?: string;
 }
 
 /** Throws only for a fault of the kit; whatever the implementation does is in the judgement. */
-export async function judge(program: Program, options: JudgeOptions): Promise<Judgement> {
+export async function judge(asked: Program, options: JudgeOptions): Promise<Judgement> {
+  const fitted = fitProgram(asked, options.implementation?.outsideDevice);
+  if (typeof fitted === 'string') return { broken: undefined, calls: 0, unfit: fitted };
   // What a run that was cut short has left in promises moves now, so that it is not taken for this program's doing.
   for (let turns = 0; turns < TURNS_OF_AN_END; turns++) await turn;
+  const remote = options.implementation?.remote;
+  const program = remote?.without(fitted) ?? fitted;
   const book = options.book ?? new MonitorBook();
   // Somebody else's code may hold on to memory that it was given, so that memory is not used again.
   const memories = options.implementation === undefined ? pool : undefined;
-  const judging: Judging = { ...options, book, limits: options.limits ?? limitsOf(program), memories };
+  const limits = options.limits ?? limitsOf(program, options.implementation?.outsideDevice);
+  const judging: Judging = { ...options, book, limits, memories };
   const judgement = await judgeMain(program, judging);
+  // Machines that are elsewhere have no device here that could be reset.
+  if (remote !== undefined) return judgement;
   if (judgement.broken !== undefined || !resetsInFlight(program)) return judgement;
   if (options.sought !== undefined && options.sought === laws.invisible.name) return judgement;
   return { ...judgement, broken: await judgeReset(program, judging) };
@@ -72,50 +82,105 @@ interface Judging extends JudgeOptions {
 const pool = new MemoryPool();
 
 async function judgeMain(program: Program, judging: Judging): Promise<Judgement> {
-  const { book, limits, profile, memories } = judging;
+  const { book } = judging;
   let run: Run | undefined;
-  let world: World | undefined;
+  let world: VerbsWorld | undefined;
+  const alone = judging.sought !== undefined && judging.sought !== laws.invisible.name;
+  const compared = program.mode === 'settled' && !alone;
+  // Where a party works outside, what bare metal comes to says when the party is done.
+  let bare: Bare | undefined;
+  if (program.mode === 'settled' && waitsByMarks(judging.implementation)) {
+    const found = await runBareFirst(program, judging);
+    if (typeof found === 'string') return { broken: undefined, calls: 0, unfit: found };
+    bare = found;
+  }
   book.begin();
   try {
     const attached = attachTo(judging, judging.recorder);
-    world = await worldOf(program, judging, attached);
-    const paravirtual = world;
-    judging.recorder?.useClock(() => paravirtual.scheduler.nowNs);
-    run = new Run(program, world, judges(program, world, judging, attached));
+    const judged = await openWorld(program, judging, attached);
+    world = judged;
+    judging.recorder?.useClock(() => judged.scheduler.nowNs);
+    run = new Run(program, judged, judges(program, judged, judging, attached), { expected: bare?.run.marks });
     await run.execute();
     throwBroken(book.finish());
-    expectCleanReset(world, vm => attached.transports[vm]?.enabled ?? [], 'at the end');
-    throwBroken(book.broken);
+    if (judged instanceof World) {
+      expectCleanReset(judged, vm => attached.transports[vm]?.enabled ?? [], 'at the end');
+      throwBroken(book.broken);
+    }
   } catch (error) {
     // A machine that was violated tells more than what came of it.
     return { broken: book.broken ?? asLaw(error), calls: run?.calls ?? 0 };
   }
-  const alone = judging.sought !== undefined && judging.sought !== laws.invisible.name;
-  if (program.mode === 'racing' || alone) {
-    world.release();
+  if (!compared) {
+    for (const over of [world, bare?.world]) over?.release();
     return { broken: undefined, calls: run.calls };
   }
+  bare ??= await runBare(program, judging);
+  const calls = run.calls + bare.run.calls;
+  try {
+    return { broken: compare(run, world, bare.run, bare.world), calls };
+  } catch (error) {
+    return { broken: asLaw(error), calls };
+  } finally {
+    for (const over of [world, bare.world]) over.release();
+  }
+}
+
+/** Somebody outside has to be told what a program comes to on bare metal. */
+function waitsByMarks(implementation: Implementation | undefined): boolean {
+  return implementation?.outside !== undefined || implementation?.remote?.restsByExpected === true;
+}
+
+interface Bare {
+  readonly run: Run;
+  readonly world: World;
+}
+
+/** A program may expect what a device with other limits cannot come to: the reason, then. */
+async function runBareFirst(program: Program, judging: Judging): Promise<Bare | string> {
+  try {
+    return await runBare(program, judging);
+  } catch (error) {
+    const expects = error instanceof LawBroken && error.law === laws.expected.name;
+    if (!expects || judging.implementation?.outsideDevice === undefined) throw error;
+    return `it was written for other limits than those of the device: ${error.message}`;
+  }
+}
+
+/** Throws when the reference itself breaks a law: a fault of the kit. */
+async function runBare(
+  program: Program,
+  { profile, limits, book, memories, implementation }: Judging,
+): Promise<Bare> {
   book.begin();
-  const bareWorld = bareMetalWorld(program, { profile, limits, observers: attachBare(book), memories });
-  const bare = new Run(program, bareWorld, [new ExactlyOnce()]);
-  await bare.execute();
+  const world = bareMetalWorld(program, { profile, limits, observers: attachBare(book), memories });
+  const run = new Run(program, world, [new ExactlyOnce()], {
+    marking: waitsByMarks(implementation),
+  });
+  await run.execute();
   const broken = book.finish();
   if (broken !== undefined) throw new Error(`the reference adapter broke a law: ${broken.message}`);
-  const difference = compare(run, world, bare, bareWorld);
-  for (const over of [world, bareWorld]) over.release();
-  return { broken: difference, calls: run.calls + bare.calls };
+  return { run, world };
 }
 
 function attachTo(judging: Judging, recorder: TraceRecorder | undefined): Attached {
   const { profile, limits, book, implementation } = judging;
   const foreign = implementation?.driver !== undefined || implementation?.device !== undefined;
+  const watched = implementation?.outsideDevice === undefined ? 'watched' : 'unseen';
   return attach({
     profile,
     limits,
     book,
-    rings: (implementation?.reports ?? !foreign) ? 'reported' : 'watched',
+    rings: (implementation?.reports ?? !foreign) ? 'reported' : watched,
     recorder,
   });
+}
+
+function openWorld(program: Program, judging: Judging, attached: Attached): VerbsWorld | Promise<VerbsWorld> {
+  const { implementation, limits, sought } = judging;
+  return (
+    implementation?.remote?.open(program, limits, sought !== undefined) ?? worldOf(program, judging, attached)
+  );
 }
 
 function worldOf(program: Program, judging: Judging, { observers }: Attached): Promise<World> {
@@ -153,7 +218,7 @@ function throwBroken(broken: LawBroken | undefined): void {
   if (broken !== undefined) throw broken;
 }
 
-function judges(program: Program, world: World, judging: Judging, attached: Attached): RunObserver[] {
+function judges(program: Program, world: VerbsWorld, judging: Judging, attached: Attached): RunObserver[] {
   const { book, limits, profile, coverage, recorder } = judging;
   const { maxQps, maxCqs } = limits.device;
   const list: RunObserver[] = [
@@ -175,7 +240,7 @@ function judges(program: Program, world: World, judging: Judging, attached: Atta
 }
 
 /** The central theorem: a settled program is observed exactly as on bare metal. */
-function compare(run: Run, world: World, bare: Run, bareWorld: World): LawBroken | undefined {
+function compare(run: Run, world: VerbsWorld, bare: Run, bareWorld: World): LawBroken | undefined {
   const difference = run.observation.difference(bare.observation) ?? compareMemory(world, bareWorld);
   if (difference === undefined) return undefined;
   return new LawBroken(laws.invisible, difference);

@@ -50,7 +50,10 @@ export const wideLimits: Limits = {
   device: { maxQps: MAX_QP, maxCqs: MAX_CQ, queueSizeMax: 1024 },
 };
 
-/** What the machines of a program offer where nothing else is asked for. */
-export function limitsOf(program: { readonly wide?: true | undefined }): Limits {
-  return program.wide === true ? wideLimits : smallLimits;
+/** What the machines of a program offer where nothing else is asked for. A device outside has limits of its own. */
+export function limitsOf(
+  program: { readonly wide?: true | undefined },
+  outside?: { readonly limits: Limits },
+): Limits {
+  return outside?.limits ?? (program.wide === true ? wideLimits : smallLimits);
 }

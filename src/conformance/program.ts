@@ -206,6 +206,10 @@ export const programSchema = z.strictObject({
   /** Ring features offered, queue sizes. */
   indirect: z.boolean(),
   eventIdx: z.boolean(),
+  /** Packed rings in place of split ones. */
+  packed: z.literal(true).optional(),
+  /** Chains are returned in order, and the driver knows; notifications say how far it has come. */
+  inOrder: z.literal(true).optional(),
   /** Of 1024 packets, how many the fabric loses, doubles or delays past others. */
   faults: z.strictObject({ drop: u32, duplicate: u32, reorder: u32 }),
   /** Seed of everything the program leaves open: who steps next, which packets meet a fault. */

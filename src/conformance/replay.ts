@@ -41,7 +41,13 @@ export async function replay(program: Program, options: JudgeOptions): Promise<R
     verdict: broken === undefined ? 'pass' : 'fail',
     finding,
     steps: stepsOf(program, recorder),
-    trace: traceToText(traceHeader(options.profile, options.limits ?? limitsOf(program)), events),
+    trace: traceToText(
+      traceHeader(
+        options.profile,
+        options.limits ?? limitsOf(program, options.implementation?.outsideDevice),
+      ),
+      events,
+    ),
   };
 }
 

@@ -20,6 +20,8 @@ function worldLine(program: Program): string {
     ...program.hosts.map((host, vm) => `vm${vm} on host ${host}`),
     ...(program.indirect ? ['indirect descriptors'] : []),
     ...(program.eventIdx ? ['event index'] : []),
+    ...(program.packed === true ? ['packed rings'] : []),
+    ...(program.inOrder === true ? ['in order'] : []),
     ...(drop > 0 ? [`loss ${drop}/1024`] : []),
     ...(duplicate > 0 ? [`duplicates ${duplicate}/1024`] : []),
     ...(reorder > 0 ? [`reordering ${reorder}/1024`] : []),

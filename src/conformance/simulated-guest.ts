@@ -9,6 +9,7 @@ import type { Scheduler } from '../fabric/index.js';
 import { VerbsError } from '../verbs/index.js';
 import type { DmaMemory } from '../verbs/index.js';
 import { GuestMemory, copyBytes } from '../virtio/index.js';
+import type { Arena } from './arena.js';
 
 export const PAGE_BYTES = 4096;
 
@@ -24,14 +25,23 @@ const COMPARED_ONE_BY_ONE = 256;
 /** What freed DMA memory is filled with: whoever goes on using it reads nonsense. */
 const FREED = 0xdb;
 
+/** Where the memory of simulated guests comes from and goes to. */
+export interface Memories {
+  /** Bytes that are taken in place of so many, at least as many; whole pages. Absent: just as many. */
+  sizeFor?(bytes: number): number;
+  /** Zeroed memory; `bytes` is a multiple of the page size. */
+  take(bytes: number): Uint8Array;
+  /** Takes memory back that nobody uses any more. */
+  give(memory: Uint8Array): void;
+}
+
 /**
  * Memories of guests that are gone, to be used again: megabytes that come and go with each program would keep the collector
  * busy, and the compiler with it, whose code dies with every collection.
  */
-export class MemoryPool {
+export class MemoryPool implements Memories {
   readonly #free: Uint8Array[] = [];
 
-  /** Zeroed memory. */
   take(bytes: number): Uint8Array {
     const at = this.#free.findIndex(memory => memory.length === bytes);
     if (at < 0) return new Uint8Array(bytes);
@@ -39,7 +49,6 @@ export class MemoryPool {
     return memory.fill(0);
   }
 
-  /** Takes memory back that nobody uses any more. */
   give(memory: Uint8Array): void {
     if (this.#free.length < POOLED_MAX && memory.length <= POOLED_BYTES_MAX) this.#free.push(memory);
   }
@@ -57,15 +66,15 @@ export interface SimulatedGuestInit {
   /** Seed of the order in which the arena's pages lie in guest memory. */
   readonly scatterSeed: number;
   /** Where its memory comes from and goes to. */
-  readonly pool?: MemoryPool | undefined;
+  readonly pool?: Memories | undefined;
 }
 
-export class SimulatedGuest implements GuestOs {
+export class SimulatedGuest implements GuestOs, Arena {
   readonly memory = new GuestMemory();
   readonly arenaBytes: number;
   readonly #scheduler: Scheduler;
   readonly #bytes: Uint8Array;
-  readonly #pool: MemoryPool | undefined;
+  readonly #pool: Memories | undefined;
   readonly #dma: DmaArea;
   /** Offset in `#bytes` of each page of the arena. */
   readonly #pageOffsets: Float64Array;
@@ -186,7 +195,9 @@ export class SimulatedGuest implements GuestOs {
   }
 
   /** The same against the arena of another machine. */
-  differenceFromGuest(at: number, other: SimulatedGuest, otherAt: number, length: number): number {
+  differenceFromGuest(at: number, other: Arena, otherAt: number, length: number): number {
+    if (!(other instanceof SimulatedGuest))
+      return this.differenceFrom(at, other.readArena(otherAt, length), 0, length);
     for (let done = 0; done < length;) {
       const run = Math.min(length - done, PAGE_BYTES - ((otherAt + done) % PAGE_BYTES));
       const found = this.differenceFrom(at + done, other.#bytes, other.#place(otherAt + done), run);

@@ -4,39 +4,38 @@
  */
 import { profiles, rqReq, sge, sqReq } from '../abi/index.js';
 import type { ProfileName } from '../abi/index.js';
-import { Fabric, Scheduler, SeededChoices, firstChoice } from '../fabric/index.js';
-import type { Choices, WireObserver } from '../fabric/index.js';
+import { Fabric, Scheduler } from '../fabric/index.js';
+import type { WireObserver } from '../fabric/index.js';
 import { NativeVerbs, ReferenceHca } from '../reference/index.js';
 import type { HcaFunction, ReferenceFunction } from '../reference/index.js';
 import { connectInProcess } from '../transports/in-process.js';
 import type { InProcessTransport } from '../transports/in-process.js';
-import type { Verbs } from '../verbs/index.js';
 import type {
   ControlObserver,
   GuestMemory,
+  RingFeatures,
   RingObserver,
   VirtioDevice,
   VirtioTransport,
 } from '../virtio/index.js';
 import type { GuestOs } from '../driver/index.js';
 import { bundledDevice, bundledDriver } from './bundled.js';
+import { choicesOf } from './choices.js';
 import type { Implementation } from './implementation.js';
 import { limitsOf } from './limits.js';
 import type { Limits } from './limits.js';
 import { LawBroken, laws } from './laws.js';
+import type { Outside } from './outside.js';
 import { initialArena } from './patterns.js';
 import type { Program } from './program.js';
 import { ARENA_BASE, PAGE_BYTES, SimulatedGuest } from './simulated-guest.js';
-import type { MemoryPool } from './simulated-guest.js';
+import type { Memories } from './simulated-guest.js';
 import { turn } from './turn.js';
+import type { VerbsMachine, VerbsWorld } from './verbs-world.js';
 
-export interface Machine {
-  readonly vm: number;
-  readonly verbs: Verbs;
+export interface Machine extends VerbsMachine {
   readonly guest: SimulatedGuest;
   readonly function: ReferenceFunction;
-  /** Address, as the device sees it, of an arena byte. */
-  dmaAddress(at: number): number;
   /** Undefined on bare metal. */
   readonly transport: InProcessTransport | undefined;
   readonly device: VirtioDevice | undefined;
@@ -49,6 +48,8 @@ export interface MachineViews {
   readonly os: GuestOs;
   /** What the transport drives in place of the device. */
   watch(device: VirtioDevice): VirtioDevice;
+  /** The driver, whose reads are not seen, has looked at all that came back. */
+  looked?(): void;
 }
 
 /** Who watches below the verbs; all optional. Rings and commands are told per machine. */
@@ -77,7 +78,7 @@ export interface WorldOptions {
   /** Gives HCAs and devices schedulers of their own, on which their work takes time; without it work takes none. */
   readonly processors?: Processors;
   /** Where the machines' memory comes from; without it each has memory of its own. */
-  readonly memories?: MemoryPool | undefined;
+  readonly memories?: Memories | undefined;
 }
 
 /** The scheduler on which each party works; all of them share the world's clock. */
@@ -86,11 +87,13 @@ export interface Processors {
   device(vm: number, world: World): Scheduler;
 }
 
-export class World {
+export class World implements VerbsWorld {
   readonly scheduler: Scheduler;
   readonly fabric: Fabric;
   readonly hcas: readonly ReferenceHca[];
   readonly machines: Machine[] = [];
+  /** Parties that the scheduler does not step. */
+  outside: Outside | undefined;
   #failure: Error | undefined;
 
   constructor(
@@ -162,15 +165,6 @@ export class World {
   }
 }
 
-/** The list of a program first, then its seed or always the first option. */
-function choicesOf(program: Program): Choices {
-  const { list, only } = program.choices;
-  const rest = only ? firstChoice : new SeededChoices(program.seed);
-  if (list.length === 0) return rest;
-  let next = 0;
-  return { pick: count => (next < list.length ? list[next++] % count : rest.pick(count)) };
-}
-
 /** Bare metal: the program's verbs are the HCA's. */
 export function bareMetalWorld(program: Program, options: WorldOptions): World {
   const limits = options.limits ?? limitsOf(program);
@@ -194,18 +188,26 @@ export function bareMetalWorld(program: Program, options: WorldOptions): World {
 
 /** Para-virtual: driver, rings, device and HCA; driver and device may be somebody else's. Resolves when all drivers run. */
 export async function paravirtualWorld(program: Program, options: WorldOptions): Promise<World> {
-  const limits = options.limits ?? limitsOf(program);
+  const limits = options.limits ?? limitsOf(program, options.implementation?.outsideDevice);
   const { observers } = options;
   const profile = profiles[options.profile];
   const world = new World(program, limits, undefined, options.processors);
-  const ringFeatures = { indirect: program.indirect, eventIdx: program.eventIdx };
+  const ringFeatures = ringFeaturesOf(program);
   options.implementation?.network?.(world.fabric);
   // Behind the network, so that packets are seen as they leave it.
   if (observers?.wire !== undefined) world.fabric.observe(observers.wire);
+  world.outside = options.implementation?.outside;
+  world.outside?.begin?.(program.hosts.length);
   const createDevice = options.implementation?.device ?? bundledDevice;
   const createDriver = options.implementation?.driver ?? bundledDriver;
   for (const [vm, host] of program.hosts.entries()) {
-    const guest = guestOf(world, program, vm, dmaBytes(limits), options.memories);
+    const guest = guestOf(
+      world,
+      program,
+      vm,
+      dmaBytes(limits),
+      options.implementation?.memories ?? options.memories,
+    );
     const hcaFunction = world.hcas[host].openFunction();
     const adapter = options.implementation?.adapter?.(hcaFunction, vm) ?? hcaFunction;
     const ring = observers?.ring?.(vm);
@@ -233,6 +235,7 @@ export async function paravirtualWorld(program: Program, options: WorldOptions):
         ringFeatures,
         ringObserver: ring,
         controlObserver: observers?.driverControl?.(vm),
+        looked: views && (() => views.looked?.()),
       }),
     );
     const verbs = await pumpUntilSettled(world, starting);
@@ -247,6 +250,11 @@ export async function paravirtualWorld(program: Program, options: WorldOptions):
     });
   }
   return world;
+}
+
+/** In order and data in notifications are drawn as one: neither needs the other, and both are a matter of the rings alone. */
+function ringFeaturesOf({ indirect, eventIdx, packed, inOrder }: Program): RingFeatures {
+  return { indirect, eventIdx, packed, inOrder, notificationData: inOrder };
 }
 
 /** Address as the device sees it; the end of the arena is where its last page ends. */
@@ -270,9 +278,9 @@ function guestOf(
   { arenaBytes, seed }: Program,
   vm: number,
   dma: number,
-  pool: MemoryPool | undefined,
+  pool: Memories | undefined,
 ): SimulatedGuest {
-  const memoryBytes = arenaBytes + dma;
+  const memoryBytes = pool?.sizeFor?.(arenaBytes + dma) ?? arenaBytes + dma;
   const guest = new SimulatedGuest({ scheduler, memoryBytes, arenaBytes, scatterSeed: seed + vm, pool });
   guest.writeArena(0, initialArena(vm, arenaBytes));
   return guest;
@@ -288,6 +296,7 @@ async function pumpUntilSettled<T>(world: World, promise: Promise<T>): Promise<T
   for (let idle = 0; !settled && idle < 256; idle++) {
     if (world.scheduler.step()) idle = 0;
     await turn;
+    if (idle > 64 && (await world.outside?.rest(undefined)) === true) idle = 0;
   }
   if (!settled) {
     throw new LawBroken(

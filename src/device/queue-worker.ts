@@ -13,6 +13,9 @@ export function chainsPerStep(queue: DeviceQueue): number {
   return Math.min(CHAINS_PER_STEP, queue.size);
 }
 
+/** No chain: a head is never negative. */
+const NOTHING = -1;
+
 /** An enabled virtqueue, with the chain that its worker fills again and again. */
 export interface LiveQueue {
   readonly queue: DeviceQueue;
@@ -64,10 +67,17 @@ export abstract class QueueWorker implements Task {
     const { queue, chain } = live;
     let left = Math.min(most, queue.available());
     if (left > 0) queue.disableNotifications();
+    let kept = NOTHING;
     for (; left > 0; left--) {
       if (queue.take(chain) !== 'chain') break;
-      queue.putUsed(chain.head, 0);
+      // What is wholly read, as a request is by being dropped, may come back with the next one.
+      if (queue.inOrder && chain.writableBytes === 0) kept = chain.head;
+      else {
+        queue.putUsed(chain.head, 0);
+        kept = NOTHING;
+      }
     }
+    if (kept !== NOTHING) queue.putUsedUpTo(kept, 0);
     this.checkBroken(queue);
   }
 

@@ -5,14 +5,8 @@
 import type { Profile } from '../abi/index.js';
 import type { Scheduler } from '../fabric/scheduler.js';
 import type { HcaFunction } from '../reference/hca.js';
-import { FeatureBit, VirtioDeviceModel, featureSet } from '../virtio/index.js';
-import type {
-  ControlObserver,
-  FeatureSet,
-  GuestMemory,
-  RingFeatures,
-  RingObserver,
-} from '../virtio/index.js';
+import { FeatureBit, VirtioDeviceModel, featureSet, ringFeatureSet } from '../virtio/index.js';
+import type { ControlObserver, GuestMemory, RingFeatures, RingObserver } from '../virtio/index.js';
 import { commandHandler } from './command-table.js';
 import type { CommandTable } from './command.js';
 import { configSpace } from './config-space.js';
@@ -54,7 +48,7 @@ export class RdmaDevice extends VirtioDeviceModel {
     const profileFeatures = featureSet(...profile.features.map(feature => feature.bit));
     super({
       deviceId: profile.deviceId,
-      features: profileFeatures | ringFeatureSet(options.ringFeatures),
+      features: profileFeatures | featureSet(FeatureBit.RING_RESET) | ringFeatureSet(options.ringFeatures),
       requiredFeatures: profileFeatures,
       requirements: profile.features,
       queueCount: queueMap.count,
@@ -100,11 +94,4 @@ export class RdmaDevice extends VirtioDeviceModel {
     this.#options.function.reset();
     this.#objects = new DeviceObjects(this.#context);
   }
-}
-
-function ringFeatureSet({ indirect, eventIdx }: RingFeatures): FeatureSet {
-  const bits: number[] = [FeatureBit.RING_RESET];
-  if (indirect) bits.push(FeatureBit.INDIRECT_DESC);
-  if (eventIdx) bits.push(FeatureBit.EVENT_IDX);
-  return featureSet(...bits);
 }

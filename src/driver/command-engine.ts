@@ -215,7 +215,7 @@ export class CommandEngine {
       if (!this.#send(index, pending)) return;
       sent = true;
     }
-    if (sent && this.#queue.publish()) this.#session.options.transport.notify(this.#queue.index);
+    if (sent && this.#queue.publish()) this.#session.notify(this.#queue);
   }
 
   #send(index: number, pending: Pending): boolean {

@@ -144,7 +144,7 @@ export class CqReader {
   }
 
   #publish(): void {
-    if (this.#queue.publish()) this.#session.options.transport.notify(this.#queue.index);
+    if (this.#queue.publish()) this.#session.notify(this.#queue);
   }
 
   /** What was taken before the fault is sound and is delivered; the next call throws. */

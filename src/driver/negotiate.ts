@@ -11,6 +11,7 @@ import {
   markFailed,
   negotiate as negotiateFeatures,
   readStableConfig,
+  ringFeatureSet,
   ringFeatures,
 } from '../virtio/index.js';
 import type { VirtioTransport } from '../virtio/index.js';
@@ -33,12 +34,8 @@ export function negotiate(options: DriverOptions): Session {
     throw unusable(transport, `device type is ${transport.deviceId}, expected ${expected}`);
   }
   const required = featureSet(FeatureBit.VERSION_1, ...profile.features.map(({ bit }) => bit));
-  const ring = [
-    ...(options.ringFeatures.indirect ? [FeatureBit.INDIRECT_DESC] : []),
-    ...(options.ringFeatures.eventIdx ? [FeatureBit.EVENT_IDX] : []),
-  ];
   const features = negotiateFeatures(transport, {
-    wanted: required | featureSet(...ring),
+    wanted: required | ringFeatureSet(options.ringFeatures),
     required,
     requirements: profile.features,
   });

@@ -1,6 +1,6 @@
 /** Sets up every virtqueue that the driver uses, before DRIVER_OK, and says which one an interrupt came from. */
 import { VerbsError } from '../verbs/index.js';
-import { SplitDriverQueue, indirectAreaBytes, layOutSplitRing, splitRingBytes } from '../virtio/index.js';
+import { indirectAreaBytes, layOutRing, newDriverQueue, ringBytes } from '../virtio/index.js';
 import type { DriverQueue } from '../virtio/index.js';
 import type { QueueSizes, Session } from './session.js';
 
@@ -37,12 +37,13 @@ function setUp(session: Session, index: number, wanted: number, indirectParts: n
   const { transport, memory, ringObserver } = session.options;
   const max = transport.queueSizeMax(index);
   if (max < 1) throw new VerbsError('ENODEV', 'start', `virtqueue ${index} does not exist`);
-  const size = powerOfTwoAtMost(Math.min(max, wanted));
-  const ring = session.alloc(splitRingBytes(size), 16);
-  const addresses = layOutSplitRing(ring.address, size);
+  const most = Math.min(max, wanted);
+  const size = session.features.packed === true ? most : powerOfTwoAtMost(most);
+  const ring = session.alloc(ringBytes(size, session.features), 16);
+  const addresses = layOutRing(ring.address, size, session.features);
   const indirect = session.features.indirect && indirectParts > 0;
   const area = indirect ? session.alloc(indirectAreaBytes(size, indirectParts), 16) : undefined;
-  const queue = new SplitDriverQueue(
+  const queue = newDriverQueue(
     memory,
     { index, size, ...addresses },
     session.features,

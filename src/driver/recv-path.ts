@@ -39,5 +39,5 @@ export function postRecv({ session }: DriverContext, handle: QueuePair, request:
     throw session.fault(VERB, queue.broken ?? `queue ${queue.index} has no room for a receive`);
   recv.next = slot + 1 === recv.slots ? 0 : slot + 1;
   recv.log.push(wrId, bytes);
-  if (queue.publish()) session.options.transport.notify(queue.index);
+  if (queue.publish()) session.notify(queue);
 }

@@ -56,7 +56,7 @@ export function postSend(context: DriverContext, handle: QueuePair, request: Sen
     throw session.fault(VERB, queue.broken ?? `queue ${queue.index} has no room for a request`);
   send.next = slot + 1 === send.slots ? 0 : slot + 1;
   send.log.push(request.wrId, bytes);
-  if (queue.publish()) session.options.transport.notify(queue.index);
+  if (queue.publish()) session.notify(queue);
 }
 
 /** The device may have moved the queue pair on to SQE or ERR; there it flushes what is posted. */

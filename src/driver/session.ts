@@ -7,6 +7,7 @@ import { VerbsError } from '../verbs/index.js';
 import { markFailed } from '../virtio/index.js';
 import type {
   ControlObserver,
+  DriverQueue,
   GuestMemory,
   RingFeatures,
   RingObserver,
@@ -98,6 +99,12 @@ export class Session {
   /** The error of every verb after a failure. */
   failed(verb: string): VerbsError {
     return new VerbsError('EIO', verb, `the device was given up: ${this.#failure ?? 'unknown'}`);
+  }
+
+  /** Tells the device that something was published in a queue. */
+  notify(queue: DriverQueue): void {
+    const next = this.features.notificationData === true ? queue.nextAvailable : undefined;
+    this.options.transport.notify(queue.index, next);
   }
 
   /** Zeroed memory, freed at the latest by `freeAll`. */

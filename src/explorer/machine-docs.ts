@@ -106,11 +106,23 @@ ${transitionTable(machine)}
 
 An event that is not in the table above for a state is not allowed there. These break an obligation of their own:
 
-${table(
-  ['state', 'event', 'breaks'],
-  machine.forbidden.map(({ from, event, requirement }) => [from, event, cite(requirement)]),
-)}
+${forbiddenTable(machine)}
 ${machine.endRequirement === undefined ? '' : `\nA trace that ends in a state where it may not breaks ${cite(machine.endRequirement)}.\n`}`;
+}
+
+/** One row for all states in which the same event breaks the same obligation. */
+function forbiddenTable({ forbidden }: MachineDefinition): string {
+  const merged = new Map<string, { states: string[]; cells: string[] }>();
+  for (const { from, event, requirement } of forbidden) {
+    const cells = [event, cite(requirement)];
+    const row = merged.get(cells.join('|')) ?? { states: [], cells };
+    row.states.push(from);
+    merged.set(cells.join('|'), row);
+  }
+  return table(
+    ['state', 'event', 'breaks'],
+    [...merged.values()].map(({ states, cells }) => [states.join(', '), ...cells]),
+  );
 }
 
 function stateTable(machine: MachineDefinition): string {

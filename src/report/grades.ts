@@ -35,6 +35,22 @@ export function isFailure({ grade, known }: Pick<CaseResult, 'grade' | 'known'>)
   return grade === 'fail' && known === undefined;
 }
 
+/**
+ * Cases that were left out on purpose although they judge what is under test: a verdict speaks of the rest only. Where a driver
+ * alone is judged, the cases of the device are no part of the question, and the other way round.
+ */
+export function leftOut({
+  cases,
+  implementation: { driver, device },
+}: Pick<CheckReport, 'cases' | 'implementation'>): number {
+  const isAsked = ({ judges }: CaseResult): boolean =>
+    judges === 'both' ||
+    (judges === 'device'
+      ? device !== undefined || driver === undefined
+      : driver !== undefined || device === undefined);
+  return cases.filter(result => result.grade === 'skipped' && isAsked(result)).length;
+}
+
 /** Cases by the chapter of the spec that their id begins with, in the order of their first appearance. */
 export function byChapter<T extends { readonly id: string }>(cases: readonly T[]): Map<string, T[]> {
   const chapters = new Map<string, T[]>();

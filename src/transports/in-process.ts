@@ -55,11 +55,11 @@ export class InProcessTransport implements VirtioTransport {
     });
   }
 
-  notify(index: number): void {
+  notify(index: number, next?: number): void {
     this.notifications++;
     this.notificationsByQueue[index]++;
     this.#watch?.(index);
-    this.#device.notified(index);
+    this.#device.notified(index, next);
   }
 
   /** Interrupts before a handler is set are counted and lost, as for a guest that has not unmasked them. */

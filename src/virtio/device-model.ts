@@ -7,11 +7,10 @@ import { DeviceStatus, FeatureBit, featureMask } from './constants.js';
 import { featureBits, hasFeature, missingPrerequisites, ringFeatures } from './features.js';
 import type { FeatureRequirement } from './features.js';
 import type { GuestMemory } from './guest-memory.js';
+import { newDeviceQueue, newRingPosition, queueFault } from './make-queue.js';
 import type { RingObserver } from './observer.js';
-import type { DeviceQueue, QueueAddresses, QueueConfig } from './queue.js';
-import { SplitDeviceQueue } from './split-device-queue.js';
-import { splitQueueFault } from './split-layout.js';
-import type { DeviceHost, FeatureSet, VirtioDevice } from './transport.js';
+import type { DeviceQueue, QueueAddresses, QueueConfig, QueuePosition } from './queue.js';
+import type { DeviceHost, FeatureSet, ResumableDevice, StoppedQueue } from './transport.js';
 
 export interface DeviceModelInit {
   readonly deviceId: number;
@@ -22,7 +21,7 @@ export interface DeviceModelInit {
   /** Prerequisites among the device-type features offered. */
   readonly requirements?: readonly FeatureRequirement[];
   readonly queueCount: number;
-  /** Largest size of a queue: a power of two, or 0 when there is no such queue. */
+  /** Largest size of a queue, a power of two unless only packed rings are used; 0 when there is no such queue. */
   queueSizeMax(index: number): number;
   /** Configuration space; copied. */
   readonly config: Uint8Array;
@@ -34,7 +33,7 @@ const { ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, DEVICE_NEEDS_RESET, FAILED 
 /** Bits that the driver sets; the others it may write in vain. */
 const DRIVER_BITS = ACKNOWLEDGE | DRIVER | DRIVER_OK | FEATURES_OK | FAILED;
 
-export abstract class VirtioDeviceModel implements VirtioDevice {
+export abstract class VirtioDeviceModel implements ResumableDevice {
   readonly deviceId: number;
   readonly deviceFeatures: FeatureSet;
   readonly queueCount: number;
@@ -50,7 +49,7 @@ export abstract class VirtioDeviceModel implements VirtioDevice {
   /** Queues that are enabled. */
   readonly #enabled: (QueueConfig | undefined)[];
   /** Those of them that were looked at: most queues of a device are set up and never used. */
-  readonly #queues: (SplitDeviceQueue | undefined)[];
+  readonly #queues: (DeviceQueue | undefined)[];
 
   /** Throws RangeError when a feature is offered without one that it needs, or required and not offered. */
   constructor(init: DeviceModelInit) {
@@ -64,7 +63,7 @@ export abstract class VirtioDeviceModel implements VirtioDevice {
     checkOffer(this.deviceFeatures, this.#requiredFeatures, init.requirements ?? []);
     this.#config = init.config.slice();
     this.#enabled = new Array<QueueConfig | undefined>(init.queueCount).fill(undefined);
-    this.#queues = new Array<SplitDeviceQueue | undefined>(init.queueCount).fill(undefined);
+    this.#queues = new Array<DeviceQueue | undefined>(init.queueCount).fill(undefined);
   }
 
   /** The driver is ready. Called once after each reset, before the first `onNotify`. */
@@ -85,7 +84,7 @@ export abstract class VirtioDeviceModel implements VirtioDevice {
     const config = this.#enabled[index];
     if (config === undefined) return undefined;
     const features = ringFeatures(this.#driverFeatures);
-    return (this.#queues[index] = new SplitDeviceQueue(this.memory, config, features, this.#init.observer));
+    return (this.#queues[index] = newDeviceQueue(this.memory, config, features, this.#init.observer));
   }
 
   /** DRIVER_OK is set and neither side has given up. */
@@ -134,7 +133,8 @@ export abstract class VirtioDeviceModel implements VirtioDevice {
     this.#host = host;
   }
 
-  notified(index: number): void {
+  /** What the notification says of the driver's progress is a hint: the ring says the same, and is what counts. */
+  notified(index: number, _next?: number): void {
     if (this.live && this.#enabled[index] !== undefined) this.onNotify(index);
   }
 
@@ -173,10 +173,13 @@ export abstract class VirtioDeviceModel implements VirtioDevice {
     return isIndex(index, this.queueCount) ? this.#init.queueSizeMax(index) : 0;
   }
 
-  /** A wrong set-up leaves the queue disabled and sets DEVICE_NEEDS_RESET. */
-  enableQueue(index: number, size: number, addresses: QueueAddresses): void {
+  /**
+   * A wrong set-up leaves the queue disabled and sets DEVICE_NEEDS_RESET. `start`: where a ring stands that another device
+   * worked on before; a new one when absent.
+   */
+  enableQueue(index: number, size: number, addresses: QueueAddresses, start?: QueuePosition): void {
     const { descriptors, driver, device } = addresses;
-    const config = { index, size, descriptors, driver, device };
+    const config = { index, size, descriptors, driver, device, start };
     const fault = this.#enableFault(config);
     if (fault !== undefined) {
       this.needsReset(`enabling queue ${index}: ${fault}`);
@@ -192,9 +195,10 @@ export abstract class VirtioDeviceModel implements VirtioDevice {
     if (max === 0) return 'there is no such queue';
     if (this.queueEnabled(index)) return 'it is enabled already';
     if (!this.#has(FEATURES_OK)) return 'features are not negotiated yet';
-    if (this.#has(DRIVER_OK) && !this.#hasFeature(FeatureBit.RING_RESET)) return 'the device is live';
+    const mayBeLive = config.start !== undefined || this.#hasFeature(FeatureBit.RING_RESET);
+    if (this.#has(DRIVER_OK) && !mayBeLive) return 'the device is live';
     if (size > max) return `size ${size} is above ${max}`;
-    return splitQueueFault(this.memory, config);
+    return queueFault(this.memory, config, ringFeatures(this.negotiatedFeatures));
   }
 
   queueEnabled(index: number): boolean {
@@ -205,6 +209,17 @@ export abstract class VirtioDeviceModel implements VirtioDevice {
     if (!this.queueEnabled(index) || !this.#hasFeature(FeatureBit.RING_RESET)) return;
     this.#disable(index, 'queue was reset');
     this.onQueueReset(index);
+  }
+
+  stopQueue(index: number): StoppedQueue | undefined {
+    const config = this.#enabled[index];
+    if (config === undefined) return undefined;
+    const queue = this.#queues[index];
+    const position = queue?.position ?? config.start ?? newRingPosition(ringFeatures(this.#driverFeatures));
+    const inFlight = queue?.inFlight ?? 0;
+    this.#disable(index, 'queue was stopped');
+    this.onQueueReset(index);
+    return { position, inFlight };
   }
 
   #disable(index: number, why: string): void {

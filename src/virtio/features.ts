@@ -63,5 +63,20 @@ export function ringFeatures(features: FeatureSet): RingFeatures {
   return {
     indirect: hasFeature(features, FeatureBit.INDIRECT_DESC),
     eventIdx: hasFeature(features, FeatureBit.EVENT_IDX),
+    packed: hasFeature(features, FeatureBit.RING_PACKED),
+    inOrder: hasFeature(features, FeatureBit.IN_ORDER),
+    notificationData: hasFeature(features, FeatureBit.NOTIFICATION_DATA),
   };
+}
+
+/** The feature bits for what is asked of a ring. */
+export function ringFeatureSet(features: RingFeatures): FeatureSet {
+  const { indirect, eventIdx, packed = false, inOrder = false, notificationData = false } = features;
+  return featureSet(
+    ...(indirect ? [FeatureBit.INDIRECT_DESC] : []),
+    ...(eventIdx ? [FeatureBit.EVENT_IDX] : []),
+    ...(packed ? [FeatureBit.RING_PACKED] : []),
+    ...(inOrder ? [FeatureBit.IN_ORDER] : []),
+    ...(notificationData ? [FeatureBit.NOTIFICATION_DATA] : []),
+  );
 }

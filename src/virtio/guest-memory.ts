@@ -8,6 +8,8 @@
  * carries the full barrier that must stand between it and the look at the other side's event word; no other fence exists.
  */
 
+import { WordsOfSame, copyByWords, copyBytes } from './copy-bytes.js';
+
 /** Anything that bytes can live in; a `Uint8Array` gives a part of a buffer, or a mapped external one. */
 export type RegionBuffer = ArrayBufferLike | Uint8Array;
 
@@ -17,20 +19,19 @@ export interface RegionPlace {
   readonly length: number;
 }
 
-/** Copies up to this many bytes one by one: cheaper than making the view that a block copy needs. */
-const SMALL_COPY_BYTES = 128;
-
 /** Regions start at a multiple of this, in the guest and in the buffer, so that words aligned for the guest are aligned here. */
 const REGION_ALIGNMENT = 8;
 
 /**
  * Guest-physical memory. Addresses are numbers in 0 .. 2^53-1; anything else (NaN, fractions, larger) is out of range.
- * Nothing throws but `addRegion`.
+ * Nothing throws but `addRegion` and `removeRegion`.
  */
 export class GuestMemory {
   readonly #regions: Region[] = [];
   /** The region of the last access; nearly every access hits it. */
   #recent: Region | undefined;
+  /** Words of the buffer that others copy from and to. */
+  readonly #near = new WordsOfSame();
 
   constructor() {
     if (!hostIsLittleEndian())
@@ -67,6 +68,18 @@ export class GuestMemory {
     this.#regions.sort((a, b) => a.address - b.address);
   }
 
+  /**
+   * Takes the region that starts at `address` out of guest memory; nothing is found there any more. Windows on it go on
+   * seeing the buffer that it had: whoever lends foreign memory must leave something harmless there. Throws RangeError
+   * when no region starts at `address`.
+   */
+  removeRegion(address: number): void {
+    const at = this.#regions.findIndex(region => region.address === address);
+    if (at < 0) throw new RangeError(`no region starts at ${hex(address)}`);
+    this.#regions.splice(at, 1);
+    this.#recent = undefined;
+  }
+
   /** True when every byte of [address, address+length) is guest memory. No bytes are contained at any address. */
   contains(address: number, length: number): boolean {
     const region = this.#find(address);
@@ -82,7 +95,7 @@ export class GuestMemory {
       const from = address - region.address;
       if (length >= 0 && from + length <= region.length) {
         if (targetOffset + length > target.length) return false;
-        copyBytes(region.bytes, from, target, targetOffset, length);
+        copyOut(region, from, target, this.#near.of(target), targetOffset, length);
         return true;
       }
     }
@@ -96,7 +109,7 @@ export class GuestMemory {
       const to = address - region.address;
       if (length >= 0 && to + length <= region.length) {
         if (sourceOffset + length > source.length) return false;
-        copyBytes(source, sourceOffset, region.bytes, to, length);
+        copyIn(region, to, source, this.#near.of(source), sourceOffset, length);
         return true;
       }
     }
@@ -252,6 +265,7 @@ class Region {
   readonly length: number;
   readonly bytes: Uint8Array;
   readonly words: Uint16Array;
+  readonly longWords: Int32Array;
   readonly view: DataView;
 
   constructor(address: number, bytes: Uint8Array) {
@@ -259,8 +273,33 @@ class Region {
     this.length = bytes.length;
     this.bytes = bytes;
     this.words = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 1);
+    this.longWords = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 2);
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   }
+}
+
+function copyOut(
+  { bytes, longWords }: Region,
+  from: number,
+  target: Uint8Array,
+  targetWords: Int32Array | undefined,
+  to: number,
+  length: number,
+): void {
+  if (targetWords === undefined) copyBytes(bytes, from, target, to, length);
+  else copyByWords(bytes, longWords, from, target, targetWords, to, length);
+}
+
+function copyIn(
+  { bytes, longWords }: Region,
+  to: number,
+  source: Uint8Array,
+  sourceWords: Int32Array | undefined,
+  from: number,
+  length: number,
+): void {
+  if (sourceWords === undefined) copyBytes(source, from, bytes, to, length);
+  else copyByWords(source, sourceWords, from, bytes, longWords, to, length);
 }
 
 const nowhere = new Region(0, new Uint8Array(0));
@@ -272,21 +311,6 @@ function holds(region: Region, address: number): boolean {
 
 function isAddress(value: number): boolean {
   return Number.isSafeInteger(value) && value >= 0;
-}
-
-/** Copies `length` bytes of `source` from `from` on into `target` from `to` on. */
-export function copyBytes(
-  source: Uint8Array,
-  from: number,
-  target: Uint8Array,
-  to: number,
-  length: number,
-): void {
-  if (length > SMALL_COPY_BYTES) {
-    target.set(source.subarray(from, from + length), to);
-    return;
-  }
-  for (let i = 0; i < length; i++) target[to + i] = source[from + i];
 }
 
 function hostIsLittleEndian(): boolean {

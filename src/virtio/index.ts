@@ -1,10 +1,17 @@
 /** Virtio: guest memory, virtqueues, feature negotiation, device status, and the line between a driver and a device. */
 export * from './constants.js';
+export { copyBytes } from './copy-bytes.js';
 export * from './device-model.js';
 export * from './driver-init.js';
 export * from './features.js';
 export * from './guest-memory.js';
+export * from './indirect-area.js';
+export * from './make-queue.js';
 export * from './observer.js';
+export * from './packed-chain.js';
+export * from './packed-device-queue.js';
+export * from './packed-driver-queue.js';
+export * from './packed-layout.js';
 export * from './queue.js';
 export * from './split-chain.js';
 export * from './split-device-queue.js';

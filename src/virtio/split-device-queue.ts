@@ -4,8 +4,16 @@
  */
 import { SplitDescriptorChain } from './split-chain.js';
 import type { GuestMemory, MemoryWindow } from './guest-memory.js';
+import { InFlightOrder } from './in-flight.js';
 import type { RingObserver } from './observer.js';
-import type { DescriptorChain, DeviceQueue, QueueConfig, RingFeatures, TakeResult } from './queue.js';
+import type {
+  DescriptorChain,
+  DeviceQueue,
+  QueueConfig,
+  QueuePosition,
+  RingFeatures,
+  TakeResult,
+} from './queue.js';
 import {
   Avail,
   Used,
@@ -23,10 +31,10 @@ export interface SplitDeviceQueueState {
   readonly size: number;
   /** Available index up to which chains have been taken. */
   readonly nextAvail: number;
-  /** Used index as last published. */
+  /** Used index, what is staged included. */
   readonly usedIdx: number;
   readonly inFlight: number;
-  /** Used index at the last decision about an interrupt; 0 before the first, since a queue starts there. */
+  /** Used index at the last decision about an interrupt; before the first, where the queue started. */
   readonly signalledUsed: number;
   readonly broken: string | undefined;
 }
@@ -45,17 +53,22 @@ export class SplitDeviceQueue implements DeviceQueue {
 
   /** By head: 1 while its chain is with the device. */
   readonly #taken: Uint8Array;
-  #nextAvail = 0;
-  #usedIdx = 0;
+  readonly #order: InFlightOrder | undefined;
+  #nextAvail: number;
+  #usedIdx: number;
   #inFlight = 0;
+  /** Chains that were available at the last look and have not been taken since: no look is needed for them. */
+  #seen = 0;
   #notificationsEnabled = true;
+  /** Elements written to the ring and not yet published. */
+  #staged = 0;
   /** Elements returned since the last decision about an interrupt, or since the start. */
   #unsignalled = 0;
   #broken: string | undefined;
 
-  /** Starts at index 0. Throws RangeError when `splitQueueFault` finds fault with `config`; ask it first. */
+  /** Throws RangeError when `splitQueueFault` finds fault with `config`; ask it first. */
   constructor(memory: GuestMemory, config: QueueConfig, features: RingFeatures, observer?: RingObserver) {
-    const { index, size } = config;
+    const { index, size, start } = config;
     this.index = index;
     this.size = size;
     this.#mask = size - 1;
@@ -74,6 +87,9 @@ export class SplitDeviceQueue implements DeviceQueue {
     this.#avail = avail;
     this.#used = used;
     this.#taken = new Uint8Array(size);
+    this.#order = features.inOrder === true ? new InFlightOrder(size) : undefined;
+    this.#nextAvail = start?.avail ?? 0;
+    this.#usedIdx = start?.used ?? 0;
   }
 
   get broken(): string | undefined {
@@ -81,6 +97,12 @@ export class SplitDeviceQueue implements DeviceQueue {
   }
   get inFlight(): number {
     return this.#inFlight;
+  }
+  get inOrder(): boolean {
+    return this.#order !== undefined;
+  }
+  get position(): QueuePosition {
+    return { avail: this.#nextAvail, used: this.#usedIdx };
   }
 
   available(): number {
@@ -92,6 +114,7 @@ export class SplitDeviceQueue implements DeviceQueue {
       this.#broken = `available index went from ${this.#nextAvail} to ${availIdx} with ${this.#inFlight} chains in flight; size ${this.size}`;
       return 0;
     }
+    this.#seen = available;
     return available;
   }
 
@@ -102,7 +125,8 @@ export class SplitDeviceQueue implements DeviceQueue {
   take(chain: DescriptorChain): TakeResult {
     if (!(chain instanceof SplitDescriptorChain))
       throw new TypeError('take: the chain is not from newChain()');
-    if (this.available() === 0) return this.#broken === undefined ? 'empty' : 'broken';
+    if (this.#seen === 0 && this.available() === 0) return this.#broken === undefined ? 'empty' : 'broken';
+    if (this.#broken !== undefined) return 'broken';
     const head = this.#avail.get16(Avail.RING + Avail.ENTRY * (this.#nextAvail & this.#mask));
     const fault = this.#headFault(head) ?? chain.fill(head, this.#descriptors, this.size, this.#indirect);
     if (fault !== undefined) {
@@ -110,7 +134,9 @@ export class SplitDeviceQueue implements DeviceQueue {
       return 'broken';
     }
     this.#nextAvail = (this.#nextAvail + 1) & 0xffff;
+    this.#seen--;
     this.#taken[head] = 1;
+    this.#order?.push(head, chain.writableBytes);
     this.#inFlight++;
     this.#observer?.taken(this.index, head);
     return 'chain';
@@ -122,23 +148,70 @@ export class SplitDeviceQueue implements DeviceQueue {
     return undefined;
   }
 
-  /** Nothing happens on a broken queue. Throws RangeError for a head that is not in flight: the device's own fault. */
+  /**
+   * Nothing happens on a broken queue. Throws RangeError for a head that is not in flight, with IN_ORDER also for one that
+   * is not the oldest: the device's own fault.
+   */
   putUsed(head: number, written: number): void {
+    this.stageUsed(head, written);
+    this.publishUsed();
+  }
+
+  /** As `putUsed`. */
+  stageUsed(head: number, written: number): void {
     if (this.#broken !== undefined) return;
-    if (this.#taken[head] !== 1) throw new RangeError(`queue ${this.index}: chain ${head} is not in flight`);
+    this.#checkTaken(head);
+    if (this.#order !== undefined) {
+      if (this.#order.head(0) !== head)
+        throw new RangeError(`queue ${this.index}: chain ${head} is not the oldest, and its use is in order`);
+      this.#order.drop(1);
+    }
     this.#taken[head] = 0;
-    this.#inFlight--;
-    const at = Used.RING + Used.ENTRY * (this.#usedIdx & this.#mask);
-    this.#used.set32(at + Used.ID, head);
-    this.#used.set32(at + Used.LEN, written);
-    this.#usedIdx = (this.#usedIdx + 1) & 0xffff;
-    // Publishes the data and the element written before it (B4).
-    this.#used.store16(Used.IDX, this.#usedIdx);
-    this.#unsignalled++;
+    this.#writeUsed(head, written, 1);
     this.#observer?.used(this.index, head, written);
   }
 
+  /** As `putUsed`. Throws RangeError too when IN_ORDER is not negotiated. */
+  putUsedUpTo(head: number, written: number): void {
+    if (this.#broken !== undefined) return;
+    this.#checkTaken(head);
+    const order = this.#order;
+    if (order === undefined) throw new RangeError(`queue ${this.index}: its use is not in order`);
+    const count = order.upTo(head);
+    for (let i = 0; i < count; i++) this.#taken[order.head(i)] = 0;
+    this.#writeUsed(head, written, count);
+    for (let i = 0; i < count; i++) {
+      const bytes = i === count - 1 ? written : order.writableBytes(i);
+      this.#observer?.used(this.index, order.head(i), bytes);
+    }
+    order.drop(count);
+    this.publishUsed();
+  }
+
+  #checkTaken(head: number): void {
+    if (this.#taken[head] !== 1) throw new RangeError(`queue ${this.index}: chain ${head} is not in flight`);
+  }
+
+  /** Writes one element, unpublished, that stands for `count` chains; the slots between keep what they had. */
+  #writeUsed(head: number, written: number, count: number): void {
+    const at = Used.RING + Used.ENTRY * (this.#usedIdx & this.#mask);
+    this.#used.set32(at + Used.ID, head);
+    this.#used.set32(at + Used.LEN, written);
+    this.#inFlight -= count;
+    this.#usedIdx = (this.#usedIdx + count) & 0xffff;
+    this.#staged += count;
+  }
+
+  publishUsed(): void {
+    if (this.#staged === 0 || this.#broken !== undefined) return;
+    // Publishes the data and the elements written before it (B4).
+    this.#used.store16(Used.IDX, this.#usedIdx);
+    this.#unsignalled += this.#staged;
+    this.#staged = 0;
+  }
+
   interruptWanted(): boolean {
+    this.publishUsed();
     if (this.#unsignalled === 0 || this.#broken !== undefined) return false;
     // The store of the used index is seen before this look at the driver's wish (B5).
     const wanted = this.#eventIdx ? this.#usedEventPassed() : !this.#interruptsDisabled();
@@ -176,7 +249,6 @@ export class SplitDeviceQueue implements DeviceQueue {
     return waiting;
   }
 
-  /** Ends the queue: nothing is taken, returned or notified from here on. */
   stop(why: string): void {
     this.#broken ??= why;
   }
@@ -187,7 +259,7 @@ export class SplitDeviceQueue implements DeviceQueue {
       nextAvail: this.#nextAvail,
       usedIdx: this.#usedIdx,
       inFlight: this.#inFlight,
-      signalledUsed: (this.#usedIdx - this.#unsignalled) & 0xffff,
+      signalledUsed: (this.#usedIdx - this.#staged - this.#unsignalled) & 0xffff,
       broken: this.#broken,
     };
   }

@@ -2,7 +2,11 @@
  * Driver half of a split virtqueue. It keeps its own record of every chain and believes nothing that it finds in the used
  * ring: a device that breaks the rules makes the queue `broken`, and nothing else happens.
  */
+import { clearedWindow } from './area.js';
+import { ChainBuilder } from './chain-builder.js';
 import type { GuestMemory, MemoryWindow } from './guest-memory.js';
+import { indirectAreaBytes } from './indirect-area.js';
+import type { IndirectArea } from './indirect-area.js';
 import type { RingObserver } from './observer.js';
 import type { DriverQueue, QueueConfig, RingFeatures, UsedElement } from './queue.js';
 import {
@@ -19,20 +23,6 @@ import {
   usedEventOffset,
   usedRingBytes,
 } from './split-layout.js';
-
-/**
- * Memory for indirect tables: one table of `entriesPerTable` descriptors for each entry of the queue, from `address` (a
- * multiple of 16) on. A chain with more parts than a table holds goes into the ring directly.
- */
-export interface IndirectArea {
-  readonly address: number;
-  readonly entriesPerTable: number;
-}
-
-/** Bytes of the indirect tables of a queue of `size` entries. */
-export function indirectAreaBytes(size: number, entriesPerTable: number): number {
-  return size * entriesPerTable * Descriptor.SIZE;
-}
 
 /** The driver half's state as plain data, for tests and for people. Indices are 16-bit and free-running. */
 export interface SplitDriverQueueState {
@@ -51,11 +41,10 @@ export interface SplitDriverQueueState {
 /** No descriptor: the end of the free list. */
 const NONE = -1;
 
-export class SplitDriverQueue implements DriverQueue {
-  readonly index: number;
-  readonly size: number;
+export class SplitDriverQueue extends ChainBuilder implements DriverQueue {
   readonly #mask: number;
   readonly #eventIdx: boolean;
+  readonly #inOrder: boolean;
   readonly #indirect: IndirectArea | undefined;
   readonly #observer: RingObserver | undefined;
   readonly #descriptors: MemoryWindow;
@@ -68,20 +57,20 @@ export class SplitDriverQueue implements DriverQueue {
   #freeHead = 0;
   #freeCount: number;
 
-  /** Of the chain being built. */
-  #parts = 0;
-  #readableParts = 0;
-  #readableBytes = 0;
-  #writableBytes = 0;
-
-  #availIdx = 0;
+  #availIdx: number;
   #pending = 0;
-  #lastUsed = 0;
+  #lastUsed: number;
+  /** Chains of an in-order batch that are back and have not been handed on; the last of them has a length of its own. */
+  #batch = 0;
+  #batchWritten = 0;
   #outstanding = 0;
   #interruptsEnabled = true;
   #broken: string | undefined;
 
-  /** Clears the three areas in `memory` and starts at index 0. Throws RangeError when they are not well placed there. */
+  /**
+   * Clears the three areas in `memory`, and sets both indices to those of `config.start`. Throws RangeError when they are
+   * not well placed there, or when something would be outstanding at the start.
+   */
   constructor(
     memory: GuestMemory,
     config: QueueConfig,
@@ -89,14 +78,16 @@ export class SplitDriverQueue implements DriverQueue {
     observer?: RingObserver,
     indirectArea?: IndirectArea,
   ) {
-    const { index, size } = config;
-    this.index = index;
-    this.size = size;
+    const { index, size, start } = config;
+    super(index, size);
     this.#mask = size - 1;
     this.#eventIdx = features.eventIdx;
+    this.#inOrder = features.inOrder === true;
     this.#observer = observer;
     const fault = splitQueueFault(memory, config);
     if (fault !== undefined) throw new RangeError(`queue ${index}: ${fault}`);
+    if (start !== undefined && start.avail !== start.used)
+      throw new RangeError(`queue ${index}: chains are outstanding at start ${start.avail}, ${start.used}`);
     this.#descriptors = clearedWindow(memory, config.descriptors, descriptorTableBytes(size));
     this.#avail = clearedWindow(memory, config.driver, availRingBytes(size));
     this.#used = clearedWindow(memory, config.device, usedRingBytes(size));
@@ -106,6 +97,12 @@ export class SplitDriverQueue implements DriverQueue {
       this.#tables = clearedWindow(memory, indirectArea.address, bytes);
     }
     this.#freeCount = size;
+    this.#availIdx = start?.avail ?? 0;
+    this.#lastUsed = this.#availIdx;
+    if (start !== undefined) {
+      this.#avail.store16(Avail.IDX, this.#availIdx);
+      this.#used.store16(Used.IDX, this.#lastUsed);
+    }
   }
 
   get outstanding(): number {
@@ -117,45 +114,17 @@ export class SplitDriverQueue implements DriverQueue {
   get broken(): string | undefined {
     return this.#broken;
   }
-
-  begin(): void {
-    this.#parts = 0;
-    this.#readableParts = 0;
-    this.#readableBytes = 0;
-    this.#writableBytes = 0;
-  }
-
-  /** A part of no bytes is left out. Throws Error after a writable part: readable ones come first. */
-  addReadable(address: number, length: number): void {
-    if (this.#parts !== this.#readableParts) throw new Error('chain: a readable part after a writable one');
-    if (length === 0) return;
-    this.#addPart(address, length);
-    this.#readableParts++;
-    this.#readableBytes += length;
-  }
-
-  addWritable(address: number, length: number): void {
-    if (length === 0) return;
-    this.#addPart(address, length);
-    this.#writableBytes += length;
-  }
-
-  #addPart(address: number, length: number): void {
-    const at = this.#parts++;
-    // A chain with more parts than the queue has entries finds no room in `commit`; only the count matters then.
-    if (at >= this.size) return;
-    const { partAddress, partLength } = this.#chains();
-    partAddress[at] = address;
-    partLength[at] = length;
+  get nextAvailable(): number {
+    return this.#availIdx;
   }
 
   /** Throws Error when the chain has no part at all; no device could answer it. */
   commit(token: number, indirect = false): boolean {
-    const parts = this.#parts;
+    const { parts } = this;
     if (parts === 0) throw new Error('chain: no part with a length of 1 or more');
     const table = indirect && this.#indirect !== undefined && parts <= this.#indirect.entriesPerTable;
     const needed = table ? 1 : parts;
-    const bytes = this.#readableBytes + this.#writableBytes;
+    const bytes = this.readableBytes + this.writableBytes;
     if (
       parts > this.size ||
       needed > this.#freeCount ||
@@ -172,20 +141,22 @@ export class SplitDriverQueue implements DriverQueue {
     const chains = this.#chains();
     chains.descriptors[head] = needed;
     chains.token[head] = token;
-    chains.writable[head] = this.#writableBytes;
+    chains.writable[head] = this.writableBytes;
     chains.published[head] = 0;
     const slot = (this.#availIdx + this.#pending) & this.#mask;
     this.#avail.set16(Avail.RING + Avail.ENTRY * slot, head);
-    chains.pending[this.#pending++] = head;
+    chains.order[slot] = head;
+    chains.slot[head] = slot;
+    this.#pending++;
     this.#outstanding++;
-    this.#observer?.available(this.index, head, this.#readableBytes, this.#writableBytes);
+    this.#observer?.available(this.index, head, this.readableBytes, this.writableBytes);
     this.begin();
     return true;
   }
 
   /** Writes the parts into free descriptors from `head` on and takes them off the free list. */
   #writeChain(head: number): void {
-    const last = this.#parts - 1;
+    const last = this.parts - 1;
     const links = this.#chains().next;
     let at = head;
     for (let part = 0; ; part++) {
@@ -209,7 +180,7 @@ export class SplitDriverQueue implements DriverQueue {
   #writeTable(head: number, area: IndirectArea): void {
     const tables = this.#tables;
     if (tables === undefined) return;
-    const count = this.#parts;
+    const count = this.parts;
     const offset = head * area.entriesPerTable * Descriptor.SIZE;
     for (let part = 0; part < count; part++) {
       const more = part !== count - 1;
@@ -224,10 +195,9 @@ export class SplitDriverQueue implements DriverQueue {
   }
 
   #writeDescriptor(window: MemoryWindow, at: number, part: number, next: number, more: boolean): void {
-    const writable = part >= this.#readableParts ? DescriptorFlag.WRITE : 0;
-    const { partAddress, partLength } = this.#chains();
-    window.set64(at + Descriptor.ADDR, partAddress[part]);
-    window.set32(at + Descriptor.LEN, partLength[part]);
+    const writable = this.isWritable(part) ? DescriptorFlag.WRITE : 0;
+    window.set64(at + Descriptor.ADDR, this.partAddress(part));
+    window.set32(at + Descriptor.LEN, this.partLength(part));
     window.set16(at + Descriptor.FLAGS, writable | (more ? DescriptorFlag.NEXT : 0));
     window.set16(at + Descriptor.NEXT, next);
   }
@@ -236,8 +206,8 @@ export class SplitDriverQueue implements DriverQueue {
     if (this.#pending === 0 || this.#broken !== undefined) return false;
     const old = this.#availIdx;
     const now = (old + this.#pending) & 0xffff;
-    const { published, pending } = this.#chains();
-    for (let i = 0; i < this.#pending; i++) published[pending[i]] = 1;
+    const { published, order } = this.#chains();
+    for (let i = 0; i < this.#pending; i++) published[order[(old + i) & this.#mask]] = 1;
     this.#availIdx = now;
     this.#pending = 0;
     // The store publishes what was written before it (B1) and is seen before the load below is done (B2).
@@ -250,18 +220,34 @@ export class SplitDriverQueue implements DriverQueue {
   }
 
   takeUsed(element: UsedElement): boolean {
-    // The load comes before the reads of the element and of the data (B6).
-    if (this.#waiting() === 0) return false;
-    const at = Used.RING + Used.ENTRY * (this.#lastUsed & this.#mask);
-    const head = this.#used.get32(at + Used.ID);
-    const written = this.#used.get32(at + Used.LEN);
-    const { token, writable } = this.#chains();
-    if (!this.#isOutstanding(head)) return this.#fail(`used id ${head} is not outstanding`);
-    if (written > writable[head]) {
-      return this.#fail(
-        `used length ${written} of chain ${head}, which has ${writable[head]} writable bytes`,
-      );
+    if (this.#batch > 0) {
+      if (this.#broken !== undefined) return false;
+      return this.#handOn(this.#chains().order[this.#lastUsed & this.#mask], element);
     }
+    // The load comes before the reads of the element and of the data (B6).
+    const waiting = this.#waiting();
+    if (waiting === 0) return false;
+    const at = Used.RING + Used.ENTRY * (this.#lastUsed & this.#mask);
+    const id = this.#used.get32(at + Used.ID);
+    const written = this.#used.get32(at + Used.LEN);
+    const { writable, order, slot } = this.#chains();
+    if (!this.#isOutstanding(id)) return this.#fail(`used id ${id} is not outstanding`);
+    if (written > writable[id]) {
+      return this.#fail(`used length ${written} of chain ${id}, which has ${writable[id]} writable bytes`);
+    }
+    this.#batch = 1;
+    this.#batchWritten = written;
+    if (!this.#inOrder) return this.#handOn(id, element);
+    this.#batch = ((slot[id] - this.#lastUsed) & this.#mask) + 1;
+    if (this.#batch > waiting)
+      return this.#fail(`used id ${id} ends a batch of ${this.#batch}, and the index went on by ${waiting}`);
+    return this.#handOn(order[this.#lastUsed & this.#mask], element);
+  }
+
+  /** Gives a chain back; those before the last of a batch were wholly written. */
+  #handOn(head: number, element: UsedElement): true {
+    const { token, writable } = this.#chains();
+    const written = --this.#batch === 0 ? this.#batchWritten : writable[head];
     this.#lastUsed = (this.#lastUsed + 1) & 0xffff;
     this.#free(head);
     this.#outstanding--;
@@ -326,16 +312,19 @@ export class SplitDriverQueue implements DriverQueue {
 
   #free(head: number): void {
     const { descriptors, next } = this.#chains();
+    const count = descriptors[head];
+    this.#freeCount += count;
+    descriptors[head] = 0;
+    // In order the links lead round the table, and what comes free lies behind what is free.
+    if (this.#inOrder) return;
     let last = head;
-    for (let left = descriptors[head]; left > 1; left--) last = next[last];
+    for (let left = count; left > 1; left--) last = next[last];
     next[last] = this.#freeHead;
     this.#freeHead = head;
-    this.#freeCount += descriptors[head];
-    descriptors[head] = 0;
   }
 
   #chains(): ChainRecords {
-    return (this.#records ??= new ChainRecords(this.size));
+    return (this.#records ??= new ChainRecords(this.size, this.#inOrder ? 0 : NONE));
   }
 
   #fail(why: string): false {
@@ -344,8 +333,8 @@ export class SplitDriverQueue implements DriverQueue {
   }
 }
 
-/** Four numbers of 8 bytes for each descriptor, one of 4, two of 2 and one of 1. */
-const RECORD_BYTES = 41;
+/** Two numbers of 8 bytes for each descriptor, one of 4, three of 2 and one of 1. */
+const RECORD_BYTES = 27;
 
 /** What the driver half keeps of its chains, out of the device's reach; most by the head of the chain. */
 class ChainRecords {
@@ -356,32 +345,24 @@ class ChainRecords {
   readonly token: Float64Array;
   readonly writable: Float64Array;
   readonly published: Uint8Array;
-  /** Heads of the chains committed and not yet published. */
-  readonly pending: Uint16Array;
-  /** Parts of the chain being built. */
-  readonly partAddress: Float64Array;
-  readonly partLength: Float64Array;
+  /** What the available ring should hold: heads by slot. And the slot of each head. */
+  readonly order: Uint16Array;
+  readonly slot: Uint16Array;
 
-  /** All of it lies in one buffer: making eight costs more than a queue of a short program is used for. */
-  constructor(size: number) {
+  /**
+   * All of it lies in one buffer: making seven costs more than a queue of a short program is used for. `behindLast`: where
+   * the last descriptor's link leads.
+   */
+  constructor(size: number, behindLast: number) {
     const buffer = new ArrayBuffer(size * RECORD_BYTES);
     this.token = new Float64Array(buffer, 0, size);
     this.writable = new Float64Array(buffer, 8 * size, size);
-    this.partAddress = new Float64Array(buffer, 16 * size, size);
-    this.partLength = new Float64Array(buffer, 24 * size, size);
-    this.next = new Int32Array(buffer, 32 * size, size);
-    this.descriptors = new Uint16Array(buffer, 36 * size, size);
-    this.pending = new Uint16Array(buffer, 38 * size, size);
-    this.published = new Uint8Array(buffer, 40 * size, size);
+    this.next = new Int32Array(buffer, 16 * size, size);
+    this.descriptors = new Uint16Array(buffer, 20 * size, size);
+    this.order = new Uint16Array(buffer, 22 * size, size);
+    this.slot = new Uint16Array(buffer, 24 * size, size);
+    this.published = new Uint8Array(buffer, 26 * size, size);
     for (let i = 0; i < size - 1; i++) this.next[i] = i + 1;
-    this.next[size - 1] = NONE;
+    this.next[size - 1] = behindLast;
   }
-}
-
-function clearedWindow(memory: GuestMemory, address: number, length: number): MemoryWindow {
-  const window = memory.window(address, length);
-  if (window === undefined)
-    throw new RangeError(`${length} bytes at ${address} are not in one region of guest memory`);
-  window.zero(0, length);
-  return window;
 }

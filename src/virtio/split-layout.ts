@@ -1,4 +1,5 @@
 /** Layout of the split virtqueue: sizes, alignments and offsets of its three areas, and the test of a notification threshold. */
+import { areaFault } from './area.js';
 import type { GuestMemory } from './guest-memory.js';
 import type { QueueAddresses, QueueConfig } from './queue.js';
 
@@ -61,27 +62,15 @@ export function isSplitQueueSize(size: number): boolean {
 
 /** Why a split queue cannot be set up like this; undefined when it can. Each area must lie in one region of memory. */
 export function splitQueueFault(memory: GuestMemory, config: QueueConfig): string | undefined {
-  const { size } = config;
+  const { size, start } = config;
   if (!isSplitQueueSize(size)) return `size ${size} is not a power of two in 1..${SPLIT_QUEUE_SIZE_MAX}`;
+  if (start !== undefined && !(isIndex(start.avail) && isIndex(start.used)))
+    return `start ${start.avail}, ${start.used} is not two indices in 0..65535`;
   return (
     areaFault(memory, 'descriptor table', config.descriptors, descriptorTableBytes(size), 16) ??
     areaFault(memory, 'available ring', config.driver, availRingBytes(size), 2) ??
     areaFault(memory, 'used ring', config.device, usedRingBytes(size), 4)
   );
-}
-
-function areaFault(
-  memory: GuestMemory,
-  name: string,
-  address: number,
-  length: number,
-  alignment: number,
-): string | undefined {
-  if (!(address % alignment === 0)) return `${name} at ${address} is not a multiple of ${alignment}`;
-  if (!memory.inOneRegion(address, length)) {
-    return `${name} at ${address}, ${length} bytes, is not in one region of guest memory`;
-  }
-  return undefined;
 }
 
 /**
@@ -90,4 +79,8 @@ function areaFault(
  */
 export function needsEvent(event: number, newIdx: number, oldIdx: number): boolean {
   return ((newIdx - event - 1) & 0xffff) < ((newIdx - oldIdx) & 0xffff);
+}
+
+function isIndex(value: number): boolean {
+  return Number.isInteger(value) && value >= 0 && value <= 0xffff;
 }

@@ -2,7 +2,7 @@
  * The line between a driver and a device: the registers of a virtio transport, without regard to whether PCI, MMIO or a
  * socket carries them. `VirtioTransport` is what the driver sees; `VirtioDevice` is what the transport drives.
  */
-import type { QueueAddresses } from './queue.js';
+import type { QueueAddresses, QueuePosition } from './queue.js';
 
 /** Feature bits as a set of bits; 128 bits are enough for every feature of virtio 1.4. */
 export type FeatureSet = bigint;
@@ -29,8 +29,11 @@ export interface VirtioTransport {
   queueEnabled(index: number): boolean;
   /** Resets one queue (needs RING_RESET). On return the device is done with it and it is disabled. */
   resetQueue(index: number): void;
-  /** Available-buffer notification. */
-  notify(index: number): void;
+  /**
+   * Available-buffer notification. `next`: the queue's `nextAvailable`, given when NOTIFICATION_DATA is in force and only
+   * then.
+   */
+  notify(index: number, next?: number): void;
   onInterrupt(handler: InterruptHandler): void;
 }
 
@@ -42,8 +45,27 @@ export interface DeviceHost {
   interruptConfig(): void;
 }
 
-export interface VirtioDevice extends Omit<VirtioTransport, 'notify' | 'onInterrupt'> {
-  /** An available-buffer notification arrived. */
-  notified(index: number): void;
+export interface VirtioDevice extends Omit<VirtioTransport, 'notify' | 'onInterrupt' | 'enableQueue'> {
+  /** As of the transport; `start`: where a ring stands that another device worked on before. */
+  enableQueue(index: number, size: number, addresses: QueueAddresses, start?: QueuePosition): void;
+  /** An available-buffer notification arrived; with NOTIFICATION_DATA it says how far the driver had come then. */
+  notified(index: number, next?: number): void;
   attach(host: DeviceHost): void;
+}
+
+/** A queue that was taken away from a device. */
+export interface StoppedQueue {
+  readonly position: QueuePosition;
+  /** Chains that the device had taken and did not return. */
+  readonly inFlight: number;
+}
+
+/** A device whose queues a transport may take away and give back, live or not, on a ring that has a past. */
+export interface ResumableDevice extends VirtioDevice {
+  /** Why DEVICE_NEEDS_RESET is set; undefined while it is not. */
+  readonly needsResetReason: string | undefined;
+  /** With `start` the ring goes on where it stands there, and the device may be live. */
+  enableQueue(index: number, size: number, addresses: QueueAddresses, start?: QueuePosition): void;
+  /** On return the device is done with the queue and it is disabled. Undefined when it was not enabled. */
+  stopQueue(index: number): StoppedQueue | undefined;
 }

@@ -10,6 +10,7 @@ import { count, duration, plain, virtualTime, wrap } from '../../src/cli/format/
 import { quoted } from '../../src/cli/options.js';
 import { threwInKit } from '../../src/cli/outcome-report.js';
 import { actionSchema, type Action, type Program } from '../../src/conformance/program.js';
+import type { CaseResult, ImplementationName } from '../../src/conformance/cases/index.js';
 import type { ChartEvent } from '../../src/conformance/report.js';
 import type { MachineDefinition } from '../../src/statemachines/index.js';
 import { program } from './support.js';
@@ -354,6 +355,65 @@ it.each(['pass', 'fail'] as const)(
     expect(text).toMatch(verdict === 'pass' ? /STOPPED {2}no law broken so far in 12,345/ : /NOT CONFORMANT/);
   },
 );
+
+describe('the verdict of a run in which nothing is wrong', () => {
+  const result = (judges: 'driver' | 'device' | 'both', grade: 'pass' | 'skipped') =>
+    ({
+      id: `CTRL/x/${judges}-${grade}`,
+      doc: 'A case.',
+      judges,
+      kind: 'probe',
+      grade,
+      requirements: ['CTRL-01'],
+      runs: 1,
+      actions: 1,
+      elapsedMs: 0,
+    }) as const;
+  const verdictOf = (cases: readonly CaseResult[], implementation: ImplementationName): string => {
+    const text = summaryText(
+      {
+        version: 2,
+        kit: '0.0.0',
+        implementation,
+        cases,
+        requirements: {},
+        verdict: 'pass',
+        reason: undefined,
+        seed: 7,
+        profile: 'rdma',
+        programs: 3,
+        actions: 20,
+        elapsedMs: 1000,
+        interrupted: false,
+        suites: [],
+        findings: [],
+        coverage: [],
+        bounds: undefined,
+      },
+      { width: 70, colours: plain, againCommand: 'vrdma check --seed 7' },
+    );
+    return text.split('\n')[0];
+  };
+
+  it('is CONFORMANT when everything was asked that judges what is under test', () => {
+    const cases = [result('both', 'pass'), result('driver', 'pass'), result('device', 'skipped')];
+    expect(verdictOf(cases, { name: 'mine', driver: './mine.js' })).toMatch(
+      /^CONFORMANT {2}no law broken in 3/,
+    );
+    const others = [result('both', 'pass'), result('driver', 'skipped'), result('device', 'pass')];
+    expect(verdictOf(others, { name: 'mine', device: './mine.js' })).toMatch(/^CONFORMANT/);
+  });
+
+  it('says how much was asked when cases were left out', () => {
+    const cases = [result('both', 'pass'), result('driver', 'skipped'), result('device', 'skipped')];
+    expect(verdictOf(cases, { name: 'mine', driver: './mine.js' })).toMatch(
+      /^PASSED {2}no law broken in 3 .*; no verdict of the whole: 2 of 3 cases were asked$/,
+    );
+    expect(verdictOf(cases, { name: 'mine', driver: './a.js', device: './b.js' })).toContain('1 of 3 cases');
+    expect(verdictOf(cases, { name: 'bundled' })).toContain('1 of 3 cases');
+    expect(verdictOf([result('both', 'skipped')], { name: 'mine', driver: './mine.js' })).toContain('0 of 1');
+  });
+});
 
 describe('small pieces', () => {
   it('numbers and times are readable', () => {

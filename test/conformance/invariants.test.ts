@@ -1,7 +1,6 @@
 /** Each invariant can fail: a hand-made run breaks it. And each is exercised: what it looks at happens in generated programs. */
 import { describe, expect, it } from 'vitest';
-import { QpState, QpType, WcOpcode, WcStatus, WrOpcode, profiles } from '../../src/abi/index.js';
-import { Coverage } from '../../src/conformance/coverage.js';
+import { QpType, WcOpcode, WcStatus, WrOpcode, profiles } from '../../src/abi/index.js';
 import { writeProgram } from '../../src/conformance/generate/program-arbitrary.js';
 import { DataArrives } from '../../src/conformance/invariants/data.js';
 import { EventsAreArmed } from '../../src/conformance/invariants/events.js';
@@ -10,78 +9,13 @@ import { MemoryUntouched } from '../../src/conformance/invariants/memory.js';
 import { expectCleanReset } from '../../src/conformance/invariants/reset.js';
 import { NothingWaits } from '../../src/conformance/invariants/rest.js';
 import { UseCounts } from '../../src/conformance/invariants/use-counts.js';
-import { judge, laws } from '../../src/conformance/index.js';
+import { judge } from '../../src/conformance/judge.js';
+import { laws } from '../../src/conformance/laws.js';
 import { patternBytes } from '../../src/conformance/patterns.js';
-import type { Program } from '../../src/conformance/index.js';
-import type { CqRecord, MrRecord, PdRecord, QpRecord, WrRecord } from '../../src/conformance/records.js';
-import { Run } from '../../src/conformance/run/run.js';
+import type { QpRecord, WrRecord } from '../../src/conformance/records.js';
 import { bareMetalWorld, paravirtualWorld } from '../../src/conformance/world.js';
 import type { World } from '../../src/conformance/world.js';
-import { emptyCompletion } from '../../src/verbs/index.js';
-import type { WorkCompletion } from '../../src/verbs/index.js';
-
-const program: Program = {
-  version: 1,
-  mode: 'settled',
-  hosts: [0],
-  arenaBytes: 4096,
-  indirect: false,
-  eventIdx: false,
-  faults: { drop: 0, duplicate: 0, reorder: 0 },
-  seed: 1,
-  choices: { list: [], only: true },
-  actions: [],
-};
-
-const base = { vm: 0, id: 0, alive: true, destroying: false } as const;
-
-function pdRecord(): PdRecord {
-  return { ...base, kind: 'pd', name: 'pd0', handle: undefined };
-}
-
-function cqRecord(cqe = 8): CqRecord {
-  const handle = { kind: 'cq', cqe } as const;
-  return { ...base, kind: 'cq', name: 'cq0', handle, cqe, events: 0, sleeper: 'no', overran: false };
-}
-
-function mrRecord(pd: PdRecord): MrRecord {
-  return {
-    ...base,
-    kind: 'mr',
-    name: 'mr0',
-    handle: undefined,
-    pd,
-    at: 0,
-    length: 64,
-    access: 1,
-    dma: false,
-    lkey: 1,
-    rkey: 0,
-  };
-}
-
-function qpRecord(type: QpType = QpType.RC, cq = cqRecord()): QpRecord {
-  const cap = { maxSendWr: 4, maxRecvWr: 4, maxSendSge: 1, maxRecvSge: 1, maxInlineData: 64 };
-  return {
-    ...base,
-    kind: 'qp',
-    name: 'qp0',
-    handle: { kind: 'qp', qpNum: 2, type, cap },
-    type,
-    pd: pdRecord(),
-    sendCq: cq,
-    recvCq: cq,
-    sigAll: false,
-    state: QpState.RTS,
-    attributes: {},
-    sends: [],
-    recvs: [],
-    sendsDone: 0,
-    recvsDone: 0,
-    sendFailed: false,
-    recvFailed: false,
-  };
-}
+import { completion, cqRecord, mrRecord, pdRecord, program, qpRecord } from './hand-made.js';
 
 function post(judges: ExactlyOnce | DataArrives, qp: QpRecord, wrId: number, change: Partial<WrRecord> = {}) {
   const request: WrRecord = {
@@ -97,10 +31,6 @@ function post(judges: ExactlyOnce | DataArrives, qp: QpRecord, wrId: number, cha
   (request.send ? qp.sends : qp.recvs).push(request);
   if (judges instanceof ExactlyOnce) judges.posted(request);
   return request;
-}
-
-function completion(wrId: number, change: Partial<WorkCompletion> = {}): WorkCompletion {
-  return { ...emptyCompletion(), wrId, qpNum: 2, opcode: WcOpcode.SEND, ...change };
 }
 
 describe('every work request completes exactly once', () => {
@@ -306,25 +236,14 @@ describe('a reset leaves nothing behind', () => {
   });
 });
 
-describe('the invariants are exercised', () => {
-  it('fifty programs reach what they look at', async () => {
-    const coverage = new Coverage();
-    let compared = 0;
-    for (let seed = 0; seed < 50; seed++) {
-      const mode = seed % 2 === 0 ? 'settled' : 'racing';
-      const generated = writeProgram(seed * 7919, { mode, actionsMax: 120 });
-      const { broken } = await judge(generated, { profile: 'roce', coverage });
-      expect(broken?.message).toBeUndefined();
-      if (mode === 'settled') continue;
-      const world = await paravirtualWorld(generated, { profile: 'roce' });
-      const data = new DataArrives(generated, world);
-      await new Run(generated, world, [data]).execute();
-      compared += data.compared;
-    }
-    expect(compared).toBeGreaterThan(1000);
-    const sometimes = coverage.tables().find(table => table.name === 'sometimes');
-    const never = Object.entries(sometimes?.counts ?? {}).filter(([, count]) => count === 0);
-    expect(never).toEqual([]);
+describe('the invariants', () => {
+  it.each([
+    ['settled', 7919],
+    ['racing', 3 * 7919],
+  ] as const)('keep silent about a sound run, a %s one', async (mode, seed) => {
+    const generated = writeProgram(seed, { mode, actionsMax: 60 });
+    const { broken } = await judge(generated, { profile: 'roce' });
+    expect(broken?.message).toBeUndefined();
   });
 
   it('laws have names of their own', () => {

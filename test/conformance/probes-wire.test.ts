@@ -53,6 +53,7 @@ const seen: readonly (readonly [
   ],
   ['DATA/wire/reads-answered-together', ['network/reads-one-at-a-time', 'DATA-64']],
   ['DATA/wire/uc-takes-any-first-number', ['network/uc-sequence-checked', 'DATA-58']],
+  ['DATA/wire/uc-drops-a-message-with-a-hole', ['network/rest-of-a-uc-message-taken-for-all', 'DATA-57']],
   [
     'DATA/wire/an-acknowledgement-is-one-of-all-before',
     ['network/acknowledgement-of-one-alone', 'DATA-79'],

@@ -9,7 +9,11 @@ import type { End } from './pair.js';
 import { completions, errnoOf } from './setup.js';
 
 const profilesAndRings = (['roce', 'rdma'] as const).flatMap(profile =>
-  [false, true].flatMap(indirect => [false, true].map(eventIdx => ({ profile, indirect, eventIdx }))),
+  [false, true].flatMap(indirect =>
+    [false, true].flatMap(eventIdx =>
+      [false, true].map(packed => ({ profile, indirect, eventIdx, packed, inOrder: packed === eventIdx })),
+    ),
+  ),
 );
 
 function at(offset: number, length: number, end: End) {
@@ -23,17 +27,22 @@ function poll(end: End, max = 16) {
 
 describe('a message from program to program', () => {
   it.each(profilesAndRings)(
-    '[OVR-11] [CQ-18] [CQ-19] [CQ-21] carries sends, writes and reads over $profile, indirect $indirect, event index $eventIdx',
+    '[OVR-11] [CQ-18] [CQ-19] [CQ-21] carries sends, writes and reads over $profile, indirect $indirect, event index $eventIdx, packed $packed, in order $inOrder',
     async ({
       profile,
       indirect,
       eventIdx,
+      packed,
+      inOrder,
     }: {
       profile: ProfileName;
       indirect: boolean;
       eventIdx: boolean;
+      packed: boolean;
+      inOrder: boolean;
     }) => {
-      const pair = await new Pair({ profile, ringFeatures: { indirect, eventIdx } }).start();
+      const ringFeatures = { indirect, eventIdx, packed, inOrder, notificationData: inOrder };
+      const pair = await new Pair({ profile, ringFeatures }).start();
       const [a, b] = await connect(pair);
       const text = Uint8Array.from({ length: 9000 }, (_, i) => (i * 7) & 0xff);
       a.machine.guest.writeArena(100, text);

@@ -142,3 +142,22 @@ describe('a window', () => {
     expect(memory.contains(address, 1)).toBe(false);
   });
 });
+
+describe('a region that is taken out', () => {
+  it('is found no more, not even at the place of the last access, and leaves the others', () => {
+    const memory = new GuestMemory();
+    memory.addRegion(0, new ArrayBuffer(64));
+    memory.addRegion(64, new ArrayBuffer(64));
+    const window = memory.window(64, 8);
+    expect(memory.read(64, new Uint8Array(8), 0, 8)).toBe(true);
+    memory.removeRegion(64);
+    expect(memory.read(64, new Uint8Array(8), 0, 8)).toBe(false);
+    expect(memory.write(60, new Uint8Array(8), 0, 8)).toBe(false);
+    expect(memory.window(64, 8)).toBeUndefined();
+    expect(memory.regions).toEqual([{ address: 0, length: 64 }]);
+    expect(window?.load16(0)).toBe(0);
+    memory.addRegion(64, new ArrayBuffer(8));
+    expect(memory.contains(0, 72)).toBe(true);
+    expect(() => memory.removeRegion(8)).toThrow('no region starts at 0x8');
+  });
+});

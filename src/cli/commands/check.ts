@@ -6,6 +6,7 @@ import { suiteNames } from '../../conformance/report.js';
 import type { CaseResult } from '../../conformance/cases/index.js';
 import type { CheckReport, Finding, SuiteName } from '../../conformance/report.js';
 import { findingsBesideCases, githubAnnotations, htmlReport, junitXml } from '../../report/index.js';
+import { addAgentOptions, agentOf, workerHangMs, type AgentOptions } from '../agent-options.js';
 import { runCheck } from '../check-run.js';
 import { exitCodeOf } from '../exit-code.js';
 import { FINDINGS_DIRECTORY, saveFinding } from '../findings-file.js';
@@ -14,7 +15,7 @@ import { caseSummary } from '../format/case-summary.js';
 import { findingText, hasProgram } from '../format/finding.js';
 import { headingText, summaryText, type Setup } from '../format/summary.js';
 import { duration, plural } from '../format/text.js';
-import type { CheckJob } from '../job.js';
+import type { CheckJob, Modules } from '../job.js';
 import { readKnownFailures } from '../known-failures.js';
 import {
   addImplementationOptions,
@@ -24,11 +25,11 @@ import {
   gather,
   gatherSuites,
   implementationArguments,
-  modulesOf,
   parseDurationMs,
   parseRuns,
   parseSeed,
   quoted,
+  withModules,
   type ImplementationOptions,
   type OutputOptions,
 } from '../options.js';
@@ -36,7 +37,7 @@ import { writeReportFile } from '../report-files.js';
 import { showProgress, silentProgress, type ProgressDisplay } from '../progress-display.js';
 import { supervise } from '../supervise.js';
 
-interface CheckOptions extends ImplementationOptions, OutputOptions {
+interface CheckOptions extends ImplementationOptions, AgentOptions, OutputOptions {
   readonly seed?: number;
   readonly runs?: number;
   readonly time?: number;
@@ -79,6 +80,7 @@ Suites, in which cases are asked:
 Examples:
   $ vrdma check
   $ vrdma check --driver ./my-driver.js --time 5m
+  $ vrdma check --driver-cmd 'python3 examples/python-agent/agent.py'
   $ vrdma check --only 'CTRL/*' --skip CTRL/create-cq/zero-depth
   $ vrdma check --known-failures known.json --strict
   $ vrdma check --suite settled,racing --seed 7 --runs 1000
@@ -118,7 +120,7 @@ export function addCheckCommand(root: Command, session: Session): void {
     .option('--report <file>', 'write the report as JSON, whatever is printed')
     .option('--out <directory>', 'where failing programs are saved', FINDINGS_DIRECTORY)
     .option('--quiet', 'show no progress');
-  addOutputOptions(addImplementationOptions(command));
+  addOutputOptions(addAgentOptions(addImplementationOptions(command)));
   command.addHelpText('after', EXAMPLES).action((options: CheckOptions) => check(options, session));
 }
 
@@ -219,28 +221,31 @@ function judge(
   { io, kit }: Session,
   display: ProgressDisplay,
 ): Promise<CheckReport> {
-  const modules = modulesOf(options);
-  return runCheck({
-    job,
-    run: (segment, listeners) =>
-      supervise(segment, {
-        io,
-        workerUrl: kit.workerUrl,
-        engineUrl: kit.engineUrl,
-        modules,
-        hangMs: options.hangTimeout,
-        onInterrupt: () => display.note('stopping after the program at hand; once more to stop at once'),
-        ...listeners,
-      }),
-    engine: () => kit.engine(),
-    onProgress: progress => display.show(progress),
-    onRestart: message => display.note(`${message}\nstarting the implementation again for the rest`),
-    nowMs: () => io.nowMs(),
-  }).finally(() => display.end());
+  const agent = agentOf(options, kit.version);
+  const check = (modules: Modules, restartDevice: (hung: boolean) => void): Promise<CheckReport> =>
+    runCheck({
+      job,
+      run: (segment, listeners) =>
+        supervise(segment, {
+          io,
+          workerUrl: kit.workerUrl,
+          engineUrl: kit.engineUrl,
+          modules: { ...modules, agent },
+          hangMs: workerHangMs(options.hangTimeout, agent),
+          onInterrupt: () => display.note('stopping after the program at hand; once more to stop at once'),
+          restartDevice,
+          ...listeners,
+        }),
+      engine: () => kit.engine(),
+      onProgress: progress => display.show(progress),
+      onRestart: message => display.note(`${message}\nstarting the implementation again for the rest`),
+      nowMs: () => io.nowMs(),
+    });
+  return withModules(options, check).finally(() => display.end());
 }
 
-function setupOf({ driver, device }: CheckOptions, job: CheckJob): Setup {
-  return { profile: job.profile, seed: job.seed, driver, device, budget: budgetText(job) };
+function setupOf({ driver, device, driverCmd }: CheckOptions, job: CheckJob): Setup {
+  return { profile: job.profile, seed: job.seed, driver, device, agent: driverCmd, budget: budgetText(job) };
 }
 
 function budgetText({ runs, timeMs }: CheckJob): string {

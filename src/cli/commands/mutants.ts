@@ -5,7 +5,12 @@ import type { Command } from 'commander';
 import type { Session } from '../app.js';
 import type { Detection } from '../../conformance/mutants/detect.js';
 import type { Mutant } from '../../conformance/mutants/mutant.js';
-import { recordOf, renderMutantRecord, renderMutantTables } from '../../conformance/mutants/record.js';
+import {
+  parseMutantRecord,
+  recordOf,
+  renderMutantRecord,
+  renderMutantTables,
+} from '../../conformance/mutants/record.js';
 import { ExitCode, usageError } from '../exit-code.js';
 import { isCaught, mutantLine, mutantList, mutantSummary } from '../format/mutants.js';
 import type { MutantRow } from '../format/mutants.js';
@@ -45,7 +50,10 @@ export function addMutantsCommand(root: Command, session: Session): void {
     .option('--seeds <n>', 'how many seeds, one behind the other', parseSeed, 3)
     .option('--all', 'ask everything, and name all that catches a mutant')
     .option('--list', 'print the mutants and hunt none')
-    .option('--write [directory]', 'renew spec/mutants.json and docs/mutants.md below the directory')
+    .option(
+      '--write [directory]',
+      'renew spec/mutants.json and docs/mutants.md below the directory; with ids, only their rows',
+    )
     .option('--json', 'print as JSON');
   addOutputOptions(command)
     .addHelpText('after', EXAMPLES)
@@ -72,10 +80,8 @@ async function run(ids: readonly string[], options: MutantsOptions, session: Ses
   else io.out(mutantSummary(rows, elapsedMs, c));
   if (!complete) session.exitCode = ExitCode.couldNotJudge;
   else if (!rows.every(isCaught)) session.exitCode = ExitCode.violations;
-  if (complete && options.write !== undefined) {
-    if (chosen.length !== mutants.length) throw usageError('--write needs all mutants: leave the ids out.');
-    write(options.write === true ? '.' : options.write, rows);
-  }
+  if (complete && options.write !== undefined)
+    write(options.write === true ? '.' : options.write, rows, mutants);
 }
 
 /** Every mutant on every seed; `onRow` gets each that is through, in the order of the mutants. */
@@ -88,7 +94,7 @@ async function huntAll(
 ): Promise<{ rows: readonly MutantRow[]; complete: boolean }> {
   const found = new Map<string, Detection[]>(chosen.map(({ id }) => [id, []]));
   const rows: MutantRow[] = [];
-  const tasks = chosen.flatMap(({ id }) => seeds.map(seed => ({ id, seed })));
+  const tasks = chosen.flatMap(({ id }) => seeds.map((seed, i) => ({ id, seed, quick: i > 0 })));
   let stopListening: () => void = () => undefined;
   try {
     const complete = await hunt({
@@ -138,17 +144,20 @@ function json(value: unknown): string {
   return `${JSON.stringify(value, undefined, 2)}\n`;
 }
 
-/** Renews the record and the tables; the prose of the document stays. */
-function write(directory: string, rows: readonly MutantRow[]): void {
-  const records = rows.map(({ mutant, detections }) => recordOf(mutant, detections));
+/** Renews the record and the tables; mutants that were not hunted keep the rows that they have, and the prose stays. */
+function write(directory: string, rows: readonly MutantRow[], mutants: readonly Mutant[]): void {
+  const recordFile = join(directory, 'spec', 'mutants.json');
+  const hunted = new Map(
+    rows.map(({ mutant, detections }) => [mutant.id, recordOf(mutant, detections)] as const),
+  );
+  const kept = hunted.size === mutants.length ? [] : parseMutantRecord(readFileSync(recordFile, 'utf8'));
+  const earlier = new Map(kept.map(record => [record.id, record]));
+  const records = mutants.flatMap(({ id }) => hunted.get(id) ?? earlier.get(id) ?? []);
   const document = join(directory, 'docs', 'mutants.md');
   const prose = readFileSync(document, 'utf8').split(MARK)[0];
-  const tables = renderMutantTables(
-    rows.map(({ mutant }) => mutant),
-    records,
-  );
+  const tables = renderMutantTables(mutants, records);
   for (const [file, text] of [
-    [join(directory, 'spec', 'mutants.json'), renderMutantRecord(records)],
+    [recordFile, renderMutantRecord(records)],
     [document, `${prose}${MARK}\n\n${tables}`],
   ]) {
     mkdirSync(dirname(file), { recursive: true });

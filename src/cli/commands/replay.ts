@@ -5,6 +5,7 @@ import { match } from 'ts-pattern';
 import type { Session } from '../app.js';
 import type { Program } from '../../conformance/program.js';
 import type { ProgramIssue } from '../../conformance/replay.js';
+import { addAgentOptions, agentOf, workerHangMs, type AgentOptions } from '../agent-options.js';
 import type { Engine, ReplayReport } from '../engine.js';
 import { CliError, ExitCode, exitCodeOf, usageError } from '../exit-code.js';
 import { findingText } from '../format/finding.js';
@@ -13,15 +14,15 @@ import {
   addImplementationOptions,
   addOutputOptions,
   coloursFor,
-  modulesOf,
-  readTextFile,
+  withModules,
   type ImplementationOptions,
   type OutputOptions,
 } from '../options.js';
+import { readTextFile } from '../read-files.js';
 import { describe, threwInKit } from '../outcome-report.js';
 import { supervise, type Outcome } from '../supervise.js';
 
-interface ReplayOptions extends ImplementationOptions, OutputOptions {
+interface ReplayOptions extends ImplementationOptions, AgentOptions, OutputOptions {
   readonly json?: boolean;
   readonly out?: string;
   readonly quiet?: boolean;
@@ -44,7 +45,7 @@ export function addReplayCommand(root: Command, session: Session): void {
     .option('--json', 'print the steps and the verdict as JSON')
     .option('--out <file>', 'write the trace as JSON Lines')
     .option('--quiet', 'print the verdict without the steps');
-  addOutputOptions(addImplementationOptions(command));
+  addOutputOptions(addAgentOptions(addImplementationOptions(command)));
   command
     .addHelpText('after', EXAMPLES)
     .action((file: string, options: ReplayOptions) => replay(file, options, session));
@@ -53,19 +54,22 @@ export function addReplayCommand(root: Command, session: Session): void {
 async function replay(file: string, options: ReplayOptions, session: Session): Promise<void> {
   const { io, kit } = session;
   const program = parseProgramFile(await kit.engine(), file);
-  const modules = modulesOf(options);
-  const outcome = await supervise(
-    { task: 'replay', profile: options.profile, program },
-    {
-      io,
-      workerUrl: kit.workerUrl,
-      engineUrl: kit.engineUrl,
-      modules,
-      hangMs: options.hangTimeout,
-      onCase() {},
-      onProgress() {},
-      onInterrupt() {},
-    },
+  const agent = agentOf(options, kit.version);
+  const outcome = await withModules(options, (modules, restartDevice) =>
+    supervise(
+      { task: 'replay', profile: options.profile, program },
+      {
+        io,
+        workerUrl: kit.workerUrl,
+        engineUrl: kit.engineUrl,
+        modules: { ...modules, agent },
+        hangMs: workerHangMs(options.hangTimeout, agent),
+        onCase() {},
+        onProgress() {},
+        onInterrupt() {},
+        restartDevice,
+      },
+    ),
   );
   const report = reportOf(outcome);
   if (options.out !== undefined) writeTrace(options.out, report.trace);

@@ -36,10 +36,10 @@ import {
   parseRuns,
   parseSeed,
   quoted,
-  readTextFile,
   type ImplementationOptions,
   type OutputOptions,
 } from '../options.js';
+import { readTextFile } from '../read-files.js';
 import { showLine } from '../progress-display.js';
 import { ThreadCrew } from '../soak-crew.js';
 

@@ -8,7 +8,8 @@ import type { TraceVerdict } from '../../conformance/elsewhere/index.js';
 import { CliError, ExitCode, usageError } from '../exit-code.js';
 import { findingsText, traceProgressLine, traceText, type TraceRun } from '../format/trace.js';
 import type { Io } from '../io.js';
-import { addOutputOptions, coloursFor, expectReadable, type OutputOptions } from '../options.js';
+import { addOutputOptions, coloursFor, type OutputOptions } from '../options.js';
+import { expectReadable } from '../read-files.js';
 import { unpacked } from '../unpack.js';
 
 interface TraceOptions extends OutputOptions {

@@ -9,7 +9,8 @@ import { ExitCode, usageError } from '../exit-code.js';
 import { captureText } from '../format/wire.js';
 import type { TraceFormat } from '../format/trace.js';
 import type { CaptureRun } from '../format/wire.js';
-import { addOutputOptions, coloursFor, expectReadable, type OutputOptions } from '../options.js';
+import { addOutputOptions, coloursFor, type OutputOptions } from '../options.js';
+import { expectReadable } from '../read-files.js';
 import { unpacked } from '../unpack.js';
 
 interface WireOptions extends OutputOptions {

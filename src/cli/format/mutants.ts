@@ -22,7 +22,13 @@ export function mutantLine({ mutant, detections }: MutantRow, c: Colours): strin
   const by = [...new Set(detections.flatMap(({ by }) => by.map(each => each.case)))].join(', ');
   const seconds = `${(Math.max(...detections.map(({ elapsedMs }) => elapsedMs)) / 1000).toFixed(2)} s`;
   const seeds = gotAway.length === 0 ? '' : `, not with seed ${gotAway.map(({ seed }) => seed).join(', ')}`;
-  return `${verdict}  ${mutant.id.padEnd(ID_WIDTH)}  ${by === '' ? 'nothing' : by}${seeds}  ${plural(first.runs, 'run')}, ${seconds}, ${plural(first.actions, 'action')}\n`;
+  return `${verdict}  ${mutant.id.padEnd(ID_WIDTH)}  ${by === '' ? 'nothing' : by}${seeds}  ${plural(first.runs, 'run')}, ${seconds}${sizeOf(first)}\n`;
+}
+
+/** How long that is which shows it: of a program its actions, of an exchange its steps. */
+function sizeOf({ actions, steps }: Detection): string {
+  if (actions !== undefined) return `, ${plural(actions, 'action')}`;
+  return steps === undefined ? '' : `, ${plural(steps, 'step')}`;
 }
 
 /** Mutants by chapter, each with its sentence. */
@@ -46,7 +52,9 @@ export function mutantSummary(rows: readonly MutantRow[], elapsedMs: number, c: 
   const caught = rows.filter(isCaught);
   const seeds = new Set(rows.flatMap(({ detections }) => detections.map(({ seed }) => seed)));
   const times = rows.flatMap(({ detections }) => detections.map(each => each.elapsedMs));
-  const actions = rows.flatMap(({ detections }) => detections.map(each => each.actions));
+  const shown = rows.map(({ detections: [first] }) => first);
+  const actions = shown.flatMap(each => each.actions ?? []);
+  const steps = shown.flatMap(each => each.steps ?? []);
   const chapters = mutantChapters
     .map(chapter => rows.filter(({ mutant }) => mutant.chapter === chapter))
     .filter(found => found.length > 0)
@@ -58,7 +66,7 @@ export function mutantSummary(rows: readonly MutantRow[], elapsedMs: number, c: 
     ...table([['chapter', 'mutants', 'caught'], ...chapters], [1, 2]),
     '',
     `needing a race ${needs('race')}, a history ${needs('history')}`,
-    `median ${duration(median(times))}, ${plural(median(actions), 'action')}`,
+    `median ${duration(median(times))}; ${plural(actions.length, 'program')}, median ${plural(median(actions), 'action')}; ${plural(steps.length, 'exchange')}, median ${plural(median(steps), 'step')}`,
     '',
     `${head}  ${caught.length} of ${plural(rows.length, 'mutant')} on ${plural(seeds.size, 'seed')}, ${duration(elapsedMs)}`,
     ...rows.filter(row => !isCaught(row)).map(({ mutant }) => `  ${mutant.id}: ${mutant.doc}`),

@@ -1,7 +1,7 @@
 /** How a check begins and ends: a heading, a table of suites, what was reached and what was not, the verdict. */
 import { match } from 'ts-pattern';
 import type { CheckReport } from '../../conformance/report.js';
-import { isFailure } from '../../report/index.js';
+import { isFailure, leftOut } from '../../report/index.js';
 import { count, duration, plural, table, wrap, type Colours } from './text.js';
 
 /** Names of things that were never reached, at most, in each table. */
@@ -13,6 +13,8 @@ export interface Setup {
   /** File names, or undefined for the bundled ones. */
   readonly driver: string | undefined;
   readonly device: string | undefined;
+  /** Command of a verbs agent, in place of both. */
+  readonly agent?: string | undefined;
   /** `30 s a run`, `1000 runs`. */
   readonly budget: string;
 }
@@ -20,7 +22,7 @@ export interface Setup {
 export function headingText(setup: Setup, c: Colours): string {
   const who = (name: string, file: string | undefined) => `${file ?? 'the bundled'} ${name}`;
   return [
-    `${c.bold('vrdma check')}  ${who('driver', setup.driver)} on ${who('device', setup.device)}`,
+    `${c.bold('vrdma check')}  ${setup.agent === undefined ? `${who('driver', setup.driver)} on ${who('device', setup.device)}` : `the verbs agent ${setup.agent}`}`,
     `profile ${setup.profile}, seed ${c.bold(String(setup.seed))}, budget ${setup.budget}`,
     '',
   ].join('\n');
@@ -112,7 +114,7 @@ function verdictLine(report: CheckReport, c: Colours): string {
     .with('pass', () =>
       report.interrupted
         ? `${c.bold(c.yellow('STOPPED'))}  no law broken so far in ${done}`
-        : `${c.bold(c.green('CONFORMANT'))}  no law broken in ${done}`,
+        : passText(report, done, c),
     )
     .with('fail', () => {
       const failed = report.cases.filter(isFailure).length;
@@ -122,6 +124,14 @@ function verdictLine(report: CheckReport, c: Colours): string {
     })
     .with('inconclusive', () => `${c.bold(c.yellow('NO VERDICT'))}  after ${done}${cut}`)
     .exhaustive();
+}
+
+/** Only who was asked everything is conformant. */
+function passText(report: CheckReport, done: string, c: Colours): string {
+  const left = leftOut(report);
+  if (left === 0) return `${c.bold(c.green('CONFORMANT'))}  no law broken in ${done}`;
+  const asked = `${count(report.cases.length - left)} of ${plural(report.cases.length, 'case')} were asked`;
+  return `${c.bold(c.green('PASSED'))}  no law broken in ${done}; no verdict of the whole: ${asked}`;
 }
 
 function reasonLines(reason: string, width: number): string[] {

@@ -7,6 +7,7 @@ import type { ConformanceCase } from './case.js';
 import type { CaseResult } from './case-report.js';
 import { catalogue, suitesOf } from './catalogue.js';
 import { resultOf, untried } from './run-case.js';
+import { whyUnseen, whyUnseenThere } from './unseen.js';
 
 /** Suites to run; ids of the cases to ask, all when absent, and of those that were asked before. */
 export interface Choice {
@@ -51,7 +52,12 @@ export class CaseBook {
   open(suite: SuiteName): readonly PlacedCase[] {
     return catalogue
       .map((each, place) => ({ each, place }))
-      .filter(({ each }) => suitesOf(each).includes(suite) && this.#whyNot(each) === undefined);
+      .filter(
+        ({ each }) =>
+          suitesOf(each).includes(suite) &&
+          this.#whyNot(each) === undefined &&
+          this.#unseen(each) === undefined,
+      );
   }
 
   /** Whether any case is asked in a suite. */
@@ -72,6 +78,8 @@ export class CaseBook {
       const effort = { runs: 1, actions: 0 };
       if (row === undefined) {
         const [finding] = findings;
+        if (finding === undefined && this.#implementation.outsideDevice !== undefined)
+          return resultOf(each, { ...untried('unsupported', each), message: OWN_CLOCK }, 0);
         const message = finding?.message ?? 'nothing was counted';
         const grade = finding === undefined ? 'inconclusive' : 'fail';
         return resultOf(each, { grade, requirements, message, ...effort }, 0);
@@ -95,15 +103,34 @@ export class CaseBook {
     return added;
   }
 
+  /** Nobody sees the single accesses of a device outside. */
+  addUnobserved(): readonly CaseResult[] {
+    const added = this.open('rings').map(({ each }) =>
+      resultOf(each, { ...untried('unsupported', each), message: UNSEEN }, 0),
+    );
+    for (const result of added) this.add(result);
+    return added;
+  }
+
   /** A result for every case, in the order of the catalogue. */
   results(seen: CampaignSeen): readonly CaseResult[] {
     return catalogue.map(each => {
       const whyNot = this.#whyNot(each);
       if (whyNot !== undefined) return resultOf(each, { ...untried('skipped', each), message: whyNot }, 0);
+      const unseen = this.#unseen(each);
+      if (unseen !== undefined)
+        return resultOf(each, { ...untried('unsupported', each), message: unseen }, 0);
       if (each.how.kind === 'property') return propertyResult(each, each.how.law, seen);
       const message = 'the run ended before it was asked';
       return this.#results.get(each.id) ?? resultOf(each, { ...untried('inconclusive', each), message }, 0);
     });
+  }
+
+  /** Why the implementation shows too little for a case. */
+  #unseen(each: ConformanceCase): string | undefined {
+    const { remote, elsewhere } = this.#implementation;
+    if (elsewhere === true) return whyUnseenThere(each.id);
+    return remote && whyUnseen(each.how, remote);
   }
 
   #whyNot(each: ConformanceCase): string | undefined {
@@ -119,6 +146,9 @@ export class CaseBook {
     return undefined;
   }
 }
+
+const UNSEEN = 'it needs the single accesses of the device to memory, and the device is outside';
+const OWN_CLOCK = 'it is counted in virtual time, and the device has a clock of its own';
 
 function observationResult(
   each: ConformanceCase,

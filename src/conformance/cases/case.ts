@@ -16,6 +16,8 @@ export interface CaseNeeds {
   readonly services?: readonly ('RC' | 'UC' | 'UD' | 'GSI')[];
   /** The only profile in which the case makes sense. */
   readonly profile?: ProfileName;
+  /** What of the kit's own world around the device it needs, so that it cannot be asked of a device outside. */
+  readonly inside?: string;
 }
 
 /** How a case is run. */

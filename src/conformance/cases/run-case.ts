@@ -30,6 +30,9 @@ export async function runCase(
   if (profile !== undefined && profile !== options.profile) {
     return resultOf(each, { ...untried('unsupported', each), message: `profile ${profile} only` }, 0);
   }
+  const { inside } = each.needs;
+  if (inside !== undefined && options.implementation.outsideDevice !== undefined)
+    return resultOf(each, { ...untried('unsupported', each), message: `it needs ${inside}` }, 0);
   const outcome = await match(each.how)
     .with({ kind: 'program' }, ({ program }) => runProgram(each, program, options.judge))
     .with({ kind: 'probe' }, { kind: 'hostile' }, ({ run }) => runProbe(each, run, options))
@@ -49,7 +52,8 @@ export function untried(grade: Grade, { requirements }: ConformanceCase): Outcom
 }
 
 async function runProgram(each: ConformanceCase, program: Program, options: JudgeOptions): Promise<Outcome> {
-  const { broken, calls } = await judge(program, options);
+  const { broken, calls, unfit } = await judge(program, options);
+  if (unfit !== undefined) return { ...untried('unsupported', each), message: unfit };
   if (broken === undefined)
     return { grade: 'pass', requirements: each.requirements, runs: 1, actions: calls };
   const recorder = new TraceRecorder();

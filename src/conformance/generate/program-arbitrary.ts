@@ -82,7 +82,7 @@ export function writeProgram(seed: number, options: GeneratorOptions): Program {
     }
   }
   const lossy = random.chance(4);
-  return {
+  const program: Program = {
     version: PROGRAM_VERSION,
     mode: options.mode,
     hosts,
@@ -96,4 +96,8 @@ export function writeProgram(seed: number, options: GeneratorOptions): Program {
     choices: { list: [], only: options.mode === 'settled' },
     actions: writer.actions,
   };
+  // Drawn last, so that a seed gives the same actions as before there were other rings.
+  if (random.chance(3)) program.packed = true;
+  if (random.chance(3)) program.inOrder = true;
+  return program;
 }

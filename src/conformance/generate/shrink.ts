@@ -65,6 +65,8 @@ function* plainerWorld(program: Program): IterableIterator<Program> {
       if (faults[kind] > 0) yield { ...program, faults: { ...faults, [kind]: 0 } };
     }
   }
+  if (program.packed === true) yield { ...program, packed: undefined };
+  if (program.inOrder === true) yield { ...program, inOrder: undefined };
   if (program.indirect) yield { ...program, indirect: false };
   if (program.eventIdx) yield { ...program, eventIdx: false };
   if (hosts.some(host => host !== 0)) yield { ...program, hosts: hosts.map(() => 0) };

@@ -5,14 +5,14 @@
  */
 import { QpState, QpType, WcFlag, WcOpcode, WcStatus, WrOpcode } from '../../abi/index.js';
 import type { WorkCompletion } from '../../verbs/index.js';
+import type { Arena } from '../arena.js';
 import { LawBroken, laws } from '../laws.js';
 import { RunObserver } from '../observer.js';
 import type { RequestSpec } from '../observer.js';
 import { machineOfGid, patternByte, patternBytes } from '../patterns.js';
 import type { Action, Program, SendRequestSpec } from '../program.js';
 import type { CqRecord, ObjectRecord, QpRecord, WrRecord } from '../records.js';
-import type { SimulatedGuest } from '../simulated-guest.js';
-import type { World } from '../world.js';
+import type { VerbsWorld } from '../verbs-world.js';
 import { Writers } from './writers.js';
 
 /** Bytes of the global route in front of a datagram. */
@@ -41,7 +41,7 @@ interface Posted {
 }
 
 export class DataArrives extends RunObserver {
-  readonly #world: World;
+  readonly #world: VerbsWorld;
   readonly #writers: readonly Writers[];
   readonly #posted = new Map<WrRecord, Posted>();
   /** Messages by service, kind and length; see {@link messageKey}. */
@@ -57,7 +57,7 @@ export class DataArrives extends RunObserver {
   /** Bytes that were compared; 0 says that the law was not tested. */
   compared = 0;
 
-  constructor(program: Program, world: World) {
+  constructor(program: Program, world: VerbsWorld) {
     super();
     this.#world = world;
     this.#writers = program.hosts.map(() => new Writers(program.arenaBytes));
@@ -265,7 +265,7 @@ export class DataArrives extends RunObserver {
     return -1;
   }
 
-  #guest(vm: number): SimulatedGuest {
+  #guest(vm: number): Arena {
     return this.#world.machines[vm].guest;
   }
 }

@@ -3,6 +3,7 @@
  * that a peer with the right key was given to write, or by the machine itself.
  */
 import { AccessFlag, WrOpcode } from '../../abi/index.js';
+import type { Arena } from '../arena.js';
 import { LawBroken, laws } from '../laws.js';
 import { peerMachine } from './data.js';
 import { RunObserver } from '../observer.js';
@@ -10,18 +11,17 @@ import type { RequestSpec } from '../observer.js';
 import { initialArena } from '../patterns.js';
 import type { Action, Program, SendRequestSpec } from '../program.js';
 import type { MrRecord, ObjectRecord, WrRecord } from '../records.js';
-import type { SimulatedGuest } from '../simulated-guest.js';
-import type { World } from '../world.js';
+import type { VerbsWorld } from '../verbs-world.js';
 import { Writers } from './writers.js';
 
 export class MemoryUntouched extends RunObserver {
-  readonly #world: World;
+  readonly #world: VerbsWorld;
   readonly #program: Program;
   /** Per machine: the requests that may have changed each byte. */
   readonly #writers: readonly Writers[];
   readonly #regions: MrRecord[] = [];
 
-  constructor(program: Program, world: World) {
+  constructor(program: Program, world: VerbsWorld) {
     super();
     this.#world = world;
     this.#program = program;
@@ -76,7 +76,7 @@ export class MemoryUntouched extends RunObserver {
   }
 }
 
-function changed(vm: number, at: number, before: number, guest: SimulatedGuest): LawBroken {
+function changed(vm: number, at: number, before: number, guest: Arena): LawBroken {
   return new LawBroken(
     laws.keepsMemory,
     `byte ${at} of machine ${vm} changed from ${before} to ${guest.readArena(at, 1)[0]} and no request covers it`,

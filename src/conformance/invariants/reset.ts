@@ -41,6 +41,7 @@ export function expectCleanReset(
     if (steps > STEPS_MAX) throw new LawBroken(laws.worksBounded, `still busy after a reset ${when}`);
     scheduler.step();
   }
+  world.outside?.poll();
   for (const each of remains) expectUnchanged(each, when);
   if (packets > 0)
     throw new LawBroken(laws.resetsClean, `${packets} packet(s) were sent after a reset ${when}`);

@@ -23,8 +23,8 @@ export interface AttachOptions {
   readonly profile: ProfileName;
   readonly limits: Limits;
   readonly book: MonitorBook;
-  /** Where the machines of the rings learn what happens there: driver and device both report it, or it is seen in memory. */
-  readonly rings: 'reported' | 'watched';
+  /** Where the machines of the rings learn what happens there: driver and device both report it, it is seen in memory, or nowhere. */
+  readonly rings: 'reported' | 'watched' | 'unseen';
   readonly recorder: TraceRecorder | undefined;
 }
 
@@ -57,7 +57,7 @@ export function attach(options: AttachOptions): Attached {
         vm,
         queueCount: map.count,
         isCompletionQueue,
-        commandsTold: true,
+        commandsTold: options.rings !== 'unseen',
       });
       transports[vm] = found;
     }
@@ -102,6 +102,7 @@ export function attach(options: AttachOptions): Attached {
     };
     return { observers, transports, rings };
   }
+  if (options.rings === 'unseen') return { observers: common, transports, rings };
   const views: WorldObservers['views'] = (vm, guest) => {
     const control = { device: controlOf(vm), driver: driverControlOf(vm) };
     const tally = tellingBreaches(book);

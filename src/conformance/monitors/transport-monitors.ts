@@ -229,9 +229,9 @@ class WatchedTransport implements VirtioTransport {
     this.#monitors = monitors;
   }
 
-  notify(index: number): void {
+  notify(index: number, next?: number): void {
     this.#monitors.notifying(index);
-    this.#inner.notify(index);
+    this.#inner.notify(index, next);
   }
 
   onInterrupt(handler: InterruptHandler): void {

@@ -15,9 +15,6 @@ const KEYS_OF_A_FUNCTION =
 const BYTES_OF_A_FRAME =
   'The packets of the model are records, and become bytes only where another program reads them; `test/conformance/wire` and `vrdma wire` judge the bytes.';
 
-const GETS_AWAY =
-  'A known gap: a mutant that breaks it exists and gets away (`survivors.ts`); the case that would see it is missing.';
-
 export const argued: Readonly<Record<string, string>> = {
   'VQ-34': MEMORY_ORDER,
   'VQ-41': MEMORY_ORDER,
@@ -26,16 +23,11 @@ export const argued: Readonly<Record<string, string>> = {
   'VQ-45': INSIDE_THE_DRIVER,
   'VQ-57':
     'Reading more descriptors than a chain has changes nothing that anybody sees; that a longer chain is not taken shows in VQ-50.',
-  'CTRL-88': GETS_AWAY,
-  'DATA-57': GETS_AWAY,
   'DATA-84': BYTES_OF_A_FRAME,
   'DATA-85': BYTES_OF_A_FRAME,
   'DATA-86': BYTES_OF_A_FRAME,
   'DATA-89':
     'The lenient reading allows it and requesters take either; `vrdma wire` notes it where it sees it.',
-  'MEM-24': GETS_AWAY,
-  'MEM-27': GETS_AWAY,
-  'ORD-04': GETS_AWAY,
   'QP-20': INSIDE_THE_ADAPTER,
   'RST-11': INSIDE_THE_DRIVER,
   'RST-39': 'The verbs have no reset: a session that was reset has no object left that a program could ask.',

@@ -46,8 +46,10 @@ export interface Detection {
   readonly by: readonly Catch[];
   /** Cases asked and programs run before the first catch, that one included. */
   readonly runs: number;
-  /** Actions of the smallest program that was found, or steps up to the failure where no program shows it. */
-  readonly actions: number;
+  /** Actions of the smallest program that was found; undefined where no program shows it. */
+  readonly actions: number | undefined;
+  /** Steps of the exchange up to the failure, where a hand-written peer shows it; undefined elsewhere. */
+  readonly steps: number | undefined;
   readonly elapsedMs: number;
 }
 
@@ -60,15 +62,42 @@ const SHRINK_RUNS_MAX = 400;
 export async function detect(mutant: Mutant, options: DetectOptions): Promise<Detection> {
   const started = options.nowMs();
   const hunt = new Hunt(mutant, options);
-  await hunt.cases();
-  for (const suite of suitesFor(mutant)) if (hunt.goesOn) await hunt.campaign(suite);
-  const { by, runs, actions } = hunt;
-  return { mutant: mutant.id, seed: options.seed, by, runs, actions, elapsedMs: options.nowMs() - started };
+  const campaigns = async (): Promise<void> => {
+    for (const suite of suitesFor(mutant, options.first)) if (hunt.goesOn) await hunt.campaign(suite);
+  };
+  // A case that is asked over a whole campaign is none to begin with.
+  if (suiteOf(options.first) === undefined) {
+    await hunt.cases();
+    await campaigns();
+  } else {
+    await campaigns();
+    await hunt.cases();
+  }
+  const { by, runs, actions, steps } = hunt;
+  const elapsedMs = options.nowMs() - started;
+  return { mutant: mutant.id, seed: options.seed, by, runs, actions, steps, elapsedMs };
 }
 
-/** The campaigns, the one first that counts what the mutant is about. */
-function suitesFor({ chapter, where }: Mutant): readonly (readonly SuiteName[])[] {
-  const generated = ['settled', 'racing'] as const;
+const generated = ['settled', 'racing'] as const;
+
+/** The campaign that a case is asked over; undefined for one that is asked by itself. */
+function suiteOf(id: string | undefined): readonly SuiteName[] | undefined {
+  return match(catalogue.find(each => each.id === id)?.how.kind)
+    .returnType<readonly SuiteName[] | undefined>()
+    .with('property', () => generated)
+    .with('observation', () => ['rings'])
+    .with('bound', () => ['bounds'])
+    .otherwise(() => undefined);
+}
+
+/** The campaigns, the one first that is asked for, else the one that counts what the mutant is about. */
+function suitesFor(mutant: Mutant, first: string | undefined): readonly (readonly SuiteName[])[] {
+  const usual = usualSuites(mutant);
+  const wanted = suiteOf(first);
+  return wanted === undefined ? usual : [wanted, ...usual.filter(([suite]) => suite !== wanted[0])];
+}
+
+function usualSuites({ chapter, where }: Mutant): readonly (readonly SuiteName[])[] {
   if (where === 'ring' || chapter === 'rings' || chapter === 'notification races')
     return [['rings'], generated, ['bounds'], ['leaks']];
   return match(chapter)
@@ -80,7 +109,8 @@ function suitesFor({ chapter, where }: Mutant): readonly (readonly SuiteName[])[
 class Hunt {
   readonly by: Catch[] = [];
   runs = 0;
-  actions = 0;
+  actions: number | undefined;
+  steps: number | undefined;
   readonly #mutant: Mutant;
   readonly #options: DetectOptions;
   readonly #book = new MonitorBook();
@@ -117,9 +147,12 @@ class Hunt {
     if (result.grade !== 'fail') return;
     this.by.push({ case: each.id, requirements: result.requirements, message: result.message ?? '' });
     if (!first) return;
-    this.actions = result.steps?.length ?? 0;
-    const { program, law } = result;
-    if (program === undefined || law === undefined) return;
+    const { program, law, steps } = result;
+    if (program === undefined || law === undefined) {
+      // The failure itself is the last of them.
+      if (steps !== undefined && steps.length > 1) this.steps = steps.length - 1;
+      return;
+    }
     this.actions = (this.#options.quick === true ? program : await this.#shrunk(program, law)).actions.length;
   }
 
@@ -145,7 +178,7 @@ class Hunt {
     });
     if (this.by.length === 0) {
       this.runs += report.programs;
-      this.actions = report.findings[0]?.actions ?? 0;
+      this.actions = report.findings.at(0)?.actions;
     }
     for (const { id, requirements, message } of failed)
       this.by.push({ case: id, requirements, message: message ?? '' });

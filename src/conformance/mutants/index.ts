@@ -22,23 +22,24 @@ import { transitionMutants } from './devices/transitions.js';
 import { flushMutants } from './devices/flushing.js';
 import { usedRingMutants } from './devices/used-rings.js';
 import { chainMutants } from './devices/chains.js';
+import { packedDeviceMutants } from './devices/packed-rings.js';
 import { brokenDeviceMutants } from './drivers/broken-devices.js';
 import { commandFieldMutants } from './drivers/command-fields.js';
 import { messageFieldMutants } from './drivers/message-fields.js';
 import { driverLifeMutants } from './drivers/life.js';
 import { notificationMutants } from './drivers/notifications.js';
 import { publishingMutants } from './drivers/publishing.js';
+import { packedDriverMutants } from './drivers/packed-rings.js';
 import { pollingMutants } from './drivers/polling.js';
 import { postingMutants } from './drivers/posting.js';
 import { verbErrorMutants } from './drivers/verb-errors.js';
 import type { Mutant } from './mutant.js';
+import { wireAnswerMutants } from './network/answers.js';
 import { packetMutants } from './network/packets.js';
 import { adapterMutants } from './network/adapters.js';
 import { deviceStatusMutants } from './start/device-status.js';
 import { deviceQueueMutants } from './start/device-queues.js';
 import { driverStartMutants } from './start/drivers.js';
-
-import { survivors } from './survivors.js';
 import { wireMutants } from './wire.js';
 
 export { detect } from './detect.js';
@@ -46,7 +47,8 @@ export type { Detection } from './detect.js';
 export { mutantChapters } from './mutant.js';
 export type { Mutant } from './mutant.js';
 
-const all: readonly Mutant[] = [
+/** Every one of them must be caught. */
+export const mutants: readonly Mutant[] = [
   ...deviceStatusMutants,
   ...deviceQueueMutants,
   ...driverStartMutants,
@@ -83,12 +85,9 @@ const all: readonly Mutant[] = [
   ...driverLifeMutants,
   ...brokenDeviceMutants,
   ...packetMutants,
+  ...wireAnswerMutants,
   ...adapterMutants,
+  ...packedDeviceMutants,
+  ...packedDriverMutants,
   ...wireMutants,
 ];
-
-/** Those that must be caught. */
-export const mutants: readonly Mutant[] = all.filter(({ id }) => !survivors.has(id));
-
-/** Those that nothing catches yet. */
-export const uncaught: readonly Mutant[] = all.filter(({ id }) => survivors.has(id));

@@ -3,7 +3,6 @@ import { z } from 'zod';
 import { argued } from './argued.js';
 import type { Detection } from './detect.js';
 import { equivalents } from './equivalents.js';
-import { uncaught } from './index.js';
 import type { Mutant, MutantChapter } from './mutant.js';
 import { mutantChapters } from './mutant.js';
 
@@ -16,8 +15,10 @@ const recordSchema = z.array(
     caughtBy: z.array(z.string()),
     /** Cases and programs that the first seed took. */
     runs: z.int(),
-    /** Actions of the smallest program, or steps up to the failure. */
-    actions: z.int(),
+    /** Actions of the smallest program that shows it to the first seed, if a program does. */
+    actions: z.int().optional(),
+    /** Steps of the exchange of a hand-written peer that shows it, if one does. */
+    steps: z.int().optional(),
   }),
 );
 export type MutantRecord = z.infer<typeof recordSchema>[number];
@@ -36,6 +37,7 @@ export function recordOf({ id, doc, requirements }: Mutant, detections: readonly
     caughtBy: [...new Set(detections.flatMap(({ by }) => by.slice(0, 1).map(each => each.case)))],
     runs: first.runs,
     actions: first.actions,
+    steps: first.steps,
   };
 }
 
@@ -57,14 +59,6 @@ export function renderMutantTables(mutants: readonly Mutant[], records: readonly
   return [
     ...figures(mutants, records),
     ...chapters,
-    '## Mutants that get away',
-    '',
-    'Known gaps of the judge: nothing catches these yet. They are not counted above.',
-    '',
-    '| mutant | what is wrong | breaks |',
-    '| --- | --- | --- |',
-    ...uncaught.map(({ id, doc, requirements: ids }) => `| ${id} | ${doc} | ${ids.join(' ')} |`),
-    '',
     '## Equivalent mutants',
     '',
     'Changes that were tried and that nobody can see, with the reason. They are not counted.',
@@ -84,10 +78,15 @@ function figures(mutants: readonly Mutant[], records: readonly MutantRecord[]): 
   const caught = records.filter(({ caughtBy }) => caughtBy.length > 0);
   const needs = (kind: Mutant['needs']): number => mutants.filter(each => each.needs === kind).length;
   const requirements = new Set(mutants.flatMap(each => each.requirements));
+  const actions = records.flatMap(record => record.actions ?? []);
+  const steps = records.flatMap(record => record.steps ?? []);
+  const runs = median(records.map(record => record.runs));
+  const rest = records.length - actions.length - steps.length;
   return [
     `${mutants.length} mutants, ${caught.length} caught; ${needs('race')} need a race and ${needs('history')} a long history to show.`,
-    `They break ${requirements.size} obligations. Median: ${median(records.map(({ runs }) => runs))} runs until the catch,`,
-    `${median(records.map(({ actions }) => actions))} actions of the program that shows it.`,
+    `They break ${requirements.size} obligations. Median: ${runs} ${runs === 1 ? 'run' : 'runs'} until the catch. ${actions.length} are shown by a program, made small:`,
+    `median ${median(actions)} ${median(actions) === 1 ? 'action' : 'actions'}, at most ${Math.max(0, ...actions)}. ${steps.length} are shown by a hand-written peer in an exchange that is not shrunk: median ${median(steps)} steps.`,
+    `${rest} ${rest === 1 ? 'is' : 'are'} counted or crash the run, and have neither.`,
     '',
   ];
 }
@@ -110,6 +109,7 @@ function chapterTable(
         caughtBy,
         record?.runs ?? '',
         record?.actions ?? '',
+        record?.steps ?? '',
       ];
       return `| ${cells.map(cell => String(cell).replaceAll('|', '\\|')).join(' | ')} |`;
     });
@@ -117,8 +117,8 @@ function chapterTable(
   return [
     `## ${chapter[0].toUpperCase()}${chapter.slice(1)}`,
     '',
-    '| mutant | what is wrong | needs | breaks | caught by | runs | actions |',
-    '| --- | --- | --- | --- | --- | --: | --: |',
+    '| mutant | what is wrong | needs | breaks | caught by | runs | actions | steps |',
+    '| --- | --- | --- | --- | --- | --: | --: | --: |',
     ...rows,
     '',
   ];

@@ -6,7 +6,6 @@ import type { HcaFunction, HcaMr, HcaMrInit, HcaQp, HcaQpOwner } from '../../ref
 import type { DmaMemory } from '../../verbs/index.js';
 import type { Implementation } from '../implementation.js';
 import { mutant } from './mutant.js';
-import { wireAnswerMutants } from './network/answers.js';
 import type { Mutant, MutantFacts } from './mutant.js';
 import {
   NOBODY,
@@ -453,10 +452,4 @@ function placeOf({ iova, pageBytes, pages }: HcaMrInit, address: number): number
   return pages[Math.floor(offset / pageBytes)] + (offset % pageBytes);
 }
 
-export const wireMutants: readonly Mutant[] = [
-  ...responders,
-  ...requesters,
-  ...wireAnswerMutants,
-  ...carriers,
-  ...commands,
-];
+export const wireMutants: readonly Mutant[] = [...responders, ...requesters, ...carriers, ...commands];

@@ -5,13 +5,13 @@ import type { Place } from './places.js';
 import { isOut } from './posted-chain.js';
 import type { PostedChain } from './posted-chain.js';
 import { U16, bitsOf } from './ring-state.js';
-import type { RingState } from './ring-state.js';
+import type { SplitState } from './split-state.js';
 
 export class DeviceSide {
-  readonly #ring: RingState;
+  readonly #ring: SplitState;
   readonly #driver: DriverSide;
 
-  constructor(ring: RingState, driver: DriverSide) {
+  constructor(ring: SplitState, driver: DriverSide) {
     this.#ring = ring;
     this.#driver = driver;
   }
@@ -38,6 +38,7 @@ export class DeviceSide {
         return this.#ring.looked('deviceDoubleFetch');
       case 'writable':
       case 'used':
+      case 'ring':
         return;
     }
   }
@@ -158,41 +159,49 @@ export class DeviceSide {
       );
       return;
     }
-    for (let i = 0; i < added; i++) {
-      this.#return((this.#ring.usedIdx + i) & this.#ring.mask);
+    for (let i = 0; i < added;) {
+      i += this.#element((this.#ring.usedIdx + i) & this.#ring.mask, added - i);
       if (this.#ring.lost) return;
     }
     this.#ring.usedIdx = idx;
     this.#ring.toDriver.raised(idx, this.#ring.host.live && this.#ring.kind !== 'completion');
   }
 
-  #return(s: number): void {
+  /** The element in slot `s` is published, and `room` slots with it. Returns how many of them it stands for. */
+  #element(s: number, room: number): number {
     const at = Used.RING + Used.ENTRY * s;
     const head = this.#ring.used.get32(at + Used.ID);
     const length = this.#ring.used.get32(at + Used.LEN);
     this.#ring.looked('usedId');
     if (!this.#ring.features.eventIdx) this.#ring.looked('availEvent');
     const chain = head < this.#ring.size ? this.#ring.chains[head] : undefined;
-    if (chain === undefined || !isOut(chain))
-      return this.#ring.lose('usedId', `used id ${head} is not outstanding`);
-    if (chain.state === 'available') {
-      this.#ring.host.sink.used(this.#ring.index, head, length);
-      return this.#ring.lose('usedId', `chain ${head} was returned and never taken`);
+    if (chain === undefined || !isOut(chain)) {
+      this.#ring.lose('usedId', `used id ${head} is not outstanding`);
+      return room;
     }
-    this.#ring.looked('usedLength');
-    if (length > chain.prefix) {
-      this.#ring.breach(
-        'usedLength',
-        `chain ${head} came back with length ${length}, and ${chain.prefix} of its ${chain.writableBytes} writable bytes were written`,
-      );
+    const batch = this.#ring.order.upTo(chain);
+    if (batch.length > room) {
+      this.#ring.lose('inOrder', `chain ${head} came back, and chain ${batch[0].head} is older`);
+      return room;
     }
+    this.#ring.elementRead[s] = 0;
+    this.#ring.batches[s] = batch.length;
+    for (const [i, each] of batch.entries()) {
+      const skipped = each !== chain;
+      if (!this.#ring.mayReturn(each, skipped ? each.writableBytes : length, skipped)) return room;
+      this.#return(each, skipped ? each.writableBytes : length, (s + i) & this.#ring.mask);
+    }
+    return batch.length;
+  }
+
+  #return(chain: PostedChain, length: number, s: number): void {
+    const { head } = chain;
     this.#lastLook(chain);
     chain.usedLength = length;
     chain.usedSlot = s;
     chain.state = 'used';
     this.#ring.outstanding--;
     this.#ring.returned[s] = chain;
-    this.#ring.elementRead[s] = 0;
     for (const at of chain.descriptors) this.#ring.owners[at] = undefined;
     this.#ring.leave(chain);
     this.#ring.host.sink.used(this.#ring.index, head, length);
@@ -201,22 +210,12 @@ export class DeviceSide {
 
   /** What the driver changed where nobody saw it shows now at the latest. */
   #lastLook(chain: PostedChain): void {
-    const { memory } = this.#ring.host;
-    this.#ring.looked('ownership');
-    this.#ring.looked('requestBytes');
-    const descriptor = chain.changedDescriptor(memory, this.#ring.config.descriptors);
+    const descriptor = chain.changedDescriptor(this.#ring.host.memory, this.#ring.config.descriptors);
     if (descriptor !== undefined)
       this.#ring.breach(
         'ownership',
         `descriptor ${descriptor} of chain ${chain.head} changed while the device had it`,
       );
-    if (chain.changedTable(memory) !== undefined)
-      this.#ring.breach('ownership', `the table of chain ${chain.head} changed while the device had it`);
-    const byte = chain.changedReadable(memory);
-    if (byte !== undefined)
-      this.#ring.breach(
-        'requestBytes',
-        `byte ${byte} of chain ${chain.head} changed while the device had it`,
-      );
+    this.#ring.lastLookAt(chain);
   }
 }

@@ -3,12 +3,12 @@ import { Avail, Descriptor, Used, availEventOffset, usedEventOffset } from '../.
 import type { Place } from './places.js';
 import { PostedChain, isOut } from './posted-chain.js';
 import { U16, bitsOf } from './ring-state.js';
-import type { RingState } from './ring-state.js';
+import type { SplitState } from './split-state.js';
 
 export class DriverSide {
-  readonly #ring: RingState;
+  readonly #ring: SplitState;
 
-  constructor(ring: RingState) {
+  constructor(ring: SplitState) {
     this.#ring = ring;
   }
 
@@ -29,6 +29,7 @@ export class DriverSide {
       case 'readable':
         return this.#readableWritten(place, place.offset + from, place.offset + to);
       case 'writable':
+      case 'ring':
         return;
     }
   }
@@ -137,7 +138,7 @@ export class DriverSide {
       this.#ring.breach('driverDoubleFetch', `used element ${s} was read twice`);
     this.#ring.elementRead[s] |= bits;
     if (!isNew || from >= Used.LEN) return;
-    for (let left = ahead; left >= 0; left--) this.#consume();
+    for (let left = ahead + this.#ring.batches[s]; left > 0; left--) this.#consume();
   }
 
   #consume(): void {
@@ -153,6 +154,12 @@ export class DriverSide {
   /** A driver that reads where nobody sees it has consumed what it uses again. */
   #consumeUpTo(chain: PostedChain): void {
     while (chain.state === 'used' && this.#ring.consumedIdx !== this.#ring.usedIdx) this.#consume();
+  }
+
+  /** A driver that reads where nobody sees it says that it has looked: what came back is consumed. */
+  looked(): void {
+    this.sync();
+    while (!this.#ring.lost && this.#ring.consumedIdx !== this.#ring.usedIdx) this.#consume();
   }
 
   /** Looks whether the available index was raised; whoever reads the ring after the driver may ask. */
@@ -180,6 +187,20 @@ export class DriverSide {
     }
     this.#ring.availIdx = idx;
     this.#ring.toDevice.raised(idx, this.#ring.host.live);
+  }
+
+  /** The descriptors of a chain come where those of the chain before it ended. */
+  #tableOrder({ head, descriptors }: PostedChain): void {
+    const ring = this.#ring;
+    if (ring.features.inOrder !== true) return;
+    ring.looked('tableOrder');
+    for (const at of descriptors) {
+      if (at !== ring.nextDescriptor) {
+        ring.breach('tableOrder', `chain ${head} has descriptor ${at}, and ${ring.nextDescriptor} is next`);
+        ring.nextDescriptor = at;
+      }
+      ring.nextDescriptor = (ring.nextDescriptor + 1) & ring.mask;
+    }
   }
 
   #publish(slot: number): void {
@@ -214,6 +235,7 @@ export class DriverSide {
         return this.#ring.lose(fault.breaks, `chain ${head}: ${fault.message}`);
       this.#ring.breach(fault.breaks, `chain ${head}: ${fault.message}`);
     }
+    this.#tableOrder(chain);
     if (chain.emptyParts > 0)
       this.#ring.breach('emptyDescriptor', `chain ${head} has a descriptor of length 0`);
     chain.state = 'available';
@@ -225,6 +247,7 @@ export class DriverSide {
       this.#ring.owners[at] = chain;
       this.#ring.descriptorRead[at] = 0;
     }
+    this.#ring.order.push(chain);
     this.#ring.enter(chain);
     this.#ring.host.sink.available(this.#ring.index, head, chain.readableBytes, chain.writableBytes);
     this.#ring.host.published(this.#ring, chain);

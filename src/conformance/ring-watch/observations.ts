@@ -45,6 +45,9 @@ const drafts = {
     'VQ-05',
     'VQ-06',
     'VQ-07',
+    'VQ-81',
+    'VQ-82',
+    'VQ-83',
   ),
   availIndex: driver(
     'available-index',
@@ -55,9 +58,11 @@ const drafts = {
   ),
   reuse: driver(
     'reuse-before-used',
-    'A descriptor of a chain that the device has is in no other chain.',
+    'A descriptor of a chain that the device has is in no other chain, nor is its buffer id.',
     'each chain made available',
     'VQ-30',
+    'VQ-87',
+    'VQ-88',
   ),
   ownership: driver(
     'descriptor-ownership',
@@ -94,13 +99,15 @@ const drafts = {
     'VQ-20',
     'VQ-21',
     'VQ-22',
+    'VQ-89',
   ),
   driverFlags: driver(
     'driver-flags',
-    'Bits of descriptor flags and of the available ring’s flags that the spec does not name are 0, and with EVENT_IDX all of the latter are.',
+    'Bits of descriptor flags and of the available ring’s flags that the spec does not name are 0, and with EVENT_IDX all of the latter are; the driver’s event structure holds a mode that it may.',
     'each chain made available and each write of the flags',
     'VQ-69',
     'OVR-06',
+    'VQ-104',
   ),
   usedEvent: counted(
     driver(
@@ -116,6 +123,7 @@ const drafts = {
     'each decision about an available-buffer notification',
     'VQ-61',
     'VQ-63',
+    'VQ-100',
   ),
   kickNeedless: counted(
     driver(
@@ -124,6 +132,7 @@ const drafts = {
       'each available-buffer notification',
       'VQ-62',
       'VQ-64',
+      'VQ-101',
     ),
   ),
   driverBarrier: driver(
@@ -196,6 +205,7 @@ const drafts = {
     'A used id is the head of a chain that the device has taken and not returned.',
     'each used element published',
     'VQ-35',
+    'VQ-91',
   ),
   foreignAreas: device(
     'driver-areas-unwritten',
@@ -240,6 +250,7 @@ const drafts = {
     'each write of the device',
     'VQ-36',
     'CQ-07',
+    'VQ-93',
   ),
   takeOrder: device(
     'taken-in-order',
@@ -264,6 +275,7 @@ const drafts = {
     'each decision about a used-buffer notification',
     'VQ-65',
     'VQ-67',
+    'VQ-102',
   ),
   interruptNeedless: counted(
     device(
@@ -272,6 +284,7 @@ const drafts = {
       'each used-buffer notification of a queue that is not a completion queue’s',
       'VQ-66',
       'VQ-68',
+      'VQ-103',
     ),
   ),
   deviceBarrier: device(
@@ -288,10 +301,12 @@ const drafts = {
   ),
   deviceFlags: device(
     'device-flags',
-    'Bits of the used ring’s flags that the spec does not name are 0, and with EVENT_IDX all of them.',
+    'Bits of the used ring’s flags that the spec does not name are 0, and with EVENT_IDX all of them; the same holds for used elements of a packed ring and the mode of the device’s event structure.',
     'each write of the flags',
     'VQ-70',
     'OVR-05',
+    'VQ-94',
+    'VQ-105',
   ),
   availEvent: counted(
     device(
@@ -366,6 +381,44 @@ const drafts = {
     'CTRL-01',
     'CTRL-03',
     'ERR-07',
+  ),
+  inOrder: device(
+    'used-in-order',
+    'With IN_ORDER chains come back in the order in which they were made available, and those that an element passes over were wholly written.',
+    'each chain returned with IN_ORDER',
+    'VQ-108',
+    'VQ-110',
+  ),
+  chainShown: driver(
+    'chain-shown-whole',
+    'When the first descriptor of a chain in a packed ring shows as available, so do all others of it.',
+    'each chain made available in a packed ring',
+    'VQ-86',
+    'VQ-85',
+  ),
+  availPlace: driver(
+    'chain-behind-chain',
+    'Chains stand one behind another in a packed ring: none is shown where the device does not look next.',
+    'each rest of a packed ring that the driver has written to',
+    'VQ-84',
+  ),
+  usedPlace: device(
+    'element-behind-chain',
+    'A used element of a packed ring stands where the chain, or the batch, of the one before it ended.',
+    'each rest of a packed ring that the device has written to',
+    'VQ-92',
+  ),
+  notificationData: driver(
+    'notification-data',
+    'With NOTIFICATION_DATA a notification says where the next chain will stand, and without it nothing.',
+    'each available-buffer notification',
+    'VQ-112',
+  ),
+  tableOrder: driver(
+    'table-in-order',
+    'With IN_ORDER the descriptors of a split ring are used in the order of the table, from 0 on and round.',
+    'each chain made available in a split ring with IN_ORDER',
+    'VQ-111',
   ),
 } as const satisfies Record<string, Draft>;
 

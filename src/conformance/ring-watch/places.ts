@@ -2,7 +2,11 @@
 import type { PostedChain } from './posted-chain.js';
 import type { RingState } from './ring-state.js';
 
-export type PlaceKind = 'descriptors' | 'available' | 'used' | 'table' | 'readable' | 'writable';
+/**
+ * Of a packed ring, `ring` is what both sides write, and the event structures stand where the rings of a split one do: the
+ * driver's is `available`, the device's is `used`.
+ */
+export type PlaceKind = 'descriptors' | 'ring' | 'available' | 'used' | 'table' | 'readable' | 'writable';
 
 /** Bytes [start, end) with a meaning. */
 export interface Place {

@@ -30,7 +30,7 @@ export type ChainState = 'free' | 'available' | 'taken' | 'used';
 export class PostedChain {
   readonly head: number;
   state: ChainState = 'free';
-  /** Slot of the available ring. */
+  /** Slot of the available ring; of a packed ring, that of the first descriptor. */
   slot = 0;
   readonly parts: Part[] = [];
   readonly places: Place[] = [];
@@ -64,13 +64,7 @@ export class PostedChain {
 
   /** Follows the chain through memory. Returns what is wrong with it, the first thing only. */
   fill(memory: GuestMemory, table: number, size: number, indirectAllowed: boolean): ChainFault | undefined {
-    this.parts.length = 0;
-    this.descriptors.length = 0;
-    this.tableBytes = 0;
-    this.readableBytes = 0;
-    this.writableBytes = 0;
-    this.emptyParts = 0;
-    this.prefix = 0;
+    this.clear();
     let base = table;
     let entries = size;
     let at = this.head;
@@ -81,12 +75,7 @@ export class PostedChain {
       if (!memory.read(base + Descriptor.SIZE * at, scratch, 0, Descriptor.SIZE))
         return shape(`descriptor ${at} is not in guest memory`);
       const inTable = this.tableBytes > 0;
-      if (!inTable) {
-        const end = this.descriptors.length * Descriptor.SIZE;
-        this.#ringCopy = longer(this.#ringCopy, end, end + Descriptor.SIZE);
-        this.#ringCopy.set(scratch, end);
-        this.descriptors.push(at);
-      }
+      if (!inTable) this.keep(at, scratch);
       const address = read64(scratchView, Descriptor.ADDR);
       const length = scratchView.getUint32(Descriptor.LEN, true);
       const flags = scratchView.getUint16(Descriptor.FLAGS, true);
@@ -102,16 +91,39 @@ export class PostedChain {
         continue;
       }
       count++;
-      const wrong = this.#add(memory, address, length, (flags & DescriptorFlag.WRITE) !== 0);
+      const wrong = this.add(memory, address, length, (flags & DescriptorFlag.WRITE) !== 0);
       if (wrong !== undefined) return shape(wrong);
       if ((flags & DescriptorFlag.NEXT) === 0) break;
       at = next;
     }
+    this.followBytes(memory);
+    return fault;
+  }
+
+  protected clear(): void {
+    this.parts.length = 0;
+    this.descriptors.length = 0;
+    this.tableBytes = 0;
+    this.readableBytes = 0;
+    this.writableBytes = 0;
+    this.emptyParts = 0;
+    this.prefix = 0;
+  }
+
+  /** Keeps what descriptor `at` of the ring holds. */
+  protected keep(at: number, bytes: Uint8Array): void {
+    const end = this.descriptors.length * Descriptor.SIZE;
+    this.#ringCopy = longer(this.#ringCopy, end, end + Descriptor.SIZE);
+    this.#ringCopy.set(bytes, end);
+    this.descriptors.push(at);
+  }
+
+  /** All parts are known: their bytes are followed from here on. */
+  protected followBytes(memory: GuestMemory): void {
     this.#copyReadable(memory);
     const followed = Math.min(this.writableBytes, FOLLOWED_BYTES_MAX);
     this.#written = grown(this.#written, followed);
     this.#written.fill(0, 0, followed);
-    return fault;
   }
 
   #enter(
@@ -122,6 +134,10 @@ export class PostedChain {
     if (!table.indirectAllowed) return 'it uses INDIRECT, which was not negotiated';
     if (nested) return 'it uses INDIRECT within an indirect table';
     if ((flags & DescriptorFlag.NEXT) !== 0) return 'it has INDIRECT and NEXT in one descriptor';
+    return this.keepTable(memory, address, length);
+  }
+
+  protected keepTable(memory: GuestMemory, address: number, length: number): string | undefined {
     if (length === 0 || length % Descriptor.SIZE !== 0) return `its indirect table has ${length} bytes`;
     this.#tableCopy = grown(this.#tableCopy, length);
     if (!memory.read(address, this.#tableCopy, 0, length))
@@ -134,7 +150,7 @@ export class PostedChain {
     return undefined;
   }
 
-  #add(memory: GuestMemory, address: number, length: number, writable: boolean): string | undefined {
+  protected add(memory: GuestMemory, address: number, length: number, writable: boolean): string | undefined {
     if (!writable && this.parts.some(part => part.writable))
       return 'it has a readable descriptor behind a writable one';
     if (length === 0) this.emptyParts++;
@@ -174,6 +190,11 @@ export class PostedChain {
         if (scratch[byte] !== this.#ringCopy[i * Descriptor.SIZE + byte]) return at;
     }
     return undefined;
+  }
+
+  /** A copy of the descriptors of its table. */
+  protected get tableCopy(): Uint8Array<ArrayBuffer> {
+    return this.#tableCopy;
   }
 
   /** The first byte of its table that has changed. */
@@ -248,7 +269,7 @@ export class PostedChain {
   }
 }
 
-function shape(message: string): ChainFault {
+export function shape(message: string): ChainFault {
   return { breaks: 'chainShape', message };
 }
 
@@ -264,7 +285,7 @@ function longer(bytes: Uint8Array<ArrayBuffer>, kept: number, length: number): U
   return more;
 }
 
-function read64(view: DataView, offset: number): number {
+export function read64(view: DataView, offset: number): number {
   return view.getUint32(offset, true) + view.getUint32(offset + 4, true) * 0x1_0000_0000;
 }
 

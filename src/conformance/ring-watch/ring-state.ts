@@ -1,26 +1,10 @@
-/** What is known of a watched ring: its indices, the chains that are out, who has read what; and how a breach is told. */
-import {
-  Avail,
-  Used,
-  availEventOffset,
-  availRingBytes,
-  descriptorTableBytes,
-  usedEventOffset,
-  usedRingBytes,
-} from '../../virtio/index.js';
-import type {
-  GuestMemory,
-  MemoryWindow,
-  QueueConfig,
-  RingFeatures,
-  RingObserver,
-} from '../../virtio/index.js';
+/** What every watched ring has, whatever its format: its areas, the chains that are out, and how a breach is told. */
+import type { GuestMemory, QueueConfig, RingFeatures, RingObserver } from '../../virtio/index.js';
 import type { ObservationKey } from './observations.js';
-import type { Place, Places } from './places.js';
+import type { Place, PlaceKind, Places } from './places.js';
 import type { PostedChain } from './posted-chain.js';
 import type { Tally } from './tally.js';
-import { WakeUps } from './wake-ups.js';
-import type { WakeUpListener } from './wake-ups.js';
+import type { WakeUpListener, WakeUps } from './wake-ups.js';
 
 export type QueueKind = 'control' | 'completion' | 'send' | 'receive' | 'other';
 
@@ -58,48 +42,26 @@ export interface RingSide {
 
 export abstract class RingState {
   abstract readonly driver: RingSide & {
-    /** Looks whether the available index was raised. */
+    /** Looks whether something was published; whoever reads the ring after the driver may ask. */
     sync(): void;
+    /** It has looked at all that came back, where that is not seen. */
+    looked(): void;
   };
   abstract readonly device: RingSide;
+  abstract readonly toDevice: WakeUps;
+  abstract readonly toDriver: WakeUps;
   readonly index: number;
   readonly size: number;
   readonly kind: QueueKind;
   readonly config: QueueConfig;
   readonly features: RingFeatures;
-  readonly toDevice: WakeUps;
-  readonly toDriver: WakeUps;
   readonly host: RingHost;
-  readonly mask: number;
-  readonly avail: MemoryWindow;
-  readonly used: MemoryWindow;
-  readonly #areas: readonly Place[];
+  readonly #areas: Place[] = [];
   /** A rule was broken by which the ring is read, or it is closed: nothing more can be said of it. */
   lost = false;
-
-  /** Index as published, position up to which the device has taken, and the last index that it read. */
-  availIdx = 0;
-  takenIdx = 0;
-  seenAvail = 0;
-  /** Index as published, position up to which the driver has taken, and the last index that it read. */
-  usedIdx = 0;
-  consumedIdx = 0;
-  seenUsed = 0;
   /** Chains that the device has, taken or not. */
   outstanding = 0;
 
-  readonly chains: (PostedChain | undefined)[];
-  /** The chain published last in each slot, and the one returned last in each used element. */
-  readonly bySlot: (PostedChain | undefined)[];
-  readonly returned: (PostedChain | undefined)[];
-  /** By descriptor, the chain that the device has and that uses it. */
-  readonly owners: (PostedChain | undefined)[];
-  /** Bytes that the device has read of each slot and descriptor, and the driver of each used element, a bit each. */
-  readonly slotRead: Uint8Array;
-  readonly descriptorRead: Uint16Array;
-  readonly elementRead: Uint8Array;
-
-  /** Throws RangeError when the areas are not in guest memory. */
   constructor(host: RingHost, config: QueueConfig, features: RingFeatures, kind: QueueKind) {
     const { size, index } = config;
     this.index = index;
@@ -108,52 +70,44 @@ export abstract class RingState {
     this.config = config;
     this.features = features;
     this.host = host;
-    this.mask = size - 1;
-    const avail = host.memory.window(config.driver, availRingBytes(size));
-    const used = host.memory.window(config.device, usedRingBytes(size));
-    if (avail === undefined || used === undefined)
-      throw new RangeError(`queue ${index}: not in guest memory`);
-    this.avail = avail;
-    this.used = used;
-    this.chains = new Array<PostedChain | undefined>(size).fill(undefined);
-    this.bySlot = new Array<PostedChain | undefined>(size).fill(undefined);
-    this.returned = new Array<PostedChain | undefined>(size).fill(undefined);
-    this.owners = new Array<PostedChain | undefined>(size).fill(undefined);
-    this.slotRead = new Uint8Array(size);
-    this.descriptorRead = new Uint16Array(size);
-    this.elementRead = new Uint8Array(size);
-    this.toDevice = new WakeUps(
-      features.eventIdx,
-      {
-        silent: () => (used.get16(Used.FLAGS) & Used.NO_NOTIFY) !== 0,
-        event: () => used.get16(availEventOffset(size)),
-      },
-      this.#toDeviceListener(),
-    );
-    this.toDriver = new WakeUps(
-      features.eventIdx,
-      {
-        silent: () => (avail.get16(Avail.FLAGS) & Avail.NO_INTERRUPT) !== 0,
-        event: () => avail.get16(usedEventOffset(size)),
-      },
-      this.#toDriverListener(),
-    );
-    this.#areas = [
-      this.#area('descriptors', config.descriptors, descriptorTableBytes(size)),
-      this.#area('available', config.driver, availRingBytes(size)),
-      this.#area('used', config.device, usedRingBytes(size)),
-    ];
-    for (const area of this.#areas) host.places.add(area);
   }
 
-  #area(kind: 'descriptors' | 'available' | 'used', start: number, length: number): Place {
-    return { kind, start, end: start + length, ring: this, chain: undefined, offset: 0 };
+  /** What `nextAvailable` of a driver half would be by what is seen. */
+  abstract get nextAvailable(): number;
+
+  /** The chains that the ring knows, whatever their state. */
+  abstract known(): readonly PostedChain[];
+
+  /** Indices, flags and wishes as a person reads them, a line each. */
+  protected abstract describe(): string[];
+
+  /** Something that shows only when nothing moves any more. */
+  protected abstract lastLook(): void;
+
+  protected addArea(kind: PlaceKind, start: number, length: number): void {
+    const area: Place = { kind, start, end: start + length, ring: this, chain: undefined, offset: 0 };
+    this.#areas.push(area);
+    this.host.places.add(area);
+  }
+
+  /** Nothing moves any more. */
+  atRest(): void {
+    this.driver.sync();
+    if (this.lost) return;
+    if (this.host.live) {
+      this.lastLook();
+      this.toDevice.atRest();
+      this.toDriver.atRest();
+    } else {
+      this.toDevice.forgive();
+      this.toDriver.forgive();
+    }
   }
 
   /** The queue is no longer enabled: its memory is the driver's again. */
   close(): void {
     for (const area of this.#areas) this.host.places.remove(area);
-    for (const chain of this.chains) if (chain !== undefined) this.leave(chain);
+    for (const chain of this.known()) this.leave(chain);
     this.lost = true;
   }
 
@@ -191,18 +145,50 @@ export abstract class RingState {
 
   /** A chain that is back and had the writable byte at `address`. */
   returnedOwner(address: number): PostedChain | undefined {
-    return this.chains.find(
+    return this.known().find(
       chain =>
-        chain?.state === 'used' &&
+        chain.state === 'used' &&
         chain.parts.some(
           part => part.writable && address >= part.address && address < part.address + part.length,
         ),
     );
   }
 
+  /**
+   * Judges a chain that comes back with a used length, or that a batch passes over. False: nothing more can be said of the
+   * ring.
+   */
+  mayReturn(chain: PostedChain, length: number, skipped: boolean): boolean {
+    const { head } = chain;
+    if (this.features.inOrder === true) this.looked('inOrder');
+    if (chain.state === 'available') {
+      this.host.sink.used(this.index, head, length);
+      this.lose('usedId', `chain ${head} was returned and never taken`);
+      return false;
+    }
+    this.looked('usedLength');
+    if (length <= chain.prefix) return true;
+    const written = `${chain.prefix} of its ${chain.writableBytes} writable bytes were written`;
+    if (skipped) this.breach('inOrder', `chain ${head} was passed over, and ${written}`);
+    else this.breach('usedLength', `chain ${head} came back with length ${length}, and ${written}`);
+    return true;
+  }
+
+  /** What the driver changed of a chain where nobody saw it shows at the latest when it comes back. */
+  lastLookAt(chain: PostedChain): void {
+    const { memory } = this.host;
+    this.looked('ownership');
+    this.looked('requestBytes');
+    if (chain.changedTable(memory) !== undefined)
+      this.breach('ownership', `the table of chain ${chain.head} changed while the device had it`);
+    const byte = chain.changedReadable(memory);
+    if (byte !== undefined)
+      this.breach('requestBytes', `byte ${byte} of chain ${chain.head} changed while the device had it`);
+  }
+
   // ---------------------------------------------------------------- notifications
 
-  #toDeviceListener(): WakeUpListener {
+  protected toDeviceListener(indexOf: (idx: number) => number): WakeUpListener {
     const keys = {
       missing: 'kickMissing',
       needless: 'kickNeedless',
@@ -210,7 +196,7 @@ export abstract class RingState {
       recheck: 'deviceRecheck',
     } as const;
     return {
-      decided: (idx, sent) => this.host.sink.published(this.index, idx, sent),
+      decided: (idx, sent) => this.host.sink.published(this.index, indexOf(idx), sent),
       slept: () => this.host.sink.asleep(this.index, 'device'),
       wokeByItself: () => this.host.sink.woke(this.index, 'device'),
       looked: what => this.looked(keys[what]),
@@ -218,7 +204,7 @@ export abstract class RingState {
     };
   }
 
-  #toDriverListener(): WakeUpListener {
+  protected toDriverListener(indexOf: (idx: number) => number): WakeUpListener {
     const keys = {
       missing: 'interruptMissing',
       needless: 'interruptNeedless',
@@ -227,7 +213,7 @@ export abstract class RingState {
     } as const;
     return {
       decided: (idx, sent) => {
-        if (this.kind !== 'completion') this.host.sink.interrupt(this.index, idx, sent);
+        if (this.kind !== 'completion') this.host.sink.interrupt(this.index, indexOf(idx), sent);
       },
       slept: () => this.host.sink.asleep(this.index, 'driver'),
       wokeByItself: () => this.host.sink.woke(this.index, 'driver'),
@@ -237,10 +223,6 @@ export abstract class RingState {
   }
 
   // ---------------------------------------------------------------- telling
-
-  slot(s: number): number {
-    return this.avail.get16(Avail.RING + Avail.ENTRY * s);
-  }
 
   looked(key: ObservationKey): void {
     this.host.tally.looked(key);
@@ -259,15 +241,15 @@ export abstract class RingState {
 
   /** The ring as a person reads it, a line each. */
   dump(): string[] {
-    const { index, size, kind } = this;
+    const { index, size, kind, features } = this;
+    const format = features.packed === true ? ', packed' : '';
+    const order = features.inOrder === true ? ', IN_ORDER' : '';
     const lines = [
-      `queue ${index} (${kind}), ${size} entries${this.features.eventIdx ? ', EVENT_IDX' : ''}`,
-      `available idx ${this.avail.get16(Avail.IDX)} flags ${this.avail.get16(Avail.FLAGS)} used_event ${this.avail.get16(usedEventOffset(size))}, taken up to ${this.takenIdx}`,
-      `used      idx ${this.used.get16(Used.IDX)} flags ${this.used.get16(Used.FLAGS)} avail_event ${this.used.get16(availEventOffset(size))}, consumed up to ${this.consumedIdx}`,
+      `queue ${index} (${kind}), ${size} entries${format}${features.eventIdx ? ', EVENT_IDX' : ''}${order}`,
+      ...this.describe(),
     ];
-    const out = this.chains.filter(chain => chain !== undefined && chain.state !== 'free');
+    const out = this.known().filter(chain => chain.state !== 'free');
     for (const chain of out.slice(0, DUMPED_CHAINS_MAX)) {
-      if (chain === undefined) continue;
       const parts = chain.parts.map(
         ({ address, length, writable }) => `${writable ? 'w' : 'r'} 0x${address.toString(16)}+${length}`,
       );
@@ -275,6 +257,25 @@ export abstract class RingState {
     }
     if (out.length > DUMPED_CHAINS_MAX) lines.push(`and ${out.length - DUMPED_CHAINS_MAX} more chains`);
     return lines;
+  }
+}
+
+/** Chains that a device has, in the order in which they were made available; kept when their use is in order. */
+export class ChainOrder<Chain> {
+  readonly #chains: Chain[] = [];
+  readonly #inOrder: boolean;
+
+  constructor({ inOrder }: RingFeatures) {
+    this.#inOrder = inOrder === true;
+  }
+
+  push(chain: Chain): void {
+    if (this.#inOrder) this.#chains.push(chain);
+  }
+
+  /** The chains that come back with this one, itself the last: with IN_ORDER all that are older. They leave the order. */
+  upTo(chain: Chain): readonly Chain[] {
+    return this.#inOrder ? this.#chains.splice(0, this.#chains.indexOf(chain) + 1) : [chain];
   }
 }
 

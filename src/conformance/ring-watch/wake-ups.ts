@@ -4,12 +4,20 @@
  */
 import { needsEvent } from '../../virtio/index.js';
 
-/** Where the reader says what it wants; read without being watched. */
+/** Where the reader says what it wants; read without being watched. Indices are 16-bit and free-running. */
 export interface Wish {
-  /** The flag word asks for silence; counts without EVENT_IDX. */
-  silent(): boolean;
-  /** The event word; counts with EVENT_IDX. */
-  event(): number;
+  /** Whether it wants to be told that the index went from `from` to `to`. */
+  wants(from: number, to: number): boolean;
+  /** Whether it wants to be told of the entry at `position`, the next one that it will look at. */
+  wantsNext(position: number): boolean;
+}
+
+/** The wish in a split ring: a flag without EVENT_IDX, the entry to be told of with it. */
+export function splitWish(eventIdx: boolean, silent: () => boolean, event: () => number): Wish {
+  return {
+    wants: (from, to) => (eventIdx ? needsEvent(event(), to, from) : !silent()),
+    wantsNext: position => (eventIdx ? event() === position : !silent()),
+  };
 }
 
 /** What is told of a direction. */
@@ -25,7 +33,6 @@ export interface WakeUpListener {
 }
 
 export class WakeUps {
-  readonly #eventIdx: boolean;
   readonly #wish: Wish;
   readonly #listener: WakeUpListener;
   #idx = 0;
@@ -45,15 +52,13 @@ export class WakeUps {
   #everRead = false;
   #asleep = false;
 
-  constructor(eventIdx: boolean, wish: Wish, listener: WakeUpListener) {
-    this.#eventIdx = eventIdx;
+  constructor(wish: Wish, listener: WakeUpListener) {
     this.#wish = wish;
     this.#listener = listener;
   }
 
   #wanted(): boolean {
-    if (!this.#eventIdx) return !this.#wish.silent();
-    return needsEvent(this.#wish.event(), this.#idx, this.#decidedIdx);
+    return this.#wish.wants(this.#decidedIdx, this.#idx);
   }
 
   /** The writer raised its index to `idx`. `live`: it may notify. */
@@ -132,7 +137,7 @@ export class WakeUps {
     if (this.#askedBlindly) this.#listener.looked('recheck');
     this.#askedBlindly = false;
     this.#everRead = true;
-    const wantsToKnow = this.#eventIdx ? this.#wish.event() === position : !this.#wish.silent();
+    const wantsToKnow = this.#wish.wantsNext(position);
     if (position === this.#idx) {
       if (wantsToKnow) this.#sleep();
       return;

@@ -58,7 +58,7 @@ export async function watchProgram(program: Program, options: WatchOptions): Pro
   book.begin();
   const before = machineKeys.map(([machine]) => steps(book, machine));
   const machines: WatchedMachine[] = [];
-  const limits = limitsOf(program);
+  const limits = limitsOf(program, implementation?.outsideDevice);
   const queues = profiles[profile].queues(limits.device.maxQps, limits.device.maxCqs);
   let run: Run | undefined;
   let failure: Error | undefined;

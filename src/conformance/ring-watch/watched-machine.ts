@@ -4,13 +4,14 @@
  */
 import type { QueueMap } from '../../abi/index.js';
 import type { GuestOs } from '../../driver/index.js';
-import { DeviceStatus, ringFeatures, splitQueueFault } from '../../virtio/index.js';
+import { DeviceStatus, queueFault, ringFeatures } from '../../virtio/index.js';
 import type {
   DeviceHost,
   FeatureSet,
   GuestMemory,
   QueueAddresses,
   QueueConfig,
+  QueuePosition,
   VirtioDevice,
 } from '../../virtio/index.js';
 import { ObjectsWatch } from './objects-watch.js';
@@ -24,7 +25,8 @@ import { nonZeroByte } from './set-up.js';
 import type { Tally } from './tally.js';
 import { WatchedMemory, WatchedOs } from './watched-memory.js';
 import type { OsListener } from './watched-memory.js';
-import { WatchedRing } from './watched-ring.js';
+import { WatchedPackedRing } from './watched-packed-ring.js';
+import { WatchedSplitRing } from './watched-split-ring.js';
 import type { QueueKind, RingHost, RingSink, RingState } from './ring-state.js';
 
 export interface WatchedMachineInit {
@@ -64,7 +66,7 @@ export class WatchedMachine implements RingHost {
   readonly regions = new Regions();
   readonly tally: Tally;
   readonly sink: RingSink;
-  readonly rings = new Map<number, WatchedRing>();
+  readonly rings = new Map<number, RingState>();
   /** Called behind each access. */
   hook: AccessHook | undefined;
   /** Called when a chain is made available, and when one comes back: before its reader can have seen it. */
@@ -107,6 +109,11 @@ export class WatchedMachine implements RingHost {
   watch(device: VirtioDevice): VirtioDevice {
     this.#device = device;
     return new WatchedDevice(device, this);
+  }
+
+  /** A driver that reads where nobody sees it has looked at all that came back. */
+  looked(): void {
+    for (const ring of this.rings.values()) ring.driver.looked();
   }
 
   /** Nothing moves any more. */
@@ -152,17 +159,19 @@ export class WatchedMachine implements RingHost {
     this.regions.clear();
   }
 
-  enabling(index: number, size: number, addresses: QueueAddresses): void {
-    const config: QueueConfig = { index, size, ...addresses };
+  enabling(index: number, size: number, addresses: QueueAddresses, start?: QueuePosition): void {
+    const config: QueueConfig = { index, size, ...addresses, start };
+    const features = ringFeatures(this.#features);
     this.tally.looked('setUp');
-    const fault = splitQueueFault(this.memory, config);
+    const fault = queueFault(this.memory, config, features);
     if (fault !== undefined || this.rings.has(index)) {
       this.breach('setUp', `queue ${index}: ${fault ?? 'it is enabled already'}`);
       return;
     }
-    const dirty = nonZeroByte(this.memory, config);
+    const dirty = start === undefined ? nonZeroByte(this.memory, config, features) : undefined;
     if (dirty !== undefined) this.breach('setUp', `queue ${index}: ${dirty} is not zero`);
-    this.rings.set(index, new WatchedRing(this, config, ringFeatures(this.#features), this.#kindOf(index)));
+    const Ring = features.packed === true ? WatchedPackedRing : WatchedSplitRing;
+    this.rings.set(index, new Ring(this, config, features, this.#kindOf(index)));
   }
 
   #kindOf(index: number): QueueKind {
@@ -179,11 +188,15 @@ export class WatchedMachine implements RingHost {
     this.rings.delete(index);
   }
 
-  notifying(index: number): void {
+  notifying(index: number, next: number | undefined): void {
     const ring = this.rings.get(index);
     if (ring !== undefined && !ring.lost) {
       ring.driver.sync();
       ring.toDevice.notified();
+      ring.looked('notificationData');
+      const due = ring.features.notificationData === true ? ring.nextAvailable : undefined;
+      if (next !== due)
+        ring.breach('notificationData', `a notification says ${next ?? 'nothing'}, not ${due ?? 'nothing'}`);
     }
     this.sink.notified(index);
   }
@@ -286,7 +299,7 @@ export class WatchedMachine implements RingHost {
       this.breach('afterReset', `${what} while no queue is enabled`);
       return;
     }
-    const foreign = places.find(place => place.kind !== 'used' && place.kind !== 'writable');
+    const foreign = places.find(place => !permits(place, true));
     if (foreign !== undefined) {
       foreign.ring.breach('foreignAreas', `${what}, in the ${areaNames[foreign.kind]}`);
       return;
@@ -338,6 +351,7 @@ export class WatchedMachine implements RingHost {
 
 const areaNames = {
   descriptors: 'descriptor table',
+  ring: 'descriptor ring',
   available: 'available ring',
   table: 'indirect table',
   readable: 'readable part of a chain',
@@ -346,7 +360,7 @@ const areaNames = {
 } as const;
 
 function permits({ kind }: Place, write: boolean): boolean {
-  return write ? kind === 'used' || kind === 'writable' : kind !== 'writable';
+  return write ? kind === 'used' || kind === 'ring' || kind === 'writable' : kind !== 'writable';
 }
 
 /** Tells each call before it is made, the reset also behind it. */
@@ -372,9 +386,9 @@ class WatchedDevice implements VirtioDevice {
       interruptConfig: () => host.interruptConfig(),
     });
   }
-  notified(index: number): void {
-    this.#machine.notifying(index);
-    this.#inner.notified(index);
+  notified(index: number, next?: number): void {
+    this.#machine.notifying(index, next);
+    this.#inner.notified(index, next);
   }
   get deviceFeatures(): FeatureSet {
     return this.#inner.deviceFeatures;
@@ -400,9 +414,9 @@ class WatchedDevice implements VirtioDevice {
   queueSizeMax(index: number): number {
     return this.#inner.queueSizeMax(index);
   }
-  enableQueue(index: number, size: number, addresses: QueueAddresses): void {
-    this.#machine.enabling(index, size, addresses);
-    this.#inner.enableQueue(index, size, addresses);
+  enableQueue(index: number, size: number, addresses: QueueAddresses, start?: QueuePosition): void {
+    this.#machine.enabling(index, size, addresses, start);
+    this.#inner.enableQueue(index, size, addresses, start);
   }
   queueEnabled(index: number): boolean {
     return this.#inner.queueEnabled(index);

@@ -2,14 +2,14 @@
 import { unexpected } from '../expectations.js';
 import { patternByte, patternBytes } from '../patterns.js';
 import type { ActionOf } from '../program.js';
-import type { Machine } from '../world.js';
+import type { VerbsMachine } from '../verbs-world.js';
 import type { Stage } from './stage.js';
 
 export function writeMemory(
   stage: Stage,
   index: number,
   action: ActionOf<'writeMemory'>,
-  machine: Machine,
+  machine: VerbsMachine,
 ): void {
   if (action.at + action.length > stage.program.arenaBytes) return stage.skip(index, action);
   machine.guest.writeArena(action.at, patternBytes(action.fill, action.length));
@@ -20,7 +20,7 @@ export function expectMemory(
   stage: Stage,
   index: number,
   action: ActionOf<'expectMemory'>,
-  machine: Machine,
+  machine: VerbsMachine,
 ): void {
   const { at, fill, length, vm } = action;
   const seen = machine.guest.readArena(at, length);

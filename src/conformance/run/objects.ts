@@ -3,13 +3,18 @@ import type { CompletionQueue, MemoryRegion, ProtectionDomain } from '../../verb
 import { gidOf } from '../patterns.js';
 import type { ActionOf } from '../program.js';
 import type { CqRecord } from '../records.js';
-import type { Machine } from '../world.js';
+import type { VerbsMachine } from '../verbs-world.js';
 import { eventArrived } from './completions.js';
 import { create } from './lifecycle.js';
 import { route } from './route.js';
 import type { Stage } from './stage.js';
 
-export function createPd(stage: Stage, index: number, action: ActionOf<'createPd'>, machine: Machine): void {
+export function createPd(
+  stage: Stage,
+  index: number,
+  action: ActionOf<'createPd'>,
+  machine: VerbsMachine,
+): void {
   create(
     stage,
     index,
@@ -27,7 +32,12 @@ export function createPd(stage: Stage, index: number, action: ActionOf<'createPd
   );
 }
 
-export function createCq(stage: Stage, index: number, action: ActionOf<'createCq'>, machine: Machine): void {
+export function createCq(
+  stage: Stage,
+  index: number,
+  action: ActionOf<'createCq'>,
+  machine: VerbsMachine,
+): void {
   let made: CqRecord | undefined;
   const call = (): Promise<CompletionQueue> =>
     machine.verbs.createCq(action.cqe, () => {
@@ -57,7 +67,7 @@ export function createMr(
   stage: Stage,
   index: number,
   action: ActionOf<'regMr'> | ActionOf<'getDmaMr'>,
-  machine: Machine,
+  machine: VerbsMachine,
 ): void {
   const pd = stage.names.find(action.vm, action.pd, 'pd');
   if (pd === undefined) return stage.skip(index, action);
@@ -90,7 +100,12 @@ export function createMr(
   });
 }
 
-export function createAh(stage: Stage, index: number, action: ActionOf<'createAh'>, machine: Machine): void {
+export function createAh(
+  stage: Stage,
+  index: number,
+  action: ActionOf<'createAh'>,
+  machine: VerbsMachine,
+): void {
   const pd = stage.names.find(action.vm, action.pd, 'pd');
   if (pd === undefined) return stage.skip(index, action);
   create(
@@ -111,7 +126,7 @@ export function createAh(stage: Stage, index: number, action: ActionOf<'createAh
   );
 }
 
-export function addGid(stage: Stage, index: number, action: ActionOf<'addGid'>, machine: Machine): void {
+export function addGid(stage: Stage, index: number, action: ActionOf<'addGid'>, machine: VerbsMachine): void {
   const gid = gidOf(action.of ?? action.vm, action.gid);
   stage.control(index, action, () => machine.verbs.addGid(action.index, gid));
 }

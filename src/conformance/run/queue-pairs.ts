@@ -5,7 +5,7 @@ import { expectAttributes, unexpected } from '../expectations.js';
 import type { ActionOf, AttributesSpec } from '../program.js';
 import { mayHaveFailedUnseen } from '../records.js';
 import type { QpRecord } from '../records.js';
-import type { Machine } from '../world.js';
+import type { VerbsMachine } from '../verbs-world.js';
 import { create, discardRequests } from './lifecycle.js';
 import { route } from './route.js';
 import type { Stage } from './stage.js';
@@ -35,7 +35,12 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 /** A number that no queue pair has. */
 const NOBODY = 0xffffff;
 
-export function createQp(stage: Stage, index: number, action: ActionOf<'createQp'>, machine: Machine): void {
+export function createQp(
+  stage: Stage,
+  index: number,
+  action: ActionOf<'createQp'>,
+  machine: VerbsMachine,
+): void {
   const pd = stage.names.find(action.vm, action.pd, 'pd');
   const sendCq = stage.names.find(action.vm, action.sendCq, 'cq');
   const recvCq = stage.names.find(action.vm, action.recvCq, 'cq');
@@ -79,7 +84,12 @@ export function createQp(stage: Stage, index: number, action: ActionOf<'createQp
   }));
 }
 
-export function modifyQp(stage: Stage, index: number, action: ActionOf<'modifyQp'>, machine: Machine): void {
+export function modifyQp(
+  stage: Stage,
+  index: number,
+  action: ActionOf<'modifyQp'>,
+  machine: VerbsMachine,
+): void {
   const qp = stage.names.find(action.vm, action.qp, 'qp');
   if (qp === undefined) return stage.skip(index, action);
   if (qp.state === QpState.RESET && mayHaveFailedUnseen(qp)) return stage.skip(index, action);
@@ -101,7 +111,12 @@ export function modifyQp(stage: Stage, index: number, action: ActionOf<'modifyQp
   );
 }
 
-export function queryQp(stage: Stage, index: number, action: ActionOf<'queryQp'>, machine: Machine): void {
+export function queryQp(
+  stage: Stage,
+  index: number,
+  action: ActionOf<'queryQp'>,
+  machine: VerbsMachine,
+): void {
   const qp = stage.names.find(action.vm, action.qp, 'qp');
   if (qp === undefined) return stage.skip(index, action);
   stage.control(

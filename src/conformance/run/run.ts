@@ -5,10 +5,11 @@
 import type { AddressHandle, MemoryRegion, ProtectionDomain } from '../../verbs/index.js';
 import { LawBroken, laws } from '../laws.js';
 import type { Observation } from '../observation.js';
+import type { Expected } from '../outside.js';
 import type { RunObserver } from '../observer.js';
 import type { Action, Program } from '../program.js';
 import { turn } from '../turn.js';
-import type { World } from '../world.js';
+import type { VerbsWorld } from '../verbs-world.js';
 import { armCq, drain, pollCq, wakeSleepers } from './completions.js';
 import { expectMemory, writeMemory } from './memory.js';
 import { destroy } from './lifecycle.js';
@@ -22,11 +23,27 @@ const STEPS_MAX = 2_000_000;
 /** Turns of the microtask queue after which a silent promise is called lost. */
 const TURNS_MAX = 64;
 
+export interface RunOptions {
+  /** Keeps the marks of a settled program. */
+  readonly marking?: boolean;
+  /** The marks of the same program on bare metal; only parties outside need them. */
+  readonly expected?: readonly Expected[] | undefined;
+}
+
 export class Run {
   readonly #stage: Stage;
+  readonly #options: RunOptions;
+  /** What had happened after each action; empty unless asked for. */
+  readonly marks: Expected[] = [];
 
-  constructor(program: Program, world: World, observers: readonly RunObserver[]) {
+  constructor(
+    program: Program,
+    world: VerbsWorld,
+    observers: readonly RunObserver[],
+    options: RunOptions = {},
+  ) {
     this.#stage = new Stage(program, world, observers);
+    this.#options = options;
   }
 
   get observation(): Observation {
@@ -62,7 +79,8 @@ export class Run {
     for (let index = 0; index < actions.length; index++) {
       stage.observation.action = index;
       this.#issue(index, actions[index]);
-      await this.#settle();
+      await this.#settle(this.#options.expected?.[index]);
+      if (this.#options.marking === true) this.marks.push(stage.mark());
       wakeSleepers(stage);
     }
   }
@@ -81,34 +99,41 @@ export class Run {
       } else if (busy) {
         scheduler.step();
         if (++steps > STEPS_MAX) throw endless(STEPS_MAX);
-      } else await this.#waitForAnswer();
+      } else if (!(await this.#answered()) && !(await this.#outsideMoved(undefined)))
+        throw lost(stage.pending);
+      stage.world.outside?.poll();
       if (stage.pending > 0) await turn;
     }
   }
 
   /** Runs until nothing moves: every answer is there and only retries without end are left, which bring nothing new. */
-  async #settle(): Promise<void> {
-    const { world } = this.#stage;
+  async #settle(expected?: Expected): Promise<void> {
+    const stage = this.#stage;
     for (;;) {
-      world.runUntilQuiet(STEPS_MAX, endless);
-      if (this.#stage.pending > 0) await this.#waitForAnswer();
-      else if (world.scheduler.quiet) return;
+      stage.world.runUntilQuiet(STEPS_MAX, endless);
+      if (stage.pending > 0 && (await this.#answered())) continue;
+      if (await this.#outsideMoved(expected)) continue;
+      if (stage.pending > 0) throw lost(stage.pending);
+      if (stage.world.scheduler.quiet) return;
     }
   }
 
-  /** Lets promises move. Throws when the world is quiet and the answer still does not come. */
-  async #waitForAnswer(): Promise<void> {
+  /** Lets promises move. False when the world is quiet and no answer comes. */
+  async #answered(): Promise<boolean> {
     const stage = this.#stage;
     const before = stage.pending;
     for (let turns = 0; turns < TURNS_MAX; turns++) {
       await turn;
       stage.world.check();
-      if (stage.pending !== before || !stage.world.scheduler.quiet) return;
+      if (stage.pending !== before || !stage.world.scheduler.quiet) return true;
     }
-    throw new LawBroken(
-      laws.answersOnce,
-      `${before} control verb(s) never settled although nothing is left to happen`,
-    );
+    return false;
+  }
+
+  /** Lets the parties outside go on. False when there are none, or they are at rest. */
+  async #outsideMoved(expected: Expected | undefined): Promise<boolean> {
+    const { world, seenEvents } = this.#stage;
+    return world.outside !== undefined && (await world.outside.rest(expected, seenEvents));
   }
 
   #issue(index: number, action: Action): void {
@@ -177,6 +202,13 @@ export class Run {
         return expectMemory(stage, index, action, machine);
     }
   }
+}
+
+function lost(pending: number): LawBroken {
+  return new LawBroken(
+    laws.answersOnce,
+    `${pending} control verb(s) never settled although nothing is left to happen`,
+  );
 }
 
 function endless(steps: number): LawBroken {

@@ -7,15 +7,16 @@ import type { WorkCompletion } from '../../verbs/index.js';
 import { unexpected } from '../expectations.js';
 import { LawBroken, laws } from '../laws.js';
 import { Observation } from '../observation.js';
+import type { Expected } from '../outside.js';
 import type { RunObserver } from '../observer.js';
 import type { Action, Program } from '../program.js';
 import type { CqRecord, WrRecord } from '../records.js';
-import type { World } from '../world.js';
+import type { VerbsWorld } from '../verbs-world.js';
 import { Names } from './names.js';
 
 export class Stage {
   readonly program: Program;
-  readonly world: World;
+  readonly world: VerbsWorld;
   readonly observers: readonly RunObserver[];
   readonly observation = new Observation();
   readonly names: Names;
@@ -33,7 +34,7 @@ export class Stage {
   /** Verbs calls made, posts counted one by one. */
   calls = 0;
 
-  constructor(program: Program, world: World, observers: readonly RunObserver[]) {
+  constructor(program: Program, world: VerbsWorld, observers: readonly RunObserver[]) {
     this.program = program;
     this.world = world;
     this.observers = observers;
@@ -86,6 +87,22 @@ export class Stage {
     const agrees = expected === 'refused' ? errno !== undefined : expected === (errno ?? 'ok');
     if (!agrees) throw unexpected(index, `${action.op} came to ${errno ?? 'ok'}`, expected);
   }
+
+  /** How far things have come. */
+  mark(): Expected {
+    const { machines } = this.world;
+    return {
+      completions: machines.map(machine => machine.function?.counters.completions ?? 0),
+      events: this.seenEvents(),
+    };
+  }
+
+  /** Completion events so far, by machine. */
+  readonly seenEvents = (): readonly number[] => {
+    const events = this.world.machines.map(() => 0);
+    for (const cq of this.cqs) events[cq.vm] += cq.events;
+    return events;
+  };
 
   /** The action cannot be done: what it names was never there. */
   skip(index: number, action: Action): void {

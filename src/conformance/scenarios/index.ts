@@ -14,6 +14,7 @@ import { modifyScenarios } from './modify.js';
 import { queueStateScenarios } from './queue-states.js';
 import { refusedPostScenarios } from './refused-posts.js';
 import { rightScenarios } from './rights.js';
+import { ringFormatScenarios } from './ring-formats.js';
 import { unreadyPeerScenarios } from './unready-peers.js';
 import type { Scenario } from './scenario.js';
 
@@ -35,6 +36,7 @@ export const scenarios: readonly Scenario[] = [
   ...rightScenarios,
   ...unreadyPeerScenarios,
   ...refusedPostScenarios,
+  ...ringFormatScenarios,
 ];
 
 /** The program files, with paths below `examples/programs/`. */

@@ -6,10 +6,12 @@ import { AccessFlag, QpState, QpType, SendFlag, WrOpcode, profiles } from '../..
 import type { ProfileName } from '../../abi/index.js';
 import type { GuestOs } from '../../driver/index.js';
 import { emptyCompletion } from '../../verbs/index.js';
+import type { ControlObserver } from '../../virtio/index.js';
 import { bundledDriver } from '../bundled.js';
 import type { Implementation } from '../implementation.js';
 import { LawBroken, laws } from '../laws.js';
-import { smallLimits } from '../limits.js';
+import { limitsOf } from '../limits.js';
+import type { Limits } from '../limits.js';
 import { gidOf } from '../patterns.js';
 import type { BoundName, BoundRow, ThroughputRow } from '../report.js';
 import { paravirtualWorld } from '../world.js';
@@ -42,7 +44,9 @@ export async function checkBounds(options: BoundsOptions): Promise<BoundsReport>
   const throughput: ThroughputRow[] = [];
   try {
     await countVerbs(options, counts);
-    for (const bytes of MESSAGE_BYTES) {
+    // Virtual time says nothing about a device that has a clock of its own.
+    const timed = options.implementation?.outsideDevice === undefined ? MESSAGE_BYTES : [];
+    for (const bytes of timed) {
       for (const depth of DEPTHS) throughput.push(await measureThroughput(options, depth, bytes));
     }
   } catch (error) {
@@ -188,22 +192,22 @@ class Counts {
 /** Runs every verb once at least, and posts, polls and arms many times, on one machine that talks to itself. */
 async function countVerbs(options: BoundsOptions, counts: Counts): Promise<void> {
   const createDriver = options.implementation?.driver ?? bundledDriver;
+  const control = (): ControlObserver => ({
+    command: () => {
+      counts.commands++;
+    },
+    answer: () => undefined,
+  });
   const world = await paravirtualWorld(emptyProgram, {
     profile: options.profile,
     implementation: {
-      device: options.implementation?.device,
+      ...options.implementation,
       driver: context => createDriver({ ...context, os: countingOs(context.os, counts) }),
     },
-    observers: {
-      control: () => ({
-        command: () => {
-          counts.commands++;
-        },
-        answer: () => undefined,
-      }),
-    },
+    observers: options.implementation?.outsideDevice === undefined ? { control } : { driverControl: control },
   });
-  await new Counting(world, options.profile, counts).run();
+  const limits = limitsOf({}, options.implementation?.outsideDevice);
+  await new Counting(world, options.profile, limits, counts).run();
 }
 
 function countingOs(os: GuestOs, counts: Counts): GuestOs {
@@ -224,13 +228,15 @@ class Counting {
   readonly #machine: Machine;
   readonly #counts: Counts;
   readonly #queues;
+  readonly #limits: Limits;
   #arms = 0;
 
-  constructor(world: World, profile: ProfileName, counts: Counts) {
+  constructor(world: World, profile: ProfileName, limits: Limits, counts: Counts) {
     this.#world = world;
     [this.#machine] = world.machines;
     this.#counts = counts;
-    const { maxQps, maxCqs } = smallLimits.device;
+    this.#limits = limits;
+    const { maxQps, maxCqs } = limits.device;
     this.#queues = profiles[profile].queues(maxQps, maxCqs);
   }
 
@@ -305,7 +311,7 @@ class Counting {
           remoteQkey: 5,
         }),
       );
-      rest(this.#world);
+      await rest(this.#world);
       this.#poll(() => verbs.pollCq(cq, completions, 8));
       this.#poll(() => verbs.pollCq(cq, completions, 8));
     }
@@ -328,7 +334,7 @@ class Counting {
   }
 
   #sum(byQueue: Uint32Array, which: 'requests' | 'completions'): number {
-    const { maxQps, maxCqs } = smallLimits.device;
+    const { maxQps, maxCqs } = this.#limits.device;
     let sum = 0;
     if (which === 'completions') for (let n = 0; n < maxCqs; n++) sum += byQueue[this.#queues.cq(n)];
     else for (let n = 0; n < maxQps; n++) sum += byQueue[this.#queues.sq(n)] + byQueue[this.#queues.rq(n)];

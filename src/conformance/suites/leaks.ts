@@ -117,7 +117,7 @@ class Life {
       remoteQpn: qp.qpNum,
       remoteQkey: 5,
     });
-    rest(this.#world);
+    await rest(this.#world);
     this.#expectBoth(cq);
     // Every other round is destroyed under load: receives are outstanding.
     if (round % 2 === 1) verbs.postRecv(qp, { wrId: 3, sges: [{ addr, length: 128, lkey: mr.lkey }] });

@@ -7,11 +7,14 @@ const STEPS_MAX = 1_000_000;
 const TURNS_MAX = 64;
 
 /** Runs until nothing moves. Throws when that takes too long. */
-export function rest(world: World): void {
-  world.runUntilQuiet(
-    STEPS_MAX,
-    steps => new LawBroken(laws.worksBounded, `still busy after ${steps} steps`),
-  );
+export async function rest(world: World): Promise<void> {
+  for (;;) {
+    world.runUntilQuiet(
+      STEPS_MAX,
+      steps => new LawBroken(laws.worksBounded, `still busy after ${steps} steps`),
+    );
+    if (world.outside === undefined || !(await world.outside.rest(undefined))) return;
+  }
 }
 
 /** Runs until the promise settles; throws when nothing moves any more and it has not. */
@@ -22,7 +25,7 @@ export async function settle<T>(world: World, promise: Promise<T>): Promise<T> {
   };
   promise.then(close, close);
   for (let turns = 0; open; turns++) {
-    rest(world);
+    await rest(world);
     await turn;
     if (turns > TURNS_MAX) throw new LawBroken(laws.answersOnce, 'a control verb never settled');
   }

@@ -5,7 +5,7 @@
 import type { CaseResult } from '../../conformance/cases/case-report.js';
 import type { CheckReport } from '../../conformance/report.js';
 import { columnNames } from '../columns.js';
-import { countGrades, gradeOrder, isFailure } from '../grades.js';
+import { countGrades, gradeOrder, isFailure, leftOut } from '../grades.js';
 import { escaped, firstLine } from '../text.js';
 import { pageScript, pageScriptHash, pageStyle, pageStyleHash } from './assets.js';
 import { packed } from './pack.js';
@@ -92,10 +92,12 @@ ${bar(counts, report.cases.length)}
 </article>`;
 }
 
-function verdictOf({ verdict, interrupted }: CheckReport): string {
+function verdictOf(report: CheckReport): string {
+  const { verdict, interrupted } = report;
   if (verdict === 'fail') return 'not conformant';
   if (verdict === 'inconclusive') return 'no verdict';
-  return interrupted ? 'stopped' : 'conformant';
+  if (interrupted) return 'stopped';
+  return leftOut(report) === 0 ? 'conformant' : 'passed what was asked';
 }
 
 /** A bar of the grades; what it says stands below it in words. */

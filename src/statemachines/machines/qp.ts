@@ -203,8 +203,6 @@ const unreliableFaults: Rules = [
 const prohibitions: readonly Prohibition[] = [
   { from: 'INIT', event: 'COMPLETION_SUCCESS_RECV', requirement: 'QP-19' },
   { from: 'SQD_DRAINED', event: 'COMPLETION_SUCCESS_SEND', requirement: 'QP-55' },
-  { from: 'SQD_DRAINING', event: 'MODIFY_TO_RTS', requirement: 'QP-57' },
-  { from: 'RESET', event: 'MODIFY_TO_ERR', requirement: 'QP-24' },
   { from: 'ERR', event: 'COMPLETION_SUCCESS_SEND', requirement: 'QP-48' },
   { from: 'ERR', event: 'COMPLETION_SUCCESS_RECV', requirement: 'QP-48' },
   { from: 'ERR', event: 'COMPLETION_ERROR_SEND', requirement: 'QP-50' },
@@ -216,6 +214,22 @@ const prohibitions: readonly Prohibition[] = [
   { from: 'DESTROYED', event: 'COMPLETION_FLUSH_SEND', requirement: 'QP-11' },
   { from: 'DESTROYED', event: 'COMPLETION_FLUSH_RECV', requirement: 'QP-11' },
 ];
+
+const targets: readonly QpStateName[] = ['RESET', 'INIT', 'RTR', 'RTS', 'SQD', 'SQE', 'ERR'];
+
+/** The pairs of states that the table does not have for the service; while the queue pair drains, that is what refuses. */
+function refusedMoves(service: QpService, all: readonly string[]): readonly Prohibition[] {
+  const rows = qpTransitionRows.filter(row => row.type === service);
+  return all.flatMap(from =>
+    targets.flatMap((to): Prohibition[] => {
+      const event = `MODIFY_TO_${to}`;
+      if (from === 'SQD_DRAINING' && to !== 'ERR' && to !== 'RESET')
+        return [{ from, event, requirement: 'QP-57' }];
+      const inTable = rows.some(row => row.from === qpStateOf[from] && row.to === to);
+      return inTable ? [] : [{ from, event, requirement: 'QP-24' }];
+    }),
+  );
+}
 
 const purposes: Readonly<Record<QpService, string>> = {
   RC: 'The life of a reliable connected queue pair, with the attribute masks of MODIFY_QP as guards. Every fault of either queue ends in ERR, which the driver may learn only later.',
@@ -241,7 +255,7 @@ export function qpMachine(service: QpService): MachineDefinition {
       ...(service === 'RC' ? reliableFaults : unreliableFaults),
       ...observationRules(all),
     ],
-    forbidden: prohibitions,
+    forbidden: [...refusedMoves(service, all), ...prohibitions],
     endRequirement: 'QP-47',
   };
 }

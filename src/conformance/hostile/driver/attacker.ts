@@ -129,7 +129,7 @@ export class Attacker {
         for (let i = 0; i < act.times; i++) device.notified(act.queue);
         return;
       case 'steps':
-        for (let i = 0; i < act.count && !this.#bench.scheduler.quiet; i++) this.#bench.step();
+        this.#steps(act.count);
         return;
       case 'status':
         return device.writeStatus(act.value);
@@ -145,6 +145,15 @@ export class Attacker {
         if (act.again && act.queue < machine.queues.count) this.#enableAgain(act.queue);
         return;
     }
+  }
+
+  /** Lets the device go on for a while; one outside, as far as it goes. */
+  #steps(count: number): void {
+    if (!this.#bench.inHand) {
+      if (count > 0) this.#bench.run();
+      return;
+    }
+    for (let i = 0; i < count && !this.#bench.scheduler.quiet; i++) this.#bench.step();
   }
 
   /** The queue starts over in its old place, which is zero again. */
@@ -329,6 +338,8 @@ export class Attacker {
 
   /** Changes a byte near what the device has just read; addresses of descriptors are left alone, so that the sanctuary stays one. */
   #ambush({ reading, at, value }: Extract<Act, { act: 'ambush' }>): void {
+    // Nobody sees when a device outside reads.
+    if (!this.#bench.inHand) return;
     const { memory } = this.machine;
     this.#ambushAfter = reading;
     memory.watch = {

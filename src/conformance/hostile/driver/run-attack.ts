@@ -5,6 +5,7 @@
 import fc from 'fast-check';
 import { CaseBroken } from '../../cases/case.js';
 import type { CaseContext } from '../../cases/case.js';
+import { LawBroken } from '../../laws.js';
 import { Bench } from '../../probes/device/bench.js';
 import { WrOpcode } from '../../../abi/index.js';
 import { connectedOthers } from '../../probes/device/broken.js';
@@ -64,25 +65,30 @@ export class AttackGround {
     try {
       this.#attacker.revive(attack);
       this.#begin();
-      const before = machine.memory.reads;
+      const before = this.#reads;
       for (const act of attack.acts) {
         if (needsLife.has(act.act) && machine.status !== LIVE) this.#attacker.revive(attack);
         this.#attacker.do(act);
       }
       this.#bench.run();
       machine.memory.watch = undefined;
-      this.#boundedWork(machine.memory.reads - before, attack);
+      this.#boundedWork(this.#reads - before, attack);
       this.#unseen(this.#end());
       // The whole of a life is tried when the next attack begins.
       machine.rewind(this.#start);
       machine.start();
       machine.must(createPd, {}, ['FEAT-31', 'RST-36']);
     } catch (error) {
-      if (error instanceof CaseBroken) throw error;
+      if (error instanceof CaseBroken || error instanceof LawBroken) throw error;
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
       return this.#bench.accuse(['HOST-01'], `the device threw: ${text}`);
     }
     return { inputs: attack.acts.length };
+  }
+
+  /** Readings of guest memory so far; none are seen of a device outside. */
+  get #reads(): number {
+    return this.#bench.inHand ? this.#attacker.machine.memory.reads : 0;
   }
 
   #boundedWork(reads: number, { acts }: Attack): void {

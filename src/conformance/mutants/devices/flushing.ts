@@ -1,6 +1,7 @@
 /** Devices that are wrong about flushing and about what leaves a queue. */
-import { Command, QpState, WcStatus, modifyQpCommand } from '../../../abi/index.js';
-import type { HcaCq, HcaQp } from '../../../reference/index.js';
+import { Command, QpAttrMask, QpState, WcStatus, modifyQpCommand } from '../../../abi/index.js';
+import type { HcaCq, HcaCqOwner, HcaQp, HcaQpOwner } from '../../../reference/index.js';
+import { emptyCompletion } from '../../../verbs/index.js';
 import type { WorkCompletion } from '../../../verbs/index.js';
 import { mutant } from '../mutant.js';
 import type { Mutant } from '../mutant.js';
@@ -23,27 +24,15 @@ const flushing: readonly Mutant[] = [
     'device',
     'reset-flushes',
     { chapter: 'flush order', breaks: 'QP-41' },
-    'A move to RESET goes by way of ERR, so that what is queued is flushed.',
-    useOfAdapter(hca => ({
-      modifyQp(qp, asked) {
-        const { qpState: state } = hca.queryQp(qp);
-        if (asked.qpState === QpState.RESET && state !== QpState.RESET)
-          hca.modifyQp(qp, { qpState: QpState.ERR });
-        hca.modifyQp(qp, asked);
-      },
-    })),
+    'What is queued when its queue pair is moved to RESET completes with WR_FLUSH_ERR.',
+    flushedWhenEnded('modifyQp'),
   ),
   mutant(
     'device',
     'destroy-flushes',
     { chapter: 'flush order', breaks: 'QP-41 QP-11' },
-    'DESTROY_QP flushes what is queued.',
-    useOfAdapter(hca => ({
-      destroyQp(qp) {
-        if (hca.queryQp(qp).qpState !== QpState.RESET) hca.modifyQp(qp, { qpState: QpState.ERR });
-        hca.destroyQp(qp);
-      },
-    })),
+    'What is queued when its queue pair is destroyed completes with WR_FLUSH_ERR.',
+    flushedWhenEnded('destroyQp'),
   ),
   mutant(
     'device',
@@ -137,15 +126,17 @@ const flushing: readonly Mutant[] = [
     'device',
     'modify-before-what-is-posted',
     { chapter: 'ordering', breaks: 'CTRL-88', needs: 'race' },
-    'MODIFY_QP takes effect before the requests that were made available ahead of it are read.',
+    'A move from SQE to RTS takes effect before the sends that were made available ahead of it are read.',
     commands(
       ({ run }) => ({
         run(objects, request, result, pages) {
           const { qpn, attr_mask: mask, qp_state: state } = modifyQpCommand.decode(request, 0);
+          const { hca } = objects.context;
           const qp = objects.queuePair(qpn);
-          const plain = mask === 1 && (state === QpState.ERR || state === QpState.SQD);
-          if (qp === undefined || !plain) return run(objects, request, result, pages);
-          objects.context.hca.modifyQp(qp.hcaQp, { qpState: state });
+          const plain = mask === QpAttrMask.STATE && state === QpState.RTS;
+          if (qp === undefined || !plain || hca.queryQp(qp.hcaQp).qpState !== QpState.SQE)
+            return run(objects, request, result, pages);
+          hca.modifyQp(qp.hcaQp, { qpState: state });
           qp.sendQueue.setState(state);
           qp.recvQueue.setState(state);
           return true;
@@ -297,6 +288,83 @@ function lossy(
       }
     },
   };
+}
+
+/** What the adapter discards when a queue pair is moved to RESET or destroyed is completed all the same. */
+function flushedWhenEnded(end: 'modifyQp' | 'destroyQp'): Mutant['implementation'] {
+  return useOfAdapter(hca => {
+    const owners = new Map<HcaCq, HcaCqOwner>();
+    const flushed = new Map<HcaCq, WorkCompletion[]>();
+    /** The wr_ids of what is queued, the oldest first. */
+    const queued = new Map<HcaQp, { readonly sends: number[]; readonly recvs: number[] }>();
+    let ending = false;
+    const retired = (cq: HcaCq, qpNum: number, wrId: number | undefined): void => {
+      if (!ending || wrId === undefined) return;
+      const completion = { ...emptyCompletion(), wrId, qpNum, status: WcStatus.WR_FLUSH_ERR };
+      flushed.set(cq, [...(flushed.get(cq) ?? []), completion]);
+      owners.get(cq)?.completionAdded(cq, completion, true);
+    };
+    const ended = (act: () => void): void => {
+      ending = true;
+      act();
+      ending = false;
+    };
+    return {
+      createCq(cqe, owner) {
+        const cq = hca.createCq(cqe, owner);
+        owners.set(cq, owner);
+        return cq;
+      },
+      createQp(pd, init, owner, qpNum) {
+        const sends: number[] = [];
+        const recvs: number[] = [];
+        const told = overlay<HcaQpOwner>(owner, {
+          sendRetired(which, cookie) {
+            owner.sendRetired(which, cookie);
+            retired(init.sendCq, which.qpNum, sends.shift());
+          },
+          recvRetired(which, cookie) {
+            owner.recvRetired(which, cookie);
+            retired(init.recvCq, which.qpNum, recvs.shift());
+          },
+        });
+        const qp = hca.createQp(pd, init, told, qpNum);
+        queued.set(qp, { sends, recvs });
+        return qp;
+      },
+      postSend(qp, request, cookie) {
+        hca.postSend(qp, request, cookie);
+        queued.get(qp)?.sends.push(request.wrId);
+      },
+      postRecv(qp, request, cookie) {
+        hca.postRecv(qp, request, cookie);
+        queued.get(qp)?.recvs.push(request.wrId);
+      },
+      postFaultySend(qp, wrId, status, cookie) {
+        hca.postFaultySend(qp, wrId, status, cookie);
+        queued.get(qp)?.sends.push(wrId);
+      },
+      postFaultyRecv(qp, wrId, status, cookie) {
+        hca.postFaultyRecv(qp, wrId, status, cookie);
+        queued.get(qp)?.recvs.push(wrId);
+      },
+      modifyQp(qp, asked) {
+        if (end === 'modifyQp' && asked.qpState === QpState.RESET) ended(() => hca.modifyQp(qp, asked));
+        else hca.modifyQp(qp, asked);
+      },
+      destroyQp(qp) {
+        if (end === 'destroyQp') ended(() => hca.destroyQp(qp));
+        else hca.destroyQp(qp);
+      },
+      pollCq(cq, list, max) {
+        const count = hca.pollCq(cq, list, max);
+        const oldest = count === 0 ? flushed.get(cq)?.shift() : undefined;
+        if (oldest === undefined) return count;
+        Object.assign(list[0], oldest);
+        return 1;
+      },
+    };
+  });
 }
 
 export const flushMutants: readonly Mutant[] = [...flushing];

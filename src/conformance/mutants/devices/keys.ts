@@ -63,12 +63,14 @@ export const keyMutants: readonly Mutant[] = [
     'device',
     'address-wraps-at-the-top',
     { chapter: 'wraps', breaks: 'MEM-24' },
-    'An element whose end is above 2^53 is taken up again at address 0.',
+    'An element whose end is above 2^64 - 1 is taken up again at address 0.',
     useOfAdapter(hca => ({
       postSend(qp, request, cookie) {
-        const sges = request.sges.map(sge =>
-          sge.addr + sge.length > Number.MAX_SAFE_INTEGER ? { ...sge, addr: 0x1000_0000, length: 1 } : sge,
-        );
+        const sges = request.sges.map(sge => {
+          // Differences are exact this high up, sums are not.
+          const over = sge.length - (2 ** 64 - sge.addr);
+          return over > 0 ? { ...sge, addr: 0, length: over } : sge;
+        });
         hca.postSend(qp, { ...request, sges }, cookie);
       },
     })),

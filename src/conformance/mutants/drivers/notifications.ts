@@ -19,8 +19,8 @@ const carrying: readonly Mutant[] = [
     inner => {
       const due = every(3);
       return {
-        notify(index) {
-          if (!due()) inner.notify(index);
+        notify(index, next) {
+          if (!due()) inner.notify(index, next);
         },
       };
     },
@@ -31,7 +31,7 @@ const carrying: readonly Mutant[] = [
     'Every fourth available-buffer notification names the queue behind the right one.',
     inner => {
       const due = every(4);
-      return { notify: index => inner.notify(due() ? index + 1 : index) };
+      return { notify: (index, next) => inner.notify(due() ? index + 1 : index, next) };
     },
   ),
   line(
@@ -92,9 +92,9 @@ const carrying: readonly Mutant[] = [
     { chapter: 'time and cost', breaks: 'PERF-01 PERF-02' },
     'Each available-buffer notification is sent twice.',
     inner => ({
-      notify(index) {
-        inner.notify(index);
-        inner.notify(index);
+      notify(index, next) {
+        inner.notify(index, next);
+        inner.notify(index, next);
       },
     }),
   ),
@@ -103,8 +103,8 @@ const carrying: readonly Mutant[] = [
     { chapter: 'time and cost', breaks: 'PERF-18' },
     'Each kick is followed by one of the control queue.',
     (inner, { profile }) => ({
-      notify(index) {
-        inner.notify(index);
+      notify(index, next) {
+        inner.notify(index, next);
         const { control } = profile.queues(1, 1);
         if (index !== control) inner.notify(control);
       },

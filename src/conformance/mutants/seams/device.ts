@@ -4,11 +4,12 @@ import type { Command, Struct } from '../../../abi/index.js';
 import { RdmaDevice, commandHandler } from '../../../device/index.js';
 import type { CommandHandler, CommandTable, DeviceObjects, PageList } from '../../../device/index.js';
 import type { HcaCqOwner, HcaFunction, HcaQpOwner } from '../../../reference/index.js';
-import type { DeviceHost, GuestMemory, VirtioDevice } from '../../../virtio/index.js';
+import { ringFeatures } from '../../../virtio/index.js';
+import type { DeviceHost, FeatureSet, GuestMemory, VirtioDevice } from '../../../virtio/index.js';
 import type { DeviceContext, Implementation } from '../../implementation.js';
 import { lateOverlay, overlay } from './overlay.js';
 import { RingAreas, ringKind } from './rings.js';
-import type { RingChange } from './rings.js';
+import type { RingChange, RingFormat } from './rings.js';
 
 type Device = (context: DeviceContext) => VirtioDevice;
 
@@ -137,11 +138,12 @@ export function interrupts(
 }
 
 /** The device sees and writes its rings wrongly. */
-export function deviceRings(change: RingChange): Implementation {
+export function deviceRings(change: RingChange, format: RingFormat = 'split'): Implementation {
   return deviceMutant(context => {
     const { memory, profile, limits } = context;
     const map = profile.queues(limits.maxQps, limits.maxCqs);
-    const areas = new RingAreas();
+    const areas = new RingAreas(format);
+    let features: FeatureSet = 0n;
     const device = new RdmaDevice({
       ...context,
       memory: overlay(memory, {
@@ -152,9 +154,14 @@ export function deviceRings(change: RingChange): Implementation {
       }),
     });
     return overlay<VirtioDevice>(device, {
-      enableQueue(queue, size, addresses) {
-        areas.add({ queue, size, kind: ringKind(map, limits.maxCqs, queue), addresses });
-        device.enableQueue(queue, size, addresses);
+      setDriverFeatures(accepted) {
+        features = accepted;
+        device.setDriverFeatures(accepted);
+      },
+      enableQueue(queue, size, addresses, start) {
+        const kind = ringKind(map, limits.maxCqs, queue);
+        areas.add({ queue, size, kind, addresses, features: ringFeatures(features) });
+        device.enableQueue(queue, size, addresses, start);
       },
     });
   });

@@ -2,12 +2,12 @@
 import { RdmaDriver } from '../../../driver/index.js';
 import type { GuestOs } from '../../../driver/index.js';
 import type { CompletionQueue, Verbs, WorkCompletion } from '../../../verbs/index.js';
-import { Avail, Descriptor, DescriptorFlag, Used } from '../../../virtio/index.js';
-import type { GuestMemory, MemoryWindow, VirtioTransport } from '../../../virtio/index.js';
+import { Avail, Descriptor, DescriptorFlag, Used, ringFeatures } from '../../../virtio/index.js';
+import type { FeatureSet, GuestMemory, MemoryWindow, VirtioTransport } from '../../../virtio/index.js';
 import type { DriverContext, Implementation } from '../../implementation.js';
 import { lateOverlay, overlay } from './overlay.js';
 import { RingAreas, isElement, ringKind } from './rings.js';
-import type { Ring, RingChange } from './rings.js';
+import type { Ring, RingChange, RingFormat } from './rings.js';
 
 async function started(context: DriverContext): Promise<RdmaDriver> {
   const driver = new RdmaDriver(context);
@@ -58,10 +58,11 @@ export function operatingSystem(
 }
 
 /** The driver sees and writes its rings wrongly. */
-export function driverRings(change: RingChange): Implementation {
+export function driverRings(change: RingChange, format: RingFormat = 'split'): Implementation {
   return driverIn(context => {
     const { memory, profile, transport: line } = context;
-    const areas = new RingAreas();
+    const areas = new RingAreas(format);
+    let features: FeatureSet = 0n;
     return {
       ...context,
       memory: overlay(memory, {
@@ -71,11 +72,15 @@ export function driverRings(change: RingChange): Implementation {
         },
       }),
       transport: overlay(line, {
+        setDriverFeatures(accepted) {
+          features = accepted;
+          line.setDriverFeatures(accepted);
+        },
         enableQueue(queue, size, addresses) {
           const config = profile.config.decode(line.readConfig(), 0);
           const map = profile.queues(config.max_rdma_qps, config.max_rdma_cqs);
           const kind = ringKind(map, config.max_rdma_cqs, queue);
-          areas.add({ queue, size, kind, addresses });
+          areas.add({ queue, size, kind, addresses, features: ringFeatures(features) });
           line.enableQueue(queue, size, addresses);
         },
       }),

@@ -1,13 +1,18 @@
 /** Which ring a window of guest memory shows, so that a fault can be laid over one area of one kind of queue. */
 import type { QueueMap } from '../../../abi/index.js';
 import { Avail, Used, usedRingBytes } from '../../../virtio/index.js';
-import type { MemoryWindow, QueueAddresses } from '../../../virtio/index.js';
+import type { MemoryWindow, QueueAddresses, RingFeatures } from '../../../virtio/index.js';
 
 export type RingKind = 'control' | 'cq' | 'send' | 'recv' | 'other';
+/** Of a packed ring `available` is the driver's event structure and `used` the device's. */
 export type RingArea = 'descriptors' | 'available' | 'used';
+
+/** A fault is laid over the rings of one format; those of the other are sound. */
+export type RingFormat = 'split' | 'packed';
 
 export interface Ring {
   readonly queue: number;
+  readonly features: RingFeatures;
   readonly size: number;
   readonly kind: RingKind;
   readonly addresses: QueueAddresses;
@@ -26,6 +31,11 @@ export function ringKind(map: QueueMap, maxCqs: number, queue: number): RingKind
 /** The areas of enabled queues by their addresses. */
 export class RingAreas {
   readonly #areas = new Map<number, { area: RingArea; ring: Ring }>();
+  readonly #format: RingFormat;
+
+  constructor(format: RingFormat) {
+    this.#format = format;
+  }
 
   add(ring: Ring): void {
     const { descriptors, driver, device } = ring.addresses;
@@ -37,7 +47,9 @@ export class RingAreas {
   /** What the change says of a window; undefined while nothing is known of its place. */
   changes(window: MemoryWindow, change: RingChange): Partial<MemoryWindow> | undefined {
     const found = this.#areas.get(window.address);
-    return found === undefined ? undefined : change(window, found.area, found.ring);
+    if (found === undefined) return undefined;
+    const format = found.ring.features.packed === true ? 'packed' : 'split';
+    return format === this.#format ? change(window, found.area, found.ring) : {};
   }
 }
 

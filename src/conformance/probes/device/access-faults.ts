@@ -1,13 +1,14 @@
 /** Keys and ranges (chapters 9, 10 and 13): each fault of an access ends in its own statuses, and moves no byte. */
 import { AccessFlag, QpState, WrOpcode } from '../../../abi/index.js';
+import type { StructValue, regUserMrAck } from '../../../abi/index.js';
 import type { ConformanceCase } from '../../cases/case.js';
-import { deregMr, getDmaMr } from './messages.js';
+import { deregMr, getDmaMr, regUserMr, regUserMrBytes } from './messages.js';
 import type { SgeValue } from './messages.js';
 import { numberOfNeighbour } from './numbers.js';
 import { fateCase, status } from './outcomes.js';
 import type { Fate } from './outcomes.js';
-import { register } from './site.js';
-import type { Pair } from './site.js';
+import { ALL_RIGHTS, register } from './site.js';
+import type { Pair, Side } from './site.js';
 import { mine, sound, theirs, region } from './access-places.js';
 import type { Element } from './access-places.js';
 
@@ -63,6 +64,12 @@ const badElements: readonly (readonly [
     scene => ({ ...mine(scene), addr: 2 ** 64 - 2048, length: 4096 }),
   ],
   [
+    'end-above-2-64-of-a-region-at-0',
+    'ends above 2^64 - 1, in a region that begins at address 0',
+    ['MEM-24', 'ERR-11'],
+    scene => ({ addr: 2 ** 64 - 2048, length: 2064, lkey: regionAtZero(scene.a).lkey }),
+  ],
+  [
     'key-of-another-domain',
     'names a region of another protection domain',
     ['ISO-20', 'ERR-11'],
@@ -110,6 +117,12 @@ const badElements: readonly (readonly [
     },
   ],
 ];
+
+/** A page of all rights at virtual address 0: where an address would be that went round at 2^64. */
+function regionAtZero({ machine, pdn, region: { address } }: Side): StructValue<typeof regUserMrAck> {
+  const fields = { pdn, access_flags: ALL_RIGHTS, virt_addr: 0, length: 4096 };
+  return machine.must(regUserMr, regUserMrBytes(fields, [address]), ['MEM-04']);
+}
 
 /** A key that differs from a region's and that no region of the machine has, as far as the probe knows. */
 function unusedKey(scene: Pair, key: number): number {
@@ -196,6 +209,12 @@ const remotes: readonly Remote[] = [
     'that ends above 2^64 - 1',
     ['MEM-24', 'ERR-15'],
     scene => ({ ...sound(scene), remote_addr: 2 ** 64 - 2048 }),
+  ],
+  [
+    'end-above-2-64-of-a-region-at-0',
+    'that ends above 2^64 - 1, with the key of a region that begins at address 0',
+    ['MEM-24', 'ERR-15'],
+    scene => ({ remote_addr: 2 ** 64 - 8, rkey: regionAtZero(scene.b).rkey }),
   ],
   [
     'key-of-another-domain',

@@ -7,10 +7,11 @@ import type { Profile } from '../../../abi/index.js';
 import { Fabric, Scheduler, SeededChoices, firstChoice, noFaults } from '../../../fabric/index.js';
 import { ReferenceHca } from '../../../reference/index.js';
 import { bundledDevice } from '../../bundled.js';
-import { CaseBroken } from '../../cases/case.js';
+import { CaseBroken, CaseUnsupported } from '../../cases/case.js';
 import type { CaseContext, CaseEffort } from '../../cases/case.js';
 import type { Limits } from '../../limits.js';
-import type { ChartEvent } from '../../report.js';
+import type { Outside, OutsideDevice } from '../../outside.js';
+import { Steps } from '../steps.js';
 import { ProbeMachine } from './machine.js';
 import type { StartOptions, Surroundings } from './machine.js';
 import { WatchedMemory } from './watched-memory.js';
@@ -54,50 +55,67 @@ export const MEMORY_BYTES = 256 * 1024;
 /** Steps in which everything must have come to rest. */
 export const STEPS_MAX = 20_000;
 
-/** Arrows that a failure shows. */
-const CHART_MAX = 40;
+/** Throws CaseUnsupported for a bench that a device outside cannot stand on. */
+function fitOutside(device: OutsideDevice | undefined, machines: number, options: BenchOptions): void {
+  if (device === undefined) return;
+  if (options.limits !== undefined)
+    throw new CaseUnsupported('it needs a device with limits of its own choice, and the device is outside');
+  if (machines > device.machinesMax)
+    throw new CaseUnsupported(`it needs ${machines} machines, and the device takes ${device.machinesMax}`);
+}
 
 export class Bench implements Surroundings {
   readonly profile: Profile;
   readonly limits: Limits;
-  readonly scheduler: Scheduler;
-  readonly fabric: Fabric;
   readonly machines: readonly ProbeMachine[];
-  /** Steps of the scheduler so far. */
-  steps = 0;
-  /** Packets sent so far by all machines. */
-  packets = 0;
-  readonly #chart: ChartEvent[] = [];
+  readonly #scheduler: Scheduler;
+  readonly #fabric: Fabric;
+  readonly #outside: Outside | undefined;
+  #steps = 0;
+  #packets = 0;
+  readonly #memories: WatchedMemory[] = [];
+  readonly #told = new Steps();
 
   constructor({ profile, implementation, seed }: CaseContext, options: BenchOptions = {}) {
     this.profile = profiles[profile];
-    this.limits = options.limits ?? probeLimits;
-    this.scheduler = new Scheduler(options.racing === true ? new SeededChoices(seed) : firstChoice);
-    this.fabric = new Fabric(this.scheduler, {
+    const { outside, outsideDevice, memories } = implementation;
+    const count = options.machines ?? 2;
+    fitOutside(outsideDevice, count, options);
+    this.#outside = outsideDevice && outside;
+    this.limits = outsideDevice?.limits ?? options.limits ?? probeLimits;
+    this.#scheduler = new Scheduler(options.racing === true ? new SeededChoices(seed) : firstChoice);
+    this.#fabric = new Fabric(this.#scheduler, {
       latencyNs: 1000,
       bandwidthBitsPerSecond: 100e9,
       faults: noFaults,
       faultSeed: seed,
     });
-    implementation.network?.(this.fabric);
-    this.fabric.observe({ sent: () => this.packets++, delivered: () => {}, dropped: () => {} });
-    const hca = new ReferenceHca(this.scheduler, this.fabric, this.limits);
+    implementation.network?.(this.#fabric);
+    this.#fabric.observe({ sent: () => this.#packets++, delivered: () => {}, dropped: () => {} });
+    const hca = new ReferenceHca(this.#scheduler, this.#fabric, this.limits);
     const createDevice = implementation.device ?? bundledDevice;
-    this.machines = Array.from({ length: options.machines ?? 2 }, (_, vm) => {
-      const memory = new WatchedMemory(options.memoryBytes ?? MEMORY_BYTES);
+    this.#outside?.begin?.(count);
+    this.#outside?.watchTurns?.({
+      telling: () => this.#pushMemories(),
+      called: () => this.#pullMemories(),
+    });
+    this.machines = Array.from({ length: count }, (_, vm) => {
+      const bytes = options.memoryBytes ?? MEMORY_BYTES;
+      const memory = new WatchedMemory(bytes, this.#outside && memories?.take(bytes));
+      this.#memories.push(memory);
       const hcaFunction = hca.openFunction();
       const device = createDevice({
         profile: this.profile,
         memory,
         function: implementation.adapter?.(hcaFunction, vm) ?? hcaFunction,
-        scheduler: this.scheduler,
+        scheduler: this.#scheduler,
         limits: this.limits.device,
         ringFeatures: { indirect: true, eventIdx: true },
         vm,
         ringObserver: undefined,
         controlObserver: undefined,
       });
-      return new ProbeMachine(vm, device, memory, this);
+      return new ProbeMachine(vm, device, memory, this, outsideDevice?.showsStatus);
     });
     for (const machine of this.machines) {
       if (machine.vm > 0 || options.unstarted !== true) machine.start(options);
@@ -113,10 +131,44 @@ export class Bench implements Surroundings {
     return this.machines[1];
   }
 
+  /** Steps of the scheduler so far. */
+  get steps(): number {
+    return this.#inside(this.#steps);
+  }
+  /** Packets sent so far by all machines. */
+  get packets(): number {
+    return this.#inside(this.#packets);
+  }
+  /** The kit steps the device and sees its packets and its reads of memory: it is not outside. */
+  get inHand(): boolean {
+    return this.#outside === undefined;
+  }
+  get scheduler(): Scheduler {
+    return this.#inside(this.#scheduler);
+  }
+
+  /** What there is only where the kit has the device, its adapter and the network in its hands. Throws CaseUnsupported. */
+  #inside<T>(value: T): T {
+    if (this.#outside === undefined) return value;
+    throw new CaseUnsupported('it steps the device or counts its packets, and the device is outside');
+  }
+
+  #pushMemories(): void {
+    for (const memory of this.#memories) memory.push();
+  }
+
+  #pullMemories(): void {
+    for (const memory of this.#memories) memory.pull();
+  }
+
   /** Runs until nothing is left to do; a device that polls gets its turns as long as they bring something new. */
   run(): void {
+    if (this.#outside !== undefined) {
+      this.#runOutside(this.#outside);
+      return;
+    }
     this.#runUntilQuiet();
-    const { scheduler } = this;
+    const scheduler = this.#scheduler;
     while (scheduler.endlessWaiting > 0) {
       const before = this.#progress();
       const target = scheduler.endlessFired + scheduler.endlessWaiting;
@@ -126,8 +178,18 @@ export class Bench implements Surroundings {
     this.#checkTrespass();
   }
 
+  #runOutside(outside: Outside): void {
+    for (let more = true; more;) {
+      this.#pushMemories();
+      this.#runUntilQuiet();
+      more = outside.rest(undefined) === true;
+      this.#pullMemories();
+    }
+    this.#checkTrespass();
+  }
+
   #runUntilQuiet(): void {
-    for (let steps = 0; !this.scheduler.quiet; steps++) {
+    for (let steps = 0; !this.#scheduler.quiet; steps++) {
       if (steps > STEPS_MAX)
         this.accuse(['HOST-01'], `not at rest after ${STEPS_MAX} steps of the scheduler`);
       this.step();
@@ -136,8 +198,8 @@ export class Bench implements Surroundings {
 
   /** One step of the scheduler. */
   step(): void {
-    this.scheduler.step();
-    this.steps++;
+    this.#scheduler.step();
+    this.#steps++;
   }
 
   #progress(): number {
@@ -156,15 +218,19 @@ export class Bench implements Surroundings {
   }
 
   note(from: string, to: string, text: string): void {
-    if (this.#chart.length === CHART_MAX) this.#chart.shift();
-    this.#chart.push({ timeNs: this.scheduler.nowNs, from, to, text });
+    this.#told.add({ timeNs: this.#scheduler.nowNs, from, to, text });
+  }
+
+  /** Does what only sets the scene: one step of the exchange when it went well. */
+  scene<T>(who: string, text: string, work: () => T): T {
+    return this.#told.fold(() => ({ timeNs: this.#scheduler.nowNs, from: who, to: who, text }), work);
   }
 
   /** Throws CaseBroken with the exchange so far. */
   accuse = (requirements: readonly string[], message: string): never => {
     const steps = [
-      ...this.#chart,
-      { timeNs: this.scheduler.nowNs, from: 'probe', to: 'probe', text: message },
+      ...this.#told.shown,
+      { timeNs: this.#scheduler.nowNs, from: 'probe', to: 'probe', text: message },
     ];
     throw new CaseBroken(requirements, message, steps);
   };

@@ -1,5 +1,5 @@
 /** Effects of commands that a result does not show, and lives of objects from end to end. */
-import { AccessFlag, QpAttrMask, QpState, QpType } from '../../../abi/index.js';
+import { AccessFlag, Ack, QpAttrMask, QpState, QpType } from '../../../abi/index.js';
 import type { ConformanceCase } from '../../cases/case.js';
 import {
   addGid,
@@ -20,6 +20,7 @@ import {
   modifyQp,
   queryQp,
   reqNotifyCq,
+  sendRequest,
 } from './messages.js';
 import { status, statusesOf } from './outcomes.js';
 import { probe } from './probe-case.js';
@@ -123,6 +124,31 @@ const effects: readonly ConformanceCase[] = [
         [1, status.WR_FLUSH_ERR],
         [2, status.SUCCESS],
       ]);
+      return bench;
+    },
+  ),
+  probe(
+    {
+      id: 'CTRL/modify-qp/requests-before-it-without-a-kick',
+      doc: 'A send made available in SQE before the move to RTS is flushed, though the device is told of it behind the command only.',
+      requirements: ['CTRL-88', 'QP-60'],
+    },
+    context => {
+      const { a, bench } = pairOf(context);
+      const { machine } = a;
+      const qpn = queuePairIn(bench, a, QpType.UC, QpState.SQE);
+      const index = machine.queues.sq(qpn);
+      const ring = machine.ring(index);
+      const request = sendRequest({ wrId: 1 });
+      ring.add([{ address: machine.place(request), length: request.length }]);
+      ring.publish();
+      const toRts = bytesOf(modifyQp.request, { qpn, attr_mask: QpAttrMask.STATE, qp_state: QpState.RTS });
+      const pending = machine.prepare(modifyQp.code, toRts, {}, 'MODIFY_QP to RTS');
+      machine.publish(machine.queues.control);
+      if (machine.kickWanted(ring)) machine.kick(index);
+      const [answer] = machine.answers([pending]);
+      bench.same(['QP-32'], 'ack of the move', answer.bytes[0], Ack.OK);
+      bench.same(['CTRL-88', 'QP-60'], 'completions', statusesOf(a), [[1, status.WR_FLUSH_ERR]]);
       return bench;
     },
   ),

@@ -1,10 +1,11 @@
 /** Sections 8.2 and 8.3 asked of a device: buffers, what a completion holds, and the end of a completion queue. */
-import { QpType, WrOpcode, cqReq } from '../../../abi/index.js';
+import { QpState, QpType, WrOpcode, cqReq } from '../../../abi/index.js';
 import { Used } from '../../../virtio/index.js';
 import { createCq, createQp, destroyCq, destroyQp, gidOf, sendRequest } from './messages.js';
 import { UNWRITTEN } from './answers.js';
 import { status } from './outcomes.js';
 import { probe } from './probe-case.js';
+import { queuePairIn } from './queue-pair-states.js';
 import { QKEY, connect, handleFor, lonely, pairOf, qpFields } from './site.js';
 import type { Side } from './site.js';
 import { flush, range, toErr, wrIds } from './flushed.js';
@@ -229,6 +230,27 @@ const contents = [
         [...b.machine.memory.copy(b.region.address + 40, 3)],
         [7, 8, 9],
       );
+      return bench;
+    },
+  ),
+  probe(
+    {
+      id: 'CQ/contents/sender-of-a-datagram',
+      doc: 'src_qp of a received datagram is the number of the queue pair that sent it, where that differs from the number of the receiver.',
+      requirements: ['CQ-25'],
+    },
+    context => {
+      const { a, b, bench } = pairOf(context, { type: QpType.UD });
+      const ud = { remote_qpn: b.qpn, remote_qkey: QKEY, ah: handleFor(a, b.gid) };
+      const senders = [1, 2].map(() => queuePairIn(bench, a, QpType.UD, QpState.RTS));
+      for (const [i, sender] of senders.entries()) {
+        b.machine.postRecv(b.qpn, i, [{ addr: b.region.address, length: 64, lkey: b.region.lkey }]);
+        a.machine.postSend(sender, { inline: Uint8Array.of(1), ud });
+        bench.run();
+      }
+      const seen = b.machine.poll(b.cqn).map(({ qp_num, src_qp }) => [qp_num, src_qp]);
+      const expected = senders.map(sender => [b.qpn, sender]);
+      bench.same(['CQ-25'], 'receiver and sender of each datagram', seen, expected);
       return bench;
     },
   ),

@@ -29,6 +29,8 @@ import { regionRefusals } from './refusals-regions.js';
 import { regionCases } from './regions.js';
 import { isolationCases, resetCases } from './resets-and-isolation.js';
 import { accessCases } from './ring-accesses.js';
+import { unusedFieldCases } from './unused-fields.js';
+import { foretoldKeyCases } from './foretold-keys.js';
 
 /** Cases that ask a device, in the order of the spec's chapters. */
 export const deviceCases: readonly ConformanceCase[] = [
@@ -52,10 +54,12 @@ export const deviceCases: readonly ConformanceCase[] = [
   ...modifyTableCases,
   ...queuePairCases,
   ...malformedRequestCases,
+  ...unusedFieldCases,
   ...eventCases,
   ...capacityCases,
   ...completionCases,
   ...regionCases,
+  ...foretoldKeyCases,
   ...transferCases,
   ...accessFaultCases,
   ...receiveFaultCases,

@@ -37,6 +37,8 @@ export interface Surroundings {
   /** Runs until nothing is left to do. */
   run(): void;
   note(from: string, to: string, text: string): void;
+  /** Does what only sets the scene: one step of the exchange when it went well. */
+  scene<T>(who: string, text: string, work: () => T): T;
 }
 
 export interface StartOptions {
@@ -104,8 +106,17 @@ export class ProbeMachine {
   #slot = 0;
   #next = GUEST_BASE;
 
-  constructor(vm: number, device: VirtioDevice, memory: WatchedMemory, around: Surroundings) {
+  readonly #showsStatus: boolean;
+
+  constructor(
+    vm: number,
+    device: VirtioDevice,
+    memory: WatchedMemory,
+    around: Surroundings,
+    showsStatus = true,
+  ) {
     this.vm = vm;
+    this.#showsStatus = showsStatus;
     this.name = vm === 0 ? 'guest' : `guest ${vm}`;
     this.memory = memory;
     this.device = device;
@@ -199,7 +210,9 @@ export class ProbeMachine {
   get status(): number {
     return this.device.readStatus();
   }
+  /** Throws CaseUnsupported where the status of the device cannot be read. */
   get needsReset(): boolean {
+    if (!this.#showsStatus) throw new CaseUnsupported('the status of the device cannot be read');
     return (this.status & DeviceStatus.DEVICE_NEEDS_RESET) !== 0;
   }
   has(bit: number): boolean {
@@ -425,6 +438,10 @@ export class ProbeMachine {
 
   note(from: string, to: string, text: string): void {
     this.#around.note(from, to, text);
+  }
+  /** Does what only sets the scene: one step of the exchange when it went well. */
+  scene<T>(text: string, work: () => T): T {
+    return this.#around.scene(this.name, text, work);
   }
   accuse(requirements: readonly string[], message: string): never {
     return this.#around.accuse(requirements, message);

@@ -79,6 +79,12 @@ const sends: readonly Malformed[] = [
     ['DATA-14'],
     scene => ({ sges: Array.from({ length: smallCap.max_send_sge + 1 }, () => element(scene)) }),
   ],
+  [
+    'many-more-elements',
+    'with 16 elements, all of them there',
+    ['DATA-14'],
+    scene => ({ sges: Array.from({ length: 16 }, () => element(scene)) }),
+  ],
   ['elements-of-32-bits', 'with 2^32 - 1 elements', ['DATA-14', 'DATA-12'], () => ({ numSge: 0xffff_ffff })],
   [
     'too-much-inline',

@@ -15,6 +15,16 @@ export function queuePairIn(bench: Bench, a: Side, type: number, state: number):
 /** Brings a queue pair from whatever state it is in to another, by way of RESET. */
 export function bringTo(
   bench: Bench,
+  side: Side,
+  qp: { readonly qpn: number; readonly type: number },
+  state: number,
+): void {
+  const text = `queue pair ${qp.qpn} is brought to state ${state}`;
+  bench.scene(side.machine.name, text, () => bring(bench, side, qp, state));
+}
+
+function bring(
+  bench: Bench,
   { machine, cqn, gid }: Side,
   { qpn, type }: { readonly qpn: number; readonly type: number },
   state: number,

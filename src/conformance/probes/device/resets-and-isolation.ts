@@ -128,6 +128,7 @@ const isolation = [
       id: 'ISO/numbers/independent',
       doc: 'The numbers that a machine gets do not depend on what another machine has.',
       requirements: ['ISO-02'],
+      needs: { inside: 'two devices that have never been used' },
     },
     context => {
       const numbers = (withOthers: boolean): number[] => {

@@ -76,6 +76,7 @@ export class ProbeRing {
     this.#accuse = accuse;
     for (let i = size - 1; i >= 0; i--) this.#free.push(i);
     memory.permit(addresses.device, usedRingBytes(size));
+    memory.pushLast(addresses.driver + Avail.IDX);
   }
 
   get freeDescriptors(): number {

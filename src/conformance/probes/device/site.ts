@@ -62,6 +62,10 @@ export const smallCap = {
 
 /** Fills a machine with one of everything; its queue pair is in RESET. */
 export function furnish(machine: ProbeMachine, options: SideOptions = {}): Side {
+  return machine.scene('has one of everything', () => furnished(machine, options));
+}
+
+function furnished(machine: ProbeMachine, options: SideOptions): Side {
   const type = options.type ?? QpType.RC;
   const cqe = options.cqe ?? 16;
   const gid = gidOf(machine.vm);
@@ -154,10 +158,10 @@ export function connect(
   peer: { readonly gid: Uint8Array; readonly qpn: number },
   until: number = QpState.RTS,
 ): void {
-  for (const step of wayUp(type, peer.gid, peer.qpn)) {
-    if ((step.qp_state ?? 0) > until) return;
-    machine.must(modifyQp, { qpn, ...step }, ['QP-32']);
-  }
+  const steps = wayUp(type, peer.gid, peer.qpn).filter(step => (step.qp_state ?? 0) <= until);
+  machine.scene(`leads queue pair ${qpn} from RESET to state ${until}`, () => {
+    for (const step of steps) machine.must(modifyQp, { qpn, ...step }, ['QP-32']);
+  });
 }
 
 /** A scene of two machines, each furnished, their queue pairs connected with each other. */
@@ -172,11 +176,14 @@ export function pairOf(
   options: SideOptions & BenchOptions & { readonly peer?: SideOptions } = {},
 ): Pair {
   const bench = new Bench(context, options);
-  const a = furnish(bench.me, options);
-  const b = furnish(bench.neighbour, options.peer ?? options);
-  connect(a, b);
-  connect(b, a);
-  return { bench, a, b };
+  const text = 'both machines have one of everything, and their queue pairs are connected';
+  return bench.scene('probe', text, () => {
+    const a = furnish(bench.me, options);
+    const b = furnish(bench.neighbour, options.peer ?? options);
+    connect(a, b);
+    connect(b, a);
+    return { bench, a, b };
+  });
 }
 
 /** A furnished machine whose queue pair is in RTS and talks to nobody: what it sends stays unanswered. */
@@ -185,9 +192,12 @@ export function lonely(
   options: SideOptions & BenchOptions = {},
 ): { readonly bench: Bench; readonly a: Side } {
   const bench = new Bench(context, options);
-  const a = furnish(bench.me, options);
-  connect(a, { gid: gidOf(77), qpn: 2 });
-  return { bench, a };
+  const text = 'the machine has one of everything, and its queue pair is connected with nobody';
+  return bench.scene('probe', text, () => {
+    const a = furnish(bench.me, options);
+    connect(a, { gid: gidOf(77), qpn: 2 });
+    return { bench, a };
+  });
 }
 
 /** An address handle for a peer's GID. */
@@ -196,7 +206,13 @@ export function handleFor(a: Side, peerGid: Uint8Array): number {
 }
 
 /** Sends `length` patterned bytes inline from one side to a posted receive of the other, and checks both completions and the bytes. */
-export function exchange({ bench, a, b }: Pair, requirements: readonly string[], length = 32): void {
+export function exchange(pair: Pair, requirements: readonly string[], length = 32): void {
+  pair.bench.scene(pair.a.machine.name, 'sends a message, which arrives', () =>
+    sendAndCheck(pair, requirements, length),
+  );
+}
+
+function sendAndCheck({ bench, a, b }: Pair, requirements: readonly string[], length: number): void {
   const inline = Uint8Array.from({ length }, (_, i) => (i * 5 + length) & 0xff);
   const { address, lkey } = b.region;
   b.machine.postRecv(b.qpn, 0x2000, [{ addr: address, length: 256, lkey }]);

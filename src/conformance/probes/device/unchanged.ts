@@ -25,13 +25,12 @@ export interface Before {
 }
 
 /** Takes note of all that a refused command must leave alone. */
-export function noteBefore({ a, b }: Pair): Before {
-  const queuePairs = [queuePairsOf(a.machine), queuePairsOf(b.machine)];
-  return {
-    queuePairs,
+export function noteBefore({ bench, a, b }: Pair): Before {
+  return bench.scene('probe', 'notes the memories and every queue pair of both machines', () => ({
+    queuePairs: [queuePairsOf(a.machine), queuePairsOf(b.machine)],
     interrupts: [dataInterrupts(a.machine), dataInterrupts(b.machine)],
     memories: [a.machine.memory.bytes.slice(), b.machine.memory.bytes.slice()],
-  };
+  }));
 }
 
 /** Accuses if anything has changed but the bytes `except` of the first machine (addresses and lengths). */
@@ -54,7 +53,10 @@ export function expectUnchanged(
   bench.same(
     requirements,
     `${what}: the queue pairs of both machines`,
-    [queuePairsOf(a.machine), queuePairsOf(b.machine)],
+    bench.scene('probe', 'asks for every queue pair of both machines', () => [
+      queuePairsOf(a.machine),
+      queuePairsOf(b.machine),
+    ]),
     before.queuePairs,
   );
   exchange(pair, requirements);
@@ -66,21 +68,20 @@ export function expectUnchanged(
     interrupts,
     before.interrupts,
   );
-  const room = roomOf(a);
+  const room = a.machine.scene('makes objects of every kind as long as there is room', () => roomOf(a));
   bench.same(requirements, `${what}: objects that can still be made`, room, expectedRoom(a.machine, room));
 }
 
 /** QUERY_QP of every number, as text. */
 function queuePairsOf(machine: ProbeMachine): string {
   const numbers = Array.from({ length: machine.maxQps + 1 }, (_, qpn) => qpn);
-  return numbers
-    .map(qpn => {
-      const result = machine.ask(queryQp, { qpn, attr_mask: 0 });
-      if (result === undefined) return `${qpn}: none`;
-      const { ah_attr, cap, ...plain } = { ...queryQpAck.zero(), ...result };
-      return `${qpn}: ${JSON.stringify(plain)} ${JSON.stringify(cap)} ${ah_attr.grh.dgid.join('.')} ${ah_attr.grh.sgid_index}`;
-    })
-    .join('; ');
+  const textOf = (qpn: number): string => {
+    const result = machine.ask(queryQp, { qpn, attr_mask: 0 });
+    if (result === undefined) return `${qpn}: none`;
+    const { ah_attr, cap, ...plain } = { ...queryQpAck.zero(), ...result };
+    return `${qpn}: ${JSON.stringify(plain)} ${JSON.stringify(cap)} ${ah_attr.grh.dgid.join('.')} ${ah_attr.grh.sgid_index}`;
+  };
+  return numbers.map(textOf).join('; ');
 }
 
 /** Used-buffer notifications of all completion virtqueues. */

@@ -3,7 +3,9 @@
  * each byte whether the device may write it. The probe's own accesses go to `bytes` and `view` and are not watched.
  */
 import { GuestMemory, MemoryWindow } from '../../../virtio/index.js';
+import { CaseUnsupported } from '../../cases/case.js';
 import { GUEST_BASE } from '../../simulated-guest.js';
+import { SharedCopy } from './shared-copy.js';
 
 /** What a case wants to know of the device's accesses, ring words included. */
 export interface MemoryWatch {
@@ -22,10 +24,11 @@ export interface Trespass {
 export class WatchedMemory extends GuestMemory {
   readonly bytes: Uint8Array;
   readonly view: DataView;
-  watch: MemoryWatch | undefined;
   /** Accesses of the device so far. */
-  reads = 0;
-  writes = 0;
+  #reads = 0;
+  #writes = 0;
+  #watch: MemoryWatch | undefined;
+  readonly #shared: SharedCopy | undefined;
   /** The first write to a byte that the device may not write. */
   trespass: Trespass | undefined;
   /** Where the device may not write; set, it stands in place of what is permitted byte by byte. */
@@ -33,12 +36,51 @@ export class WatchedMemory extends GuestMemory {
   /** By byte: how many things let the device write it. */
   readonly #permits: Uint8Array;
 
-  constructor(byteCount: number) {
+  /** `shared`, of as many bytes: the memory of a device outside, which is brought in line by `push` and `pull`. */
+  constructor(byteCount: number, shared?: Uint8Array) {
     super();
+    this.#shared = shared && new SharedCopy(shared);
     this.bytes = new Uint8Array(byteCount);
     this.view = new DataView(this.bytes.buffer);
     this.#permits = new Uint8Array(byteCount);
     this.addRegion(GUEST_BASE, this.bytes);
+  }
+
+  get watch(): MemoryWatch | undefined {
+    return this.#watch;
+  }
+  /** Throws CaseUnsupported for a device outside. */
+  set watch(watch: MemoryWatch | undefined) {
+    if (watch !== undefined) this.#expectInside();
+    this.#watch = watch;
+  }
+  get reads(): number {
+    this.#expectInside();
+    return this.#reads;
+  }
+  get writes(): number {
+    this.#expectInside();
+    return this.#writes;
+  }
+
+  #expectInside(): void {
+    if (this.#shared === undefined) return;
+    throw new CaseUnsupported('it watches single accesses to memory, and the device is outside');
+  }
+
+  /** This word is pushed behind all others, so that nobody reads of what is not there yet. */
+  pushLast(address: number): void {
+    this.#shared?.last.add(this.at(address));
+  }
+
+  /** Shows a device outside what the probe has written. */
+  push(): void {
+    this.#shared?.push(this.bytes);
+  }
+
+  /** Takes up what a device outside has written, after a push. Its writes are seen as the bytes that have changed. */
+  pull(): void {
+    this.#shared?.pull(this.bytes, (at, length) => this.writeBy(GUEST_BASE + at, length));
   }
 
   /** Guest-physical address behind the last byte. */
@@ -78,13 +120,13 @@ export class WatchedMemory extends GuestMemory {
   }
 
   readBy(address: number, length: number): void {
-    this.reads++;
-    this.watch?.read?.(address, length);
+    this.#reads++;
+    this.#watch?.read?.(address, length);
   }
 
   writeBy(address: number, length: number): void {
-    this.writes++;
-    this.watch?.write?.(address, length);
+    this.#writes++;
+    this.#watch?.write?.(address, length);
     if (this.trespass !== undefined) return;
     const { sanctuary } = this;
     if (sanctuary !== undefined) {

@@ -15,6 +15,7 @@ import { bundledDriver } from '../../bundled.js';
 import { CaseBroken } from '../../cases/case.js';
 import type { CaseContext } from '../../cases/case.js';
 import type { ChartEvent } from '../../report.js';
+import { Steps } from '../steps.js';
 import { turn } from '../../turn.js';
 import { configBytes, featuresOf, queueSizeOf } from './bench-options.js';
 import type { BenchOptions } from './bench-options.js';
@@ -30,7 +31,6 @@ const STEPS_MAX = 600;
 /** Turns of the promises without a step of anybody after which nothing is left to happen. */
 const QUIET_TURNS = 16;
 const RUNS_MAX = 40;
-const CHART_EVENTS_MAX = 40;
 
 export class Bench {
   readonly profile: Profile;
@@ -58,7 +58,7 @@ export class Bench {
   readonly #context: CaseContext;
   readonly #requirements: readonly string[];
   readonly #findings: CaseBroken[] = [];
-  readonly #steps: ChartEvent[] = [];
+  readonly #told = new Steps();
   #verbs: Verbs | undefined;
   #lookDue = false;
 
@@ -74,11 +74,13 @@ export class Bench {
     this.ringFeatures = { indirect: options.indirect ?? false, eventIdx: options.eventIdx ?? false };
     const report = (ids: readonly string[], message: string): void => this.finding(ids, message);
     const seed = options.scatterSeed ?? 7;
-    this.guest = new ProbeGuest(this.scheduler, options.dmaBytes ?? 384 * 1024, seed, {
-      storing: (address, value) => this.onStoring(address, value),
-      stored: (address, value) => this.onStored(address, value),
-      touched: (address, length) => this.#touched(address, length),
-    });
+    const watch = {
+      storing: (address: number, value: number) => this.onStoring(address, value),
+      stored: (address: number, value: number) => this.onStored(address, value),
+      touched: (address: number, length: number) => this.#touched(address, length),
+    };
+    const { memories } = context.implementation;
+    this.guest = new ProbeGuest(this.scheduler, options.dmaBytes ?? 384 * 1024, seed, watch, memories);
     this.guest.inner.writeArena(0, arenaPattern);
     this.guest.runTask = task => this.guarded('its deferred work', () => task.run());
     const device = {
@@ -105,6 +107,11 @@ export class Bench {
     };
   }
 
+  /** What the driver asks of its operating system is seen. */
+  get seesOs(): boolean {
+    return this.#context.implementation.elsewhere !== true;
+  }
+
   /** The event index is negotiated. */
   get eventIdx(): boolean {
     return hasFeature(this.device.accepted, FeatureBit.EVENT_IDX);
@@ -127,12 +134,14 @@ export class Bench {
 
   /** Brings the driver up; its commands are answered honestly. */
   async start(): Promise<Verbs> {
-    const call = this.starting();
-    await this.settle(call);
-    if (call.state !== 'resolved')
-      throw this.broken(`the driver did not start: ${describe(call)}`, ['FEAT-21', ...this.#requirements]);
-    this.#verbs = call.value;
-    return call.value;
+    return this.scene('start', async () => {
+      const call = this.starting();
+      await this.settle(call);
+      if (call.state !== 'resolved')
+        throw this.broken(`the driver did not start: ${describe(call)}`, ['FEAT-21', ...this.#requirements]);
+      this.#verbs = call.value;
+      return call.value;
+    });
   }
 
   /** The driver on its way up, not waited for. */
@@ -317,13 +326,16 @@ export class Bench {
     // What was taken down before is nearer to the cause than what came of it.
     const [first] = this.#findings;
     if (first !== undefined) return first;
-    return new CaseBroken(requirements, message, [...this.#steps, this.#event('driver', 'driver', message)]);
+    return new CaseBroken(requirements, message, [
+      ...this.#told.shown,
+      this.#event('driver', 'driver', message),
+    ]);
   }
 
   /** Takes a broken rule down; the case fails with the first one. */
   finding(requirements: readonly string[], message: string): void {
     if (this.tampered && !requirements.some(id => id.startsWith('HOST') || id.startsWith('PERF'))) return;
-    const steps = [...this.#steps, this.#event('driver', 'driver', message)];
+    const steps = [...this.#told.shown, this.#event('driver', 'driver', message)];
     if (this.#findings.length < 8) this.#findings.push(new CaseBroken(requirements, message, steps));
   }
   get findings(): readonly CaseBroken[] {
@@ -342,8 +354,12 @@ export class Bench {
   }
 
   step(from: string, to: string, text: string): void {
-    if (this.#steps.length >= CHART_EVENTS_MAX) this.#steps.shift();
-    this.#steps.push(this.#event(from, to, text));
+    this.#told.add(this.#event(from, to, text));
+  }
+
+  /** Does what only sets the scene: one step of the exchange when it went well. */
+  scene<T>(text: string, work: () => Promise<T>): Promise<T> {
+    return this.#told.foldAsync(() => this.#event('program', 'driver', text), work);
   }
 
   /** What nothing may come out of as an exception: an interrupt, deferred work. */

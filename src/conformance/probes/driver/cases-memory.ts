@@ -37,11 +37,12 @@ async function register(bench: Bench, at: number, length: number): Promise<void>
   const first = ARENA_BASE + Math.floor(at / PAGE_BYTES) * PAGE_BYTES;
   const listed = command.pages();
   bench.equal(listed.length, pages, 'entries of the page list', ['MEM-01']);
-  const translated = bench.guest.translations.slice(before);
   for (const [i, page] of listed.entries()) {
     const place = bench.guest.placeOf(first + i * PAGE_BYTES);
     bench.expect(page === place, `page ${i} is listed at ${hex(page)}, expected ${hex(place)}`, ['MEM-01']);
   }
+  if (!bench.seesOs) return void (await bench.value(call));
+  const translated = bench.guest.translations.slice(before);
   const found = translated.map(address => Math.floor(address / PAGE_BYTES));
   bench.equal(new Set(found).size, found.length, 'pages translated once against translations', ['PERF-12']);
   bench.equal(found.length, pages, 'translations', ['PERF-12']);
@@ -142,7 +143,7 @@ export const memoryCases: readonly ConformanceCase[] = [
         const mr = await bench.do('getDmaMr()', verbs => verbs.getDmaMr(pd, access));
         bench.equal(mr.rkey !== 0, access !== 0, 'whether there is a remote key');
       }
-      bench.equal(bench.guest.translations.length, 0, 'translations');
+      if (bench.seesOs) bench.equal(bench.guest.translations.length, 0, 'translations');
     },
   }),
   probeStarted({

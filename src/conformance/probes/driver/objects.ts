@@ -55,7 +55,13 @@ export interface ObjectsInit {
 }
 
 /** A queue pair with its objects, brought to a state by legal steps. The first completion queues get numbers 0 and 1. */
-export async function makeObjects(bench: Bench, init: ObjectsInit = {}): Promise<Objects> {
+export function makeObjects(bench: Bench, init: ObjectsInit = {}): Promise<Objects> {
+  return bench.scene('a queue pair with its objects is made and brought to its state', () =>
+    made(bench, init),
+  );
+}
+
+async function made(bench: Bench, init: ObjectsInit): Promise<Objects> {
   const { type = QpType.RC, cqe = 8, sqSigAll = false, state = QpState.RTS } = init;
   const pd = await bench.do('createPd()', verbs => verbs.createPd());
   const sendCq = await bench.do(`createCq(${cqe})`, verbs => verbs.createCq(cqe));
@@ -110,9 +116,11 @@ const ways: Readonly<Record<QpState, readonly QpState[]>> = {
   [QpState.ERR]: [QpState.INIT, QpState.ERR],
 };
 
-export async function walkTo(bench: Bench, qp: QueuePair, type: QpType, state: QpState): Promise<void> {
-  for (const to of ways[state])
-    await bench.do(`modifyQp(to ${to})`, verbs => verbs.modifyQp(qp, stepTo(type, to)));
+export function walkTo(bench: Bench, qp: QueuePair, type: QpType, state: QpState): Promise<void> {
+  return bench.scene(`modifyQp up to state ${state}`, async () => {
+    for (const to of ways[state])
+      await bench.do(`modifyQp(to ${to})`, verbs => verbs.modifyQp(qp, stepTo(type, to)));
+  });
 }
 
 export async function makeRegion(

@@ -6,6 +6,7 @@ import type { DmaBuffer, GuestOs, Task } from '../../../driver/index.js';
 import type { Scheduler } from '../../../fabric/index.js';
 import type { GuestMemory } from '../../../virtio/index.js';
 import { ARENA_BASE, MemoryPool, PAGE_BYTES, SimulatedGuest } from '../../simulated-guest.js';
+import type { Memories } from '../../simulated-guest.js';
 import type { MemoryWatch } from './watched-memory.js';
 import { WatchedMemory } from './watched-memory.js';
 
@@ -40,14 +41,20 @@ export class ProbeGuest implements GuestOs {
   /** Starts of the machine. */
   #epoch = 0;
 
-  constructor(scheduler: Scheduler, dmaBytes: number, seed: number, watch: MemoryWatch) {
+  constructor(
+    scheduler: Scheduler,
+    dmaBytes: number,
+    seed: number,
+    watch: MemoryWatch,
+    memories: Memories = pool,
+  ) {
     this.#scheduler = scheduler;
     this.inner = new SimulatedGuest({
       scheduler,
       memoryBytes: dmaBytes + ARENA_BYTES,
       arenaBytes: ARENA_BYTES,
       scatterSeed: seed,
-      pool,
+      pool: memories,
     });
     this.memory = new WatchedMemory(this.inner.memory, watch);
   }

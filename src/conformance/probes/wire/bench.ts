@@ -10,7 +10,7 @@ import { smallLimits } from '../../limits.js';
 import { machineOfGid } from '../../patterns.js';
 import type { Program } from '../../program.js';
 import { PROGRAM_VERSION } from '../../program.js';
-import type { ChartEvent } from '../../report.js';
+import { Steps } from '../steps.js';
 import { turn } from '../../turn.js';
 import { paravirtualWorld } from '../../world.js';
 import type { World, WorldObservers } from '../../world.js';
@@ -33,8 +33,6 @@ const ARENA_BYTES = 64 * 1024;
 const STEPS_MAX = 100_000;
 /** Turns of the microtask queue in which whatever waits for a promise has moved on. */
 const TURNS = 32;
-/** Arrows that a failure shows. */
-const CHART_MAX = 40;
 
 /** What a packet of the case says where the case says nothing. */
 const blank = new Packet(() => undefined);
@@ -45,7 +43,7 @@ export class WireBench {
   readonly world: World;
   /** Every packet that left, also one that is then lost. */
   readonly wire: WirePacket[] = [];
-  readonly #chart: ChartEvent[] = [];
+  readonly #told = new Steps();
   readonly #port: FabricPort;
   #lose: Selector = () => false;
   #forging = false;
@@ -169,19 +167,24 @@ export class WireBench {
   }
 
   #endless(steps: number): CaseBroken {
-    return new CaseBroken(['HOST-01'], `not at rest after ${steps} steps of the scheduler`, this.#chart);
+    return new CaseBroken(['HOST-01'], `not at rest after ${steps} steps of the scheduler`, this.#told.shown);
   }
 
   // ---------------------------------------------------------------- the verdict
 
   note(from: string, to: string, text: string): void {
-    if (this.#chart.length === CHART_MAX) this.#chart.shift();
-    this.#chart.push({ timeNs: this.world.scheduler.nowNs, from, to, text });
+    this.#told.add({ timeNs: this.world.scheduler.nowNs, from, to, text });
+  }
+
+  /** Does what only sets the scene: one step of the exchange when it went well. */
+  scene<T>(text: string, work: () => Promise<T>): Promise<T> {
+    const summary = () => ({ timeNs: this.world.scheduler.nowNs, from: 'probe', to: 'probe', text });
+    return this.#told.foldAsync(summary, work);
   }
 
   accuse(requirements: readonly string[], message: string): never {
     this.note('probe', 'probe', message);
-    throw new CaseBroken(requirements, message, this.#chart);
+    throw new CaseBroken(requirements, message, this.#told.shown);
   }
 
   /** Accuses unless the two are the same as JSON. `what` says what was looked at. */

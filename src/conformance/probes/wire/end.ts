@@ -246,9 +246,11 @@ export async function pairOf(
   service: Service = 'RC',
 ): Promise<readonly [End, End]> {
   const lonely = bench.world.machines.length === 1;
-  const a = await End.of(bench, 0, { service });
-  const b = await End.of(bench, lonely ? 0 : 1, { service, ...(lonely ? { beside: a } : {}) });
-  await a.raise(b, connection);
-  await b.raise(a, connection);
-  return [a, b];
+  return bench.scene(`two ${service} queue pairs are connected with each other`, async () => {
+    const a = await End.of(bench, 0, { service });
+    const b = await End.of(bench, lonely ? 0 : 1, { service, ...(lonely ? { beside: a } : {}) });
+    await a.raise(b, connection);
+    await b.raise(a, connection);
+    return [a, b];
+  });
 }

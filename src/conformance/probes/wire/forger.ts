@@ -25,9 +25,11 @@ export class Forger {
   ): Promise<Forger> {
     const bench = await WireBench.of(context, { hosts: [0] });
     bench.claim(PEER_GID);
-    const end = await End.of(bench, 0, options);
-    await end.raise({ gid: PEER_GID, qpn: PEER_QPN }, { timeout: 0, ...connection });
-    return new Forger(bench, end);
+    return bench.scene('a queue pair is connected with the peer of the case', async () => {
+      const end = await End.of(bench, 0, options);
+      await end.raise({ gid: PEER_GID, qpn: PEER_QPN }, { timeout: 0, ...connection });
+      return new Forger(bench, end);
+    });
   }
 
   private constructor(bench: WireBench, end: End) {

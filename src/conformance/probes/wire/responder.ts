@@ -178,6 +178,41 @@ const unreliable = wireCase(
   },
 );
 
+const unreliableHoles = wireCase(
+  {
+    id: 'DATA/wire/uc-drops-a-message-with-a-hole',
+    doc: 'A UC message of which any packet is missing completes no receive, and the next whole one uses the receive.',
+    requirements: ['DATA-57', 'ORD-04', 'DATA-46'],
+    services: ['UC'],
+  },
+  async context => {
+    const forger = await Forger.opposite(context, {}, { service: 'UC' });
+    const { bench, end } = forger;
+    const parts = ['SEND_FIRST', 'SEND_MIDDLE', 'SEND_LAST'] as const;
+    end.recv(1, end.sges(0, 1024));
+    end.recv(2, end.sges(1024, 1024));
+    await forger.send('SEND_ONLY', 0, { payloadLength: 4 });
+    bench.same(['DATA-46'], 'receives after a whole message', end.receives(), successes(1));
+    for (const [missing, part] of parts.entries()) {
+      const first = 1 + 3 * missing;
+      for (const [i, each] of parts.entries()) {
+        if (i === missing) continue;
+        await forger.send(each, first + i, { payloadLength: each === 'SEND_LAST' ? 8 : 256 });
+      }
+      bench.same(
+        ['DATA-57', 'ORD-04', 'DATA-46'],
+        `receives after a message without its ${part}`,
+        end.receives(),
+        [],
+      );
+    }
+    await forger.send('SEND_ONLY', 10, { payloadLength: 5 });
+    const seen = end.polledReceives().map(({ wrId, byteLen }) => [wrId, byteLen]);
+    bench.same(['DATA-57', 'DATA-46'], 'wr_id and length of the next whole message', seen, [[2, 5]]);
+    return bench;
+  },
+);
+
 /** A place in memory as a packet names it. */
 function placeOf({ remoteAddr, rkey }: { readonly remoteAddr: number; readonly rkey: number }) {
   return { virtualAddress: remoteAddr, rkey };
@@ -190,4 +225,5 @@ export const responderCases: readonly ConformanceCase[] = [
   repeatedRead,
   manyReads,
   unreliable,
+  unreliableHoles,
 ];

@@ -22,7 +22,7 @@ export function wireCase(
     ...text,
     source: 'derived',
     judges: 'device',
-    needs: { services },
+    needs: { services, inside: 'the network of the kit, to see and to make packets' },
     how: {
       kind: 'probe',
       run: async context => {

@@ -1,0 +1,83 @@
+/**
+ * Mutation testing of the judge: every law, monitor and oracle is changed, one file at a time, and the tests that break it on
+ * purpose must notice. `node scripts/mutation.mjs [file...]`; without files all of them, which takes hours. The score of each
+ * file is printed as it comes; `coverage/mutation/` holds each run, survivors included.
+ */
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { basename } from 'node:path';
+
+const laws = 'test/conformance/invariants.test.ts';
+const monitors = 'test/conformance/monitors.test.ts';
+const rings = 'test/conformance/ring-watch.test.ts';
+
+/** Source files, each with the tests that break it. */
+const testsOf = {
+  'src/conformance/invariants/events.ts': [laws],
+  'src/conformance/invariants/exactly-once.ts': [laws],
+  'src/conformance/invariants/use-counts.ts': [laws],
+  'src/conformance/invariants/rest.ts': [laws],
+  'src/conformance/invariants/reset.ts': [laws],
+  'src/conformance/invariants/memory.ts': [laws, 'test/conformance/writers.test.ts'],
+  'src/conformance/invariants/writers.ts': [laws, 'test/conformance/writers.test.ts'],
+  'src/conformance/invariants/data.ts': [laws],
+  'src/conformance/compare-memory.ts': ['test/conformance/oracle.test.ts'],
+  'src/conformance/observation.ts': ['test/conformance/oracle.test.ts'],
+  'src/conformance/expectations.ts': ['test/conformance/oracle.test.ts'],
+  'src/conformance/judge.ts': ['test/conformance/judge.test.ts'],
+  'src/conformance/monitors/book.ts': [monitors],
+  'src/conformance/monitors/attach.ts': [monitors],
+  'src/conformance/monitors/both.ts': [monitors],
+  'src/conformance/monitors/hca-events.ts': [monitors],
+  'src/conformance/monitors/hca-monitors.ts': [monitors],
+  'src/conformance/monitors/ring-monitors.ts': [monitors],
+  'src/conformance/monitors/transport-monitors.ts': [monitors],
+  'src/conformance/monitors/verbs-monitors.ts': [monitors],
+  'src/conformance/ring-watch/driver-side.ts': [rings],
+  'src/conformance/ring-watch/device-side.ts': [rings],
+  'src/conformance/ring-watch/wake-ups.ts': [rings],
+  'src/statemachines/compile.ts': ['test/statemachines/tables.test.ts', 'test/statemachines/monitor.test.ts'],
+  'src/statemachines/monitor.ts': ['test/statemachines/monitor.test.ts'],
+};
+
+const directory = 'coverage/mutation';
+const asked = process.argv.slice(2);
+const unknown = asked.filter(file => testsOf[file] === undefined);
+if (unknown.length > 0) {
+  console.error(`no tests are named for ${unknown.join(', ')}; known: ${Object.keys(testsOf).join(', ')}`);
+  process.exit(2);
+}
+mkdirSync(directory, { recursive: true });
+// Files with the same tests go together: the tests are run once to see which of them reach which line.
+const groups = new Map();
+for (const file of asked.length > 0 ? asked : Object.keys(testsOf)) {
+  const tests = testsOf[file].join(',');
+  groups.set(tests, [...(groups.get(tests) ?? []), file]);
+}
+let failed = 0;
+for (const [tests, files] of groups) {
+  const env = { ...process.env, MUTATED: files.join(','), BREAKING_TESTS: tests };
+  const { status } = spawnSync('npx', ['stryker', 'run', 'stryker.config.mjs'], { env, stdio: 'inherit' });
+  if (status === 0) keep();
+  else failed++;
+}
+
+console.log('\n| file | changes | noticed | score |\n| --- | --: | --: | --: |');
+for (const report of readdirSync(directory).filter(name => name.endsWith('.json'))) {
+  const { file, mutants } = JSON.parse(readFileSync(`${directory}/${report}`, 'utf8'));
+  const counted = mutants.filter(({ status }) => status !== 'Ignored' && status !== 'CompileError');
+  const noticed = counted.filter(({ status }) => status === 'Killed' || status === 'Timeout');
+  const score = ((100 * noticed.length) / Math.max(1, counted.length)).toFixed(0);
+  console.log(`| ${file} | ${counted.length} | ${noticed.length} | ${score} % |`);
+}
+process.exit(failed === 0 ? 0 : 1);
+
+/** Keeps the result of each file by itself, so that a later run renews only what it changed. */
+function keep() {
+  const { files } = JSON.parse(readFileSync('coverage/mutation.json', 'utf8'));
+  for (const [file, { mutants }] of Object.entries(files))
+    writeFileSync(
+      `${directory}/${basename(file, '.ts')}.json`,
+      JSON.stringify({ file, mutants }, undefined, 1),
+    );
+}

@@ -1,0 +1,374 @@
+/**
+ * A device in another process as the `VirtioDevice` that a transport drives: registers become requests, kicks and calls are
+ * events, and the rings lie in memory that both share. Nothing here waits for the device but for the answers to requests.
+ */
+import { DeviceStatus, FeatureBit } from '../../virtio/index.js';
+import type { DeviceHost, FeatureSet, QueueAddresses, VirtioDevice } from '../../virtio/index.js';
+import { EventSet } from './event-set.js';
+import { RequestRefused } from './front-end.js';
+import type { FrontEnd } from './front-end.js';
+import { FrontQueue } from './front-queue.js';
+import type { PeerOptions } from './peer-options.js';
+import { F_PROTOCOL_FEATURES } from './protocol.js';
+import type { MemoryFile } from './shared-memory.js';
+
+export interface FrontDeviceInit {
+  /** The peer does not say: a front-end knows what it has connected to. */
+  readonly deviceId: number;
+  readonly queueCount: number;
+  /** Entries of each queue at most. */
+  readonly queueSize: number;
+  /** Queue whose chains are answered one by one; -1 when there is none. */
+  readonly controlQueue: number;
+  /** Queues that bring completions. */
+  readonly completionQueues: ReadonlySet<number>;
+  /** Bytes of configuration space to read. */
+  readonly configBytes: number;
+  readonly options: PeerOptions;
+  /** Where calls are waited for. */
+  readonly events: EventSet;
+  /** Makes a connection; called again for a device that is reset by that. */
+  connect(): FrontEnd;
+  /** Told before the device is told of anything that makes it work. */
+  beforeTelling(): void;
+  /** Told before the driver hears that the device has called. */
+  beforeCall(): void;
+  /** A queue is to be kicked, at once or a little later. */
+  kick(queue: FrontQueue): void;
+}
+
+/** Guest memory that is shared with the device: the first `bytes` of a file, at a guest-physical address. */
+export interface FrontMemory {
+  readonly file: MemoryFile;
+  readonly bytes: number;
+  readonly address: number;
+}
+
+const { FEATURES_OK, DRIVER_OK, DEVICE_NEEDS_RESET, FAILED } = DeviceStatus;
+
+export class FrontDevice implements VirtioDevice {
+  readonly deviceId: number;
+  readonly queueCount: number;
+  readonly #init: FrontDeviceInit;
+  #front: FrontEnd;
+  #memory: FrontMemory | undefined;
+  /** What the device knows of memory. */
+  #shared: FrontMemory | undefined;
+  #host: DeviceHost | undefined;
+  readonly #queues: (FrontQueue | undefined)[];
+  readonly #enabled = new Set<FrontQueue>();
+  #features: FeatureSet = 0n;
+  /** As last written and read. */
+  #status = 0;
+  /** The device may have changed its status. */
+  #statusStale = false;
+  /** A queue other than the control queue was kicked. */
+  kicked = false;
+  /** Something was told to the device since it was last found at rest. */
+  told = false;
+
+  constructor(init: FrontDeviceInit) {
+    this.#init = init;
+    this.deviceId = init.deviceId;
+    this.queueCount = init.queueCount;
+    this.#queues = new Array<FrontQueue | undefined>(init.queueCount).fill(undefined);
+    this.#front = this.#connect();
+  }
+
+  #connect(): FrontEnd {
+    const front = this.#init.connect();
+    const { fd } = front;
+    if (fd !== undefined) this.#init.events.add(fd, () => front.unasked());
+    this.#shared = undefined;
+    return front;
+  }
+
+  /** As far as it is known without asking. */
+  get status(): number {
+    return this.#status;
+  }
+
+  get front(): FrontEnd {
+    return this.#front;
+  }
+
+  /** The memory of the machine that gets the device; it must have been reset. */
+  useMemory(memory: FrontMemory): void {
+    this.#memory = memory;
+  }
+
+  attach(host: DeviceHost): void {
+    this.#host = host;
+  }
+
+  /** Elements with something in them that have come back on some queues since the last reset. */
+  filledOf(queues: readonly number[]): number {
+    let sum = 0;
+    for (const index of queues) sum += this.#queues[index]?.filled ?? 0;
+    return sum;
+  }
+
+  /** Chains that the device has to answer: those of the control queue while it is live. */
+  get unanswered(): number {
+    if ((this.#status & (DRIVER_OK | DEVICE_NEEDS_RESET | FAILED)) !== DRIVER_OK) return 0;
+    return this.#queues[this.#init.controlQueue]?.outstanding ?? 0;
+  }
+
+  /** An answer is there, and the call for it may be about to come. */
+  get callDue(): boolean {
+    return this.#queues[this.#init.controlQueue]?.callDue === true;
+  }
+  forgiveCall(): void {
+    const queue = this.#queues[this.#init.controlQueue];
+    if (queue !== undefined) queue.callDue = false;
+  }
+
+  /** Takes up what the rings show. Returns whether something has come. */
+  look(): boolean {
+    let came = false;
+    for (const queue of this.#enabled) {
+      if (queue.look()) came = true;
+      if (queue.offers()) this.#offered(queue.index);
+    }
+    if (came) this.told = true;
+    return came;
+  }
+
+  /** Buffers for completions give the device nothing to do by themselves. */
+  #offered(index: number): void {
+    const { controlQueue, completionQueues } = this.#init;
+    if (completionQueues.has(index)) return;
+    this.told = true;
+    if (index !== controlQueue) this.kicked = true;
+  }
+
+  // ---------------------------------------------------------------- registers
+
+  get deviceFeatures(): FeatureSet {
+    let offered = this.#front.features;
+    for (const bit of this.#init.options.withoutFeatures) offered &= ~(1n << BigInt(bit));
+    return offered & ~KICK_DATA;
+  }
+
+  setDriverFeatures(features: FeatureSet): void {
+    if ((this.#status & FEATURES_OK) === 0) this.#features = features;
+  }
+
+  readStatus(): number {
+    if (this.#statusStale) this.noteStatus(this.#front.readStatus());
+    return this.#status;
+  }
+
+  /** The device has said what its status is. A configuration change tells the driver that it has given up. */
+  noteStatus(status: number): void {
+    this.#statusStale = false;
+    const gaveUp = (status & ~this.#status & DEVICE_NEEDS_RESET) !== 0;
+    this.#status = status;
+    if (gaveUp && (status & DRIVER_OK) !== 0) this.#host?.interruptConfig();
+  }
+
+  writeStatus(status: number): void {
+    this.told = true;
+    this.#init.beforeTelling();
+    if (status === 0) {
+      this.#reset();
+      return;
+    }
+    const added = status & ~this.#status;
+    if ((added & FEATURES_OK) !== 0 && !this.#agree()) return;
+    if ((added & DRIVER_OK) !== 0 && this.#init.options.rings === 'start')
+      for (const queue of this.#enabled) this.#start(queue);
+    this.#status |= status;
+    if (!this.#front.has('STATUS')) return;
+    this.#front.writeStatus(status);
+    this.#statusStale = true;
+  }
+
+  /** Settles the features and shares memory. False when the device cannot work with the features. */
+  #agree(): boolean {
+    if ((this.#features & PROTOCOLS_OWN) !== 0n) return false;
+    try {
+      this.#front.setFeatures(this.#features);
+    } catch (error) {
+      if (error instanceof RequestRefused) return false;
+      throw error;
+    }
+    this.#shareMemory();
+    return true;
+  }
+
+  #reset(): void {
+    const how = this.#howToReset();
+    const front = this.#front;
+    if (how === 'reconnect') this.#reconnect();
+    else if (how === 'status') {
+      front.writeStatus(0);
+      this.#status = front.readStatus();
+    } else front.resetDevice();
+    if (how !== 'status') this.#status = 0;
+    this.#statusStale = false;
+    if (this.#init.options.memoryAfterReset === 'again') this.#shared = undefined;
+    this.#features = 0n;
+    for (const queue of this.#enabled) {
+      queue.disable();
+      // What was called before the reset is of before; whatever comes from now on is too late.
+      queue.takeCall();
+      queue.filled = 0;
+    }
+    this.#enabled.clear();
+    this.kicked = false;
+  }
+
+  #howToReset(): 'status' | 'device' | 'reconnect' {
+    const { reset } = this.#init.options;
+    if (reset !== 'auto') return reset;
+    if (this.#front.has('STATUS')) return 'status';
+    return this.#front.has('RESET_DEVICE') ? 'device' : 'reconnect';
+  }
+
+  #reconnect(): void {
+    this.#leave();
+    this.#front = this.#connect();
+  }
+
+  #leave(): void {
+    const { fd } = this.#front;
+    if (fd !== undefined) this.#init.events.remove(fd);
+    this.#front.close();
+  }
+
+  #shareMemory(): void {
+    const memory = this.#memory;
+    if (memory === undefined || sameMemory(memory, this.#shared)) return;
+    const shared = this.#shared;
+    this.#shared = memory;
+    const region = regionOf(memory);
+    if (this.#init.options.memory === 'table' || !this.#front.has('CONFIGURE_MEM_SLOTS')) {
+      this.#front.setMemory([{ region, fd: memory.file.fd }]);
+      return;
+    }
+    if (shared !== undefined) this.#front.removeMemory(regionOf(shared));
+    this.#front.addMemory(region, memory.file.fd);
+  }
+
+  get configGeneration(): number {
+    return 0;
+  }
+
+  readConfig(): DataView {
+    const { configBytes } = this.#init;
+    const data = this.#front.has('CONFIG') ? this.#front.readConfig(configBytes) : new Uint8Array(configBytes);
+    return new DataView(data.buffer, data.byteOffset, data.length);
+  }
+
+  // ---------------------------------------------------------------- queues
+
+  queueSizeMax(index: number): number {
+    return Number.isInteger(index) && index >= 0 && index < this.queueCount ? this.#init.queueSize : 0;
+  }
+
+  enableQueue(index: number, size: number, addresses: QueueAddresses): void {
+    const memory = this.#memory;
+    if (memory === undefined || this.queueSizeMax(index) === 0 || this.queueEnabled(index)) return;
+    const queue = this.#queues[index] ?? this.#newQueue(index);
+    queue.place(size, addresses, memory.file.bytes.subarray(0, memory.bytes), memory.address);
+    this.#enabled.add(queue);
+    const live = (this.#status & DRIVER_OK) !== 0;
+    if (live && this.#init.options.rings === 'start') this.#start(queue);
+  }
+
+  #newQueue(index: number): FrontQueue {
+    const queue = new FrontQueue(index);
+    this.#queues[index] = queue;
+    this.#init.events.add(queue.call, () => {
+      if (!queue.takeCall()) return;
+      this.told = true;
+      this.#init.beforeCall();
+      this.#host?.interruptQueue(index);
+    });
+    return queue;
+  }
+
+  /** Tells the device of a queue, and enables it. */
+  #start(queue: FrontQueue): void {
+    const { addresses, index, size } = queue;
+    const memory = this.#memory;
+    if (addresses === undefined || memory === undefined || queue.told) return;
+    queue.told = true;
+    const user = (address: number): number => memory.file.address + address - memory.address;
+    try {
+      this.#front.setUpQueue({
+        index,
+        size,
+        base: 0,
+        addresses: {
+          descriptors: user(addresses.descriptors),
+          available: user(addresses.driver),
+          used: user(addresses.device),
+        },
+        kick: this.#init.options.kicks === 'event' ? queue.kick : undefined,
+        call: queue.call,
+        error: undefined,
+      });
+      this.#front.enableQueue(index, true);
+    } catch (error) {
+      if (!(error instanceof RequestRefused)) throw error;
+      queue.disable();
+      this.#enabled.delete(queue);
+    }
+  }
+
+  queueEnabled(index: number): boolean {
+    return this.#queues[index]?.enabled === true;
+  }
+
+  resetQueue(index: number): void {
+    const queue = this.#queues[index];
+    const agreed = (this.#features & (1n << BigInt(FeatureBit.RING_RESET))) !== 0n;
+    if (queue?.enabled !== true || !agreed) return;
+    this.told = true;
+    if (queue.told) {
+      this.#front.enableQueue(index, false);
+      this.#front.stopQueue(index);
+    }
+    queue.disable();
+    queue.takeCall();
+    this.#enabled.delete(queue);
+  }
+
+  notified(index: number): void {
+    const queue = this.#queues[index];
+    if (queue?.enabled !== true || this.#front.failure !== undefined) return;
+    this.told = true;
+    if (index !== this.#init.controlQueue) this.kicked = true;
+    this.#init.beforeTelling();
+    if (this.#init.options.rings === 'first-kick' && (this.#status & DRIVER_OK) !== 0) this.#start(queue);
+    if (this.#init.options.kicks === 'event') this.#init.kick(queue);
+  }
+
+  close(): void {
+    this.#leave();
+    for (const queue of this.#queues) {
+      if (queue === undefined) continue;
+      this.#init.events.remove(queue.call);
+      queue.close();
+    }
+    this.#queues.fill(undefined);
+    this.#enabled.clear();
+  }
+}
+
+/** Kicks go as an event, which carries no data. */
+const KICK_DATA =
+  (1n << BigInt(FeatureBit.NOTIFICATION_DATA)) | (1n << BigInt(FeatureBit.NOTIF_CONFIG_DATA));
+
+/** A bit that is no feature of any device: the connection uses it. */
+const PROTOCOLS_OWN = 1n << BigInt(F_PROTOCOL_FEATURES);
+
+function regionOf({ file, bytes, address }: FrontMemory) {
+  return { guestAddress: address, bytes, userAddress: file.address, offset: 0 };
+}
+
+function sameMemory(a: FrontMemory, b: FrontMemory | undefined): boolean {
+  return b !== undefined && a.file === b.file && a.bytes === b.bytes && a.address === b.address;
+}

@@ -1,0 +1,58 @@
+/** QEMU guests whose network device is a vhost-user back-end. Without KVM, so that it runs wherever Node does. */
+import { readFileSync } from 'node:fs';
+
+export const qemuPackages = ['qemu-system-x86', 'busybox-static'];
+
+const MEMORY = '192M';
+
+/**
+ * The command line of a guest with one network device behind `socket`.
+ * @param {object} options
+ * @param {'q35' | 'microvm'} options.machine PCI without MSI-X, or virtio-mmio
+ * @param {string} options.socket
+ * @param {string} options.serial file for the serial console
+ * @param {{ kernel: string, initrd: string }} [options.image] what to boot; firmware only when absent
+ * @param {string} [options.append] more for the kernel's command line
+ * @param {string} options.mac
+ * @param {string} [options.device] further properties of the device, such as `packed=on`
+ * @param {string[]} [options.more] further arguments
+ */
+export function qemuArguments({ machine, socket, serial, image, append = '', mac, device, more = [] }) {
+  const properties = device === undefined ? '' : `,${device}`;
+  const boot =
+    image === undefined
+      ? []
+      : [
+          ...['-kernel', image.kernel, '-initrd', image.initrd],
+          ...['-append', `console=ttyS0 quiet reboot=t ${machine === 'microvm' ? tscOption() : ''}${append}`],
+        ];
+  return [
+    ...['-M', machine === 'q35' ? 'q35,memory-backend=mem' : 'microvm,memory-backend=mem'],
+    ...[
+      '-cpu',
+      'max',
+      '-accel',
+      'tcg',
+      '-m',
+      MEMORY,
+      '-nographic',
+      '-nodefaults',
+      '-no-user-config',
+      '-no-reboot',
+    ],
+    ...['-object', `memory-backend-memfd,share=on,id=mem,size=${MEMORY}`],
+    ...['-chardev', `socket,id=net,path=${socket}`, '-netdev', 'vhost-user,id=net,chardev=net'],
+    ...(machine === 'q35'
+      ? ['-device', `virtio-net-pci,netdev=net,vectors=0,mac=${mac}${properties}`]
+      : ['-device', `virtio-net-device,netdev=net,mac=${mac}${properties}`]),
+    ...['-serial', `file:${serial}`],
+    ...boot,
+    ...more,
+  ];
+}
+
+/** Without KVM a microvm has nothing that Linux could measure its clock by, so it is told the clock's speed. */
+function tscOption() {
+  const megahertz = /^cpu MHz\s*:\s*([\d.]+)/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1] ?? '2000';
+  return `tsc_early_khz=${Math.round(Number(megahertz) * 1000)} `;
+}

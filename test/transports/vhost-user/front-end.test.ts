@@ -1,0 +1,124 @@
+/** A front-end opposite back-ends that misbehave: one clear error each, and nothing is left open. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { connectVhostUser } from '../../../src/transports/vhost-user/client.js';
+import { FrontEnd } from '../../../src/transports/vhost-user/front-end.js';
+import { defaultPeerOptions } from '../../../src/transports/vhost-user/peer-options.js';
+import { openFds, skipped } from './support.js';
+
+interface Script {
+  readonly at?: string;
+  readonly does?: string;
+  readonly features?: string;
+  readonly config?: number;
+}
+
+const fixture = fileURLToPath(new URL('fixtures/scripted-back-end.mjs', import.meta.url));
+
+/** Starts a back-end in a process of its own. Returns the path of its socket. */
+async function backEnd(script: Script): Promise<string> {
+  const directory = mkdtempSync(join(tmpdir(), 'vrdma-'));
+  const path = join(directory, 'peer.sock');
+  const child = spawn(process.execPath, [fixture, path, JSON.stringify(script)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  onTestFinished(() => {
+    child.kill('SIGKILL');
+    rmSync(directory, { recursive: true });
+  });
+  await once(child.stdout, 'data');
+  return path;
+}
+
+const options = { ...defaultPeerOptions, answerMs: 1000, halfMessageMs: 1000 };
+
+/** A front-end's usual beginning. */
+function begin(path: string): void {
+  const front = FrontEnd.connect(path, options);
+  try {
+    front.readConfig(32);
+    front.writeStatus(1);
+    front.readStatus();
+    front.setMemory([]);
+    front.barrier();
+    front.awaitBarrier();
+  } finally {
+    front.close();
+  }
+}
+
+function thrownBy(act: () => void): unknown {
+  try {
+    act();
+  } catch (error) {
+    return error;
+  }
+  return undefined;
+}
+
+describe.skipIf(skipped !== undefined)('a back-end that does not keep the protocol', () => {
+  it.each([
+    ['GET_FEATURES', 'hang', 'no answer to GET_FEATURES within 1000 ms'],
+    ['GET_FEATURES', 'hang-up', 'the peer hung up'],
+    ['GET_FEATURES', 'foreign', 'the peer does not speak vhost-user: a message starts with 48 54 54 50'],
+    ['GET_PROTOCOL_FEATURES', 'short', 'answer to GET_PROTOCOL_FEATURES: its payload has 3 bytes, expected 8'],
+    ['GET_STATUS', 'long', 'answer to GET_STATUS: its payload has 200 bytes, expected 8'],
+    ['GET_CONFIG', 'oversized', 'GET_CONFIG has a payload of 2147483647 bytes, at most 4096'],
+    ['GET_CONFIG', 'short', 'answer to GET_CONFIG: its payload has 3 bytes, expected 12 to 268'],
+    ['GET_CONFIG', 'midway', 'the peer hung up in the middle of GET_CONFIG'],
+    ['GET_STATUS', 'half', 'the peer stopped in the middle of GET_STATUS and said nothing for 1000 ms'],
+    ['GET_STATUS', 'other-answer', 'GET_STATUS was asked, and an answer came to GET_QUEUE_NUM'],
+    ['GET_STATUS', 'no-reply-flag', 'GET_STATUS was asked, and a request came to GET_STATUS'],
+    ['GET_STATUS', 'descriptors', 'GET_STATUS: 2 descriptors came with the answer'],
+    ['GET_CONFIG', 'twice', 'GET_STATUS was asked, and an answer came to GET_CONFIG'],
+    ['SET_MEM_TABLE', 'refuse', 'the back-end refused SET_MEM_TABLE: it answered 1'],
+    ['GET_STATUS', 'die', 'the peer hung up'],
+    ['GET_STATUS', 'crash', 'the peer hung up'],
+  ])('%s, %s: %s', async (at, does, message) => {
+    const path = await backEnd({ at, does });
+    const before = openFds();
+    const error = thrownBy(() => begin(path));
+    expect(error).toBeInstanceOf(Error);
+    expect((error as Error).message).toContain(message);
+    expect(openFds()).toBe(before);
+  });
+
+  it('is told from one that keeps it', async () => {
+    const path = await backEnd({});
+    const before = openFds();
+    for (let times = 0; times < 20; times++) begin(path);
+    expect(openFds()).toBe(before);
+  });
+
+  it('lets go of everything when it cannot connect', () => {
+    const before = openFds();
+    const error = thrownBy(() => connectVhostUser('/nonexistent/peer.sock', { deviceId: 1 }));
+    expect(error).toMatchObject({ code: 'ENOENT' });
+    expect(openFds()).toBe(before);
+  });
+
+  it('lets go of everything when the peer is another', async () => {
+    const path = await backEnd({ at: 'GET_FEATURES', does: 'foreign' });
+    const before = openFds();
+    expect(thrownBy(() => connectVhostUser(path, { deviceId: 1 }))).toMatchObject({ kind: 'foreign' });
+    expect(openFds()).toBe(before);
+  });
+});
+
+describe.skipIf(skipped !== undefined)('a client', () => {
+  it('reads the registers, and is told when the device has gone in the meantime', async () => {
+    const path = await backEnd({ at: 'GET_STATUS', does: 'hang-up', config: 3 });
+    const before = openFds();
+    const client = connectVhostUser(path, { deviceId: 1, queueCount: 2, configBytes: 32 });
+    expect(client.transport.readConfig().getUint32(24, true)).toBe(3);
+    expect(client.transport.deviceFeatures & (1n << 55n)).not.toBe(0n);
+    expect(thrownBy(() => client.transport.writeStatus(0))).toMatchObject({ kind: 'closed' });
+    client.close();
+    expect(openFds()).toBe(before);
+  });
+});
