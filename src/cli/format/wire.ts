@@ -28,7 +28,8 @@ export function captureText(run: CaptureRun, quiet: boolean, format: TraceFormat
   ].join('');
 }
 
-function findingLines(finding: WireFinding, { colours: c, width, requirementText }: TraceFormat): string[] {
+function findingLines(finding: WireFinding, format: TraceFormat): string[] {
+  const { colours: c, width } = format;
   const { frame, machine, connection, states, event, detail, packet, expected, requirements } = finding;
   const rows: readonly (readonly [string, string])[] = [
     ['machine', machine],
@@ -42,7 +43,7 @@ function findingLines(finding: WireFinding, { colours: c, width, requirementText
     `  ${c.dim(packet)}`,
     ...rows.filter(([, text]) => text !== '').flatMap(([label, text]) => labelled(label, text, width)),
     ...requirements.flatMap(id =>
-      wrap(`[${id}] ${requirementText(id) ?? '(no chapter has this id)'}`, width, '  '),
+      wrap(`[${id}] ${format.requirementText(id) ?? '(no chapter has this id)'}`, width, '  '),
     ),
   ];
 }

@@ -114,8 +114,11 @@ export function attach(options: AttachOptions): Attached {
 /** Watchers for the functions of bare metal: the adapter that others are held against is judged too. */
 export function attachBare(book: MonitorBook): WorldObservers {
   const numbers = new InstanceNumbers();
-  const { wire, function: watch } = attachWire(name => book.get(name));
-  return { wire, function: (_vm, inner) => watch(new WatchedFunction(inner, book, numbers)) };
+  const onTheWire = attachWire(name => book.get(name));
+  return {
+    wire: onTheWire.wire,
+    function: (_vm, inner) => onTheWire.function(new WatchedFunction(inner, book, numbers)),
+  };
 }
 
 /** The recorder comes first, so that a trace holds the packet that breaks a law. */

@@ -11,8 +11,10 @@ const isGapNak = frame => frame.operation === 0x11 && frame.syndrome === 0x60;
 const isNotReady = frame => frame.operation === 0x11 && frame.syndrome >>> 5 === 1;
 const SEND_MIDDLE = 0x01;
 const SEND_LAST = 0x02;
+const WRITE_MIDDLE = 0x07;
 const READ_REQUEST = 0x0c;
 const READ_RESPONSE_MIDDLE = 0x0e;
+const UC = 0x20;
 
 /** @typedef {{ side: number, operation: number, transport: number, psn: number, syndrome: number, msn: number, dmaLength: number, virtualAddress: number, fate: string }} Seen */
 
@@ -213,6 +215,26 @@ export const scenarios = [
         fromClient(frame => frame.operation === SEND_LAST),
       ),
     expect: seen => must(struck(seen).after.length > 0, 'nothing came behind the doubled packet'),
+  },
+  {
+    id: 'uc-write-lost',
+    doc: 'a UC write of which a packet is lost completes all the same, and nobody asks for it [DATA-56, DATA-57]',
+    command: perftest('ib_write_bw', '-c UC -n 10 -s 3000 -m 512'),
+    port: PINGPONG_PORT,
+    action: 'drop',
+    fault: () =>
+      nth(
+        3,
+        fromClient(frame => frame.operation === WRITE_MIDDLE),
+      ),
+    expect(seen) {
+      const { after } = struck(seen);
+      must(after.length > 0, 'nothing came behind the lost packet');
+      must(
+        seen.every(frame => frame.transport === UC),
+        'somebody answered',
+      );
+    },
   },
   {
     id: 'cable-cut',
