@@ -28,12 +28,29 @@ export function qemuArguments({ machine, socket, serial, image, append = '', mac
         ];
   return [
     ...['-M', machine === 'q35' ? 'q35,memory-backend=mem' : 'microvm,memory-backend=mem'],
-    ...['-cpu', 'max', '-accel', 'tcg', '-m', MEMORY, '-nographic', '-nodefaults', '-no-user-config', '-no-reboot'],
+    ...[
+      '-cpu',
+      'max',
+      '-accel',
+      'tcg',
+      '-m',
+      MEMORY,
+      '-nographic',
+      '-nodefaults',
+      '-no-user-config',
+      '-no-reboot',
+    ],
     ...['-object', `memory-backend-memfd,share=on,id=mem,size=${MEMORY}`],
     ...['-chardev', `socket,id=net,path=${socket}`, '-netdev', 'vhost-user,id=net,chardev=net'],
     ...(machine === 'q35'
       ? ['-device', `virtio-net-pci,netdev=net,vectors=0,mac=${mac}${properties}`]
-      : ['-device', `virtio-net-device,netdev=net,mac=${mac}${properties}`]),
+      : // Without this a virtio-mmio device is one of before virtio 1.0.
+        [
+          '-global',
+          'virtio-mmio.force-legacy=false',
+          '-device',
+          `virtio-net-device,netdev=net,mac=${mac}${properties}`,
+        ]),
     ...['-serial', `file:${serial}`],
     ...boot,
     ...more,
