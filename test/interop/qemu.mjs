@@ -44,7 +44,13 @@ export function qemuArguments({ machine, socket, serial, image, append = '', mac
     ...['-chardev', `socket,id=net,path=${socket}`, '-netdev', 'vhost-user,id=net,chardev=net'],
     ...(machine === 'q35'
       ? ['-device', `virtio-net-pci,netdev=net,vectors=0,mac=${mac}${properties}`]
-      : ['-device', `virtio-net-device,netdev=net,mac=${mac}${properties}`]),
+      : // Without this a virtio-mmio device is one of before virtio 1.0.
+        [
+          '-global',
+          'virtio-mmio.force-legacy=false',
+          '-device',
+          `virtio-net-device,netdev=net,mac=${mac}${properties}`,
+        ]),
     ...['-serial', `file:${serial}`],
     ...boot,
     ...more,

@@ -36,7 +36,12 @@ async function loop(part, { title, vdev, name, judge = true }) {
   const what = `${title}, ${judge ? 'judged' : 'not judged'}`;
   const served = await serveDevice(part, { name: `serve-${name}`, device: 'loop', judge });
   await part.check(`testpmd, frames come back: ${what}`, async () => {
-    const { received, rate } = await drive(part, { name, socket: served.socket, vdev, start: 'start tx_first 4' });
+    const { received, rate } = await drive(part, {
+      name,
+      socket: served.socket,
+      vdev,
+      start: 'start tx_first 4',
+    });
     if (received < 512) throw new Error(`${received} frames came back`);
     return `${rate} frames/s, ${received} in all`;
   });
@@ -79,7 +84,11 @@ async function drive(part, { name, socket, vdev, start, more = [] }) {
     ],
     { input: 'pipe' },
   );
-  await part.until('the prompt of testpmd', () => pmd.exit !== undefined || pmd.text().includes('testpmd>'), 60);
+  await part.until(
+    'the prompt of testpmd',
+    () => pmd.exit !== undefined || pmd.text().includes('testpmd>'),
+    60,
+  );
   if (pmd.exit !== undefined) throw new Error(`testpmd ended: ${pmd.lastLines(3)}`);
   pmd.say(start);
   await sleep(500);
@@ -95,7 +104,9 @@ async function drive(part, { name, socket, vdev, start, more = [] }) {
 }
 
 async function statistics(part, pmd) {
-  const counted = () => [...pmd.text().matchAll(/RX-packets: (\d+)\s+RX-missed[^]*?TX-packets: (\d+)\s+TX-errors/g)];
+  const counted = () => [
+    ...pmd.text().matchAll(/RX-packets: (\d+)\s+RX-missed[^]*?TX-packets: (\d+)\s+TX-errors/g),
+  ];
   const before = counted().length;
   pmd.say('show port stats 0');
   await part.until("testpmd's statistics", () => counted().length > before, 20);

@@ -300,7 +300,13 @@ export class WatchedMachine implements RingHost {
     const own = places.find(place => place.kind === 'writable');
     if (own !== undefined)
       own.ring.breach('bufferUnread', `${what}, writable bytes of chain ${own.chain?.head}`);
-    else this.breach('readsWithin', `${what}, which are in no ring, chain or region`);
+    else if (!this.#lostOne()) this.breach('readsWithin', `${what}, which are in no ring, chain or region`);
+  }
+
+  /** A chain that its driver broke is followed no further, so nobody knows which memory the device has of that ring. */
+  #lostOne(): boolean {
+    for (const ring of this.rings.values()) if (ring.lost) return true;
+    return false;
   }
 
   #deviceWrote(address: number, length: number): void {
@@ -337,6 +343,7 @@ export class WatchedMachine implements RingHost {
       ring.breach('lateWrites', `${what}, of chain ${late.head}, which is back`);
       return;
     }
+    if (this.#lostOne()) return;
     this.breach(
       'writesWithin',
       `${what}, which are in no chain that it has and no region that may be written`,
