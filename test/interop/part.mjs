@@ -70,9 +70,7 @@ export class Part {
 
   #outcome(kind, title, error) {
     this.#total[kind]++;
-    console.log(
-      `${kind === 'failed' ? 'FAILED ' : 'SKIPPED'} ${title}: ${error instanceof Error ? error.message : error}`,
-    );
+    console.log(`${kind === 'failed' ? 'FAILED ' : 'SKIPPED'} ${title}: ${error instanceof Error ? error.message : error}`);
   }
 
   note(text) {
@@ -94,7 +92,7 @@ export class Part {
     return started;
   }
 
-  /** Takes over what something else has started: `stop()` is called at the end. */
+  /** Takes over what something else has started: its `stop()` is called at the end. */
   adopt(running) {
     if (this.#ended) throw new Error('the part has ended');
     this.#processes.push(running);
@@ -118,14 +116,10 @@ export class Part {
 
   /** Waits until a server has made its socket. */
   async listening(socket, server, seconds = 60) {
-    await this.until(
-      `${server.name} listening on ${path.basename(socket)}`,
-      () => {
-        if (server.exit !== undefined) throw new Error(`${server.name} ended: ${server.lastLines(3)}`);
-        return existsSync(socket);
-      },
-      seconds,
-    );
+    await this.until(`${server.name} listening on ${path.basename(socket)}`, () => {
+      if (server.exit !== undefined) throw new Error(`${server.name} ended: ${server.lastLines(3)}`);
+      return existsSync(socket);
+    }, seconds);
   }
 }
 

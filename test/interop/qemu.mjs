@@ -28,18 +28,7 @@ export function qemuArguments({ machine, socket, serial, image, append = '', mac
         ];
   return [
     ...['-M', machine === 'q35' ? 'q35,memory-backend=mem' : 'microvm,memory-backend=mem'],
-    ...[
-      '-cpu',
-      'max',
-      '-accel',
-      'tcg',
-      '-m',
-      MEMORY,
-      '-nographic',
-      '-nodefaults',
-      '-no-user-config',
-      '-no-reboot',
-    ],
+    ...['-cpu', 'max', '-accel', 'tcg', '-m', MEMORY, '-nographic', '-nodefaults', '-no-user-config', '-no-reboot'],
     ...['-object', `memory-backend-memfd,share=on,id=mem,size=${MEMORY}`],
     ...['-chardev', `socket,id=net,path=${socket}`, '-netdev', 'vhost-user,id=net,chardev=net'],
     ...(machine === 'q35'

@@ -68,23 +68,37 @@ function sentAndAcknowledgedAgain(seen) {
 function readFromTheMissingOneOn(seen) {
   const { hit, after } = struck(seen);
   const first = seen.find(
-    frame => frame.operation === READ_REQUEST && frame.psn <= hit.psn && frame.psn + 64 > hit.psn,
+    frame => frame.operation === READ_REQUEST && ((hit.psn - frame.psn) & 0xff_ffff) < 64,
   );
   must(first !== undefined, 'no READ belongs to the response');
-  const again = after.filter(
+  const again = after.find(
     frame => frame.side !== hit.side && frame.operation === READ_REQUEST && frame.psn === hit.psn,
   );
-  must(again.length > 0, `no READ asks for psn ${hit.psn}`);
-  const skipped = again[0].virtualAddress - first.virtualAddress;
+  const response = after.findIndex(frame => frame.side === hit.side && frame.psn === hit.psn);
+  must(response >= 0, `the response with psn ${hit.psn} was not sent again`);
+  // A READ that had gone again as a whole before, for want of time, brings the response too.
+  if (again === undefined) return;
+  const skipped = again.virtualAddress - first.virtualAddress;
   must(
-    skipped > 0 && again[0].dmaLength === first.dmaLength - skipped,
+    skipped > 0 && again.dmaLength === first.dmaLength - skipped,
     'the READ does not ask for the rest alone',
   );
 }
 
+/**
+ * The n-th matching frame whose number is new. A busy machine makes the guests' timers run out and packets go again; what happens to
+ * such a repetition has no consequence.
+ */
 const nth = (count, matches) => {
   let left = count;
-  return frame => matches(frame) && --left === 0;
+  const known = new Set();
+  return frame => {
+    if (!matches(frame)) return false;
+    const name = `${frame.side} ${frame.psn}`;
+    if (known.has(name)) return false;
+    known.add(name);
+    return --left === 0;
+  };
 };
 const fromClient = matches => frame => frame.side === 1 && matches(frame);
 const rcPingpong = 'ibv_rc_pingpong -d rxe0 -g 1 -n 6 -s 3000 -c';
