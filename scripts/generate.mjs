@@ -13,7 +13,7 @@ const { fillBlocks, renderChecks, renderCoverage, renderQpTable } = await load(
   'conformance/spec-documents.js',
 );
 const { collectChecks, parseSpec } = await load('conformance/requirements.js');
-const { argued, catalogue, chainOf, mutants, unasked } = await load('conformance/index.js');
+const { agentSchemaText, argued, catalogue, chainOf, mutants, unasked } = await load('conformance/index.js');
 const { machines } = await load('statemachines/index.js');
 const { renderMachineDocs } = await load('explorer/index.js');
 const { renderScenarioFiles } = await load('conformance/scenarios/index.js');
@@ -56,6 +56,7 @@ function documents() {
     { path: 'docs/abi.md', text: renderAbiDocument() },
     { path: 'docs/report.schema.json', text: reportSchemaText() },
     { path: 'docs/trace.schema.json', text: traceSchemaText() },
+    { path: 'docs/agent.schema.json', text: agentSchemaText() },
     { path: 'src/report/html/assets.ts', text: pageAssets() },
     { path: 'spec/checks.json', text: renderChecks(checks) },
     { path: 'spec/coverage.md', text: renderCoverage(chapters, checks, chain(chapters)) },

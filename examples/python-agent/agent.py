@@ -132,7 +132,7 @@ class Machine:
         taken = entries[: call['max']]
         del entries[: call['max']]
         if FAULT == 'wrong-length':
-            taken = [{**each, 'byteLen': each['byteLen'] + 1} if each.get('byteLen', 0) > 1000 else each for each in taken]
+            taken = [{**each, 'byteLen': each['byteLen'] + 1} if each.get('byteLen', 0) > 100 else each for each in taken]
         return {'completions': taken}
 
     def readMemory(self, call):

@@ -148,7 +148,15 @@ class Qp:
             return True
         if self.state != 'RTS' or not self.sends or self.lost_at == len(self.sends):
             return False
-        status = self.send(self.sends[0])
+        # What is queued leaves before the first answer comes, so a read whose answer fails here is not the last to leave.
+        for request in list(self.sends):
+            if request.get('status') is None:
+                request['status'] = self.send(request)
+            if self.state == 'ERR':
+                return True
+            if request['status'] not in ('SUCCESS', 'LOC_PROT_ERR') or 'fault' in request:
+                break
+        status = self.sends[0]['status']
         if status is None:
             return False
         if status != 'SUCCESS':

@@ -73,9 +73,11 @@ export class Observation {
       const name = a?.name ?? b?.name ?? '';
       return `completion ${number} of ${name}: ${wordsOf(a, number)}; on bare metal ${wordsOf(b, number)}`;
     }
-    const event = firstMismatch(this.#events, bare.#events);
+    const events = inPlace(this.#events);
+    const bareEvents = inPlace(bare.#events);
+    const event = firstMismatch(events, bareEvents);
     if (event < 0) return undefined;
-    return `event ${event >> 1}: ${eventWords(this.#events, event)}; on bare metal ${eventWords(bare.#events, event)}`;
+    return `event ${event >> 1}: ${eventWords(events, event)}; on bare metal ${eventWords(bareEvents, event)}`;
   }
 
   #noteDifference(bare: Observation, place: number): string {
@@ -88,6 +90,13 @@ function firstMismatch<T>(a: readonly T[], b: readonly T[]): number {
   const length = Math.max(a.length, b.length);
   for (let i = 0; i < length; i++) if (a[i] !== b[i]) return i;
   return -1;
+}
+
+/** Events by action, those of one action by their queues: which of two queues is first within it is a matter of time. */
+function inPlace(events: readonly number[]): readonly number[] {
+  const pairs: [number, number][] = [];
+  for (let at = 0; at < events.length; at += 2) pairs.push([events[at], events[at + 1]]);
+  return pairs.toSorted((a, b) => a[1] - b[1] || a[0] - b[0]).flat();
 }
 
 function noteWords(notes: readonly (number | string)[], start: number): string {

@@ -77,9 +77,18 @@ export interface WorldOptions {
   readonly observers?: WorldObservers;
   /** Gives HCAs and devices schedulers of their own, on which their work takes time; without it work takes none. */
   readonly processors?: Processors;
+  /** How fast the network is; without it as fast as usual. */
+  readonly timing?: Timing | undefined;
   /** Where the machines' memory comes from; without it each has memory of its own. */
   readonly memories?: Memories | undefined;
 }
+
+export interface Timing {
+  readonly latencyNs: number;
+  readonly bandwidthBitsPerSecond: number;
+}
+
+const usualTiming: Timing = { latencyNs: 1000, bandwidthBitsPerSecond: 100_000_000_000 };
 
 /** The scheduler on which each party works; all of them share the world's clock. */
 export interface Processors {
@@ -101,12 +110,12 @@ export class World implements VerbsWorld {
     limits: Limits,
     wire: WireObserver | undefined,
     processors: Processors | undefined,
+    timing: Timing = usualTiming,
   ) {
     this.scheduler = new Scheduler(choicesOf(program));
     const { drop, duplicate, reorder } = program.faults;
     this.fabric = new Fabric(this.scheduler, {
-      latencyNs: 1000,
-      bandwidthBitsPerSecond: 100_000_000_000,
+      ...timing,
       faults: { dropPer1024: drop, duplicatePer1024: duplicate, reorderPer1024: reorder },
       faultSeed: program.seed,
     });
@@ -168,7 +177,7 @@ export class World implements VerbsWorld {
 /** Bare metal: the program's verbs are the HCA's. */
 export function bareMetalWorld(program: Program, options: WorldOptions): World {
   const limits = options.limits ?? limitsOf(program);
-  const world = new World(program, limits, options.observers?.wire, options.processors);
+  const world = new World(program, limits, options.observers?.wire, options.processors, options.timing);
   for (const [vm, host] of program.hosts.entries()) {
     const guest = guestOf(world, program, vm, PAGE_BYTES, options.memories);
     const hcaFunction = world.hcas[host].openFunction();

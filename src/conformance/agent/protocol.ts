@@ -322,14 +322,13 @@ export type AgentAnswer = z.infer<typeof answerSchema>;
 
 /** The schema of both directions as text, with a newline at its end. */
 export function agentSchemaText(): string {
-  const schema = z.toJSONSchema(
-    z.object({ request: requestSchema, answer: answerSchema }).meta({
-      title: `vrdma agent protocol, version ${AGENT_PROTOCOL_VERSION}`,
-      description:
-        'Lines of the kit (request) and of the agent (answer). docs/agent-protocol.md explains them.',
-    }),
-  );
-  return `${JSON.stringify(schema, undefined, 2)}\n`;
+  const schema = z.toJSONSchema(z.union([requestSchema, answerSchema]), { io: 'input', reused: 'ref' });
+  const about = {
+    $schema: schema.$schema,
+    title: `One line of the vrdma agent protocol, version ${AGENT_PROTOCOL_VERSION}`,
+    description: 'JSON Lines: requests of the kit and answers of the agent. See agent-protocol.md.',
+  };
+  return `${JSON.stringify({ ...about, ...schema }, undefined, 2)}\n`;
 }
 
 /** Held against the schemas by tests only: the line itself is read by hand. */

@@ -165,12 +165,12 @@ export class AgentSession {
   /** Lets the agent go on until it has news or is at rest. True: there was news. */
   rest(expected: Expected | undefined): boolean {
     if (this.poll()) return true;
-    if (!this.#restless && this.#calls.length === 0) return false;
+    if (!this.#restless && this.#calls.length === 0 && this.#pending.size === 0) return false;
     if (this.#calls.length > 0 && !(this.#settled && this.#restless)) {
       this.#send(undefined);
       if (this.poll()) return true;
     }
-    if (!this.#restless) return false;
+    if (!this.#restless && this.#pending.size === 0) return false;
     this.#queue(settleCall(this.#byExpected ? expected : undefined), undefined);
     this.#send(undefined);
     this.#restless = false;
@@ -216,7 +216,6 @@ export class AgentSession {
     }
     if (!Array.isArray(events)) throw new BadAnswer(`events is ${shown(events)}; expected an array`);
     if (!Array.isArray(done)) throw new BadAnswer(`done is ${shown(done)}; expected an array`);
-    for (const each of done) this.#late(each);
     const placed = events.map(event => placedEvent(event, waiting.length));
     let next = 0;
     const eventsUpTo = (at: number): void => {
@@ -232,6 +231,8 @@ export class AgentSession {
         throw new BadAnswer(`result ${at} refuses what cannot be refused: ${shown(result)}`);
       return result;
     });
+    // A call of this very line may be done.
+    for (const each of done) this.#late(each);
     eventsUpTo(Number.POSITIVE_INFINITY);
     return all;
   }

@@ -50,6 +50,11 @@ export class Run {
     return this.#stage.observation;
   }
 
+  /** A completion may have been lost to the overrun of a completion queue. */
+  get overran(): boolean {
+    return this.#stage.cqs.some(({ overran }) => overran);
+  }
+
   /** Verbs calls made, posts counted one by one. */
   get calls(): number {
     return this.#stage.calls;
