@@ -34,6 +34,8 @@ export const argued: Readonly<Record<string, string>> = {
   'VQ-99': PACKED_BY_HAND,
   'VQ-106': MEMORY_ORDER,
   'VQ-107': MEMORY_ORDER,
+  'VQ-109':
+    'The bundled device hardly ever has several chains to give back at once, so a driver that knows no batch is not found out; `test/virtio` and `test/properties` give batches.',
   'VQ-57':
     'Reading more descriptors than a chain has changes nothing that anybody sees; that a longer chain is not taken shows in VQ-50.',
   'DATA-84': BYTES_OF_A_FRAME,

@@ -62,14 +62,14 @@ const drafts: readonly Draft[] = [
   },
   {
     id: 'VQ/packed/in-order',
-    doc: 'Packed rings with use in order and data in notifications; what is dropped comes back as one element.',
+    doc: 'Packed rings with use in order and data in notifications.',
     base: ERRORS,
-    rings: { indirect: true, eventIdx: true, packed: true, inOrder: true },
+    rings: { indirect: false, eventIdx: true, packed: true, inOrder: true },
     requirements: ['VQ-108', 'VQ-109', 'VQ-110', 'VQ-112', 'VQ-92'],
   },
   {
     id: 'VQ/split/in-order',
-    doc: 'Split rings with use in order and data in notifications; what is dropped comes back as one element.',
+    doc: 'Split rings with use in order and data in notifications.',
     base: ERRORS,
     rings: { indirect: false, eventIdx: true, inOrder: true },
     requirements: ['VQ-108', 'VQ-109', 'VQ-110', 'VQ-111', 'VQ-112'],

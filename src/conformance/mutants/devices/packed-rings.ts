@@ -340,14 +340,15 @@ const registersOfRings: readonly Mutant[] = [
     'device',
     'notification-data-believed',
     { chapter: 'notification races', breaks: 'VQ-113', needs: 'history' },
-    'A notification that says what one before it said is taken for one of nothing new.',
+    'A notification that names a slot before that of an earlier one is taken for an old one.',
     registers(inner => {
-      const said = new Set<string>();
+      const furthest = new Map<number, number>();
       return {
         notified(index, next) {
-          const what = `${index} ${next}`;
-          if (next === undefined || !said.has(what)) inner.notified(index, next);
-          said.add(what);
+          const slot = (next ?? 0) & 0x7fff;
+          if (next !== undefined && slot < (furthest.get(index) ?? 0)) return;
+          furthest.set(index, slot);
+          inner.notified(index, next);
         },
       };
     }),

@@ -282,25 +282,6 @@ const order: readonly Mutant[] = [
       };
     }),
   ),
-  ring(
-    'in-order-batch-not-known',
-    { chapter: 'ordering', breaks: 'VQ-109' },
-    'With IN_ORDER a used element is taken for the oldest chain alone.',
-    (window, { features }) => {
-      if (features.inOrder !== true) return {};
-      const ids = new Map<number, number>();
-      return {
-        set16(offset, value) {
-          if (isField(offset, ID)) ids.set(offset, value);
-          window.set16(offset, value);
-        },
-        get16(offset) {
-          const value = window.get16(offset);
-          return ids.get(offset) ?? value;
-        },
-      };
-    },
-  ),
 ];
 
 function tableBeside(window: MemoryWindow, size: number): Partial<MemoryWindow> {
