@@ -69,7 +69,7 @@ describe('the mutants', () => {
     };
     const { by } = await hunt(sound, 1);
     expect(by).toEqual([]);
-  });
+  }, 900_000);
 });
 
 describe('a machine with a changed rule convicts a sound implementation', () => {

@@ -7,9 +7,11 @@ import {
   expectAttributes,
   numbered,
   repeated,
+  unexpected,
 } from '../../src/conformance/expectations.js';
 import type { CompletionWords } from '../../src/conformance/expectations.js';
 import type { Program } from '../../src/conformance/program.js';
+import { laws } from '../../src/conformance/laws.js';
 import { Observation } from '../../src/conformance/observation.js';
 import type { WrRecord } from '../../src/conformance/records.js';
 import { bareMetalWorld } from '../../src/conformance/world.js';
@@ -241,6 +243,14 @@ describe('what a program expects', () => {
     expect(
       [...numbered([{ status: 'SUCCESS', wr: 4, times: 3 }, { status: 'SUCCESS' }])].map(({ wr }) => wr),
     ).toEqual([4, 5, 6, undefined]);
+  });
+
+  it('in vain is told with the action, what came and what was expected', () => {
+    const told = unexpected(3, 'it came to this', 'that');
+    expect([told.law, told.message]).toEqual([
+      laws.expected.name,
+      'action 3: it came to this, expected that',
+    ]);
   });
 
   it('of attributes is held against every one that is named', () => {

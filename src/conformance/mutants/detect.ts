@@ -149,7 +149,7 @@ class Hunt {
     const { program, law, steps } = result;
     if (program === undefined || law === undefined) {
       // The failure itself is the last of them.
-      if (steps !== undefined && steps.length > 1) this.steps = steps.length - 1;
+      if (steps !== undefined && steps.length > 0) this.steps = steps.length - 1;
       return;
     }
     this.actions = (this.#options.quick === true ? program : await this.#shrunk(program, law)).actions.length;

@@ -86,7 +86,7 @@ function figures(mutants: readonly Mutant[], records: readonly MutantRecord[]): 
     `${mutants.length} mutants, ${caught.length} caught; ${needs('race')} need a race and ${needs('history')} a long history to show.`,
     `They break ${requirements.size} obligations. Median: ${runs} ${runs === 1 ? 'run' : 'runs'} until the catch. ${actions.length} are shown by a program, made small:`,
     `median ${median(actions)} ${median(actions) === 1 ? 'action' : 'actions'}, at most ${Math.max(0, ...actions)}. ${steps.length} are shown by a hand-written peer in an exchange that is not shrunk: median ${median(steps)} steps.`,
-    `${rest} ${rest === 1 ? 'is' : 'are'} counted or crash the run, and have neither.`,
+    `${rest} ${rest === 1 ? 'shows' : 'show'} in the counts of a campaign or as a crash, and have neither.`,
     '',
   ];
 }
