@@ -23,7 +23,10 @@ for (let count; (count = fs.readSync(0, chunk)) > 0;) {
   fs.writeSync(1, JSON.stringify({ id, results }) + '\\n');
 }`;
 
-const launcher = new AgentLauncher({ command: `node -e '${echo.replaceAll("'", `'\\''`)}'`, limitMs: 30_000 });
+const launcher = new AgentLauncher({
+  command: `node -e '${echo.replaceAll("'", `'\\''`)}'`,
+  limitMs: 30_000,
+});
 const plain = new AgentLauncher({ command: 'cat', limitMs: 30_000 });
 try {
   const line = plain.start();

@@ -149,14 +149,17 @@ class Qp:
         if self.state != 'RTS' or not self.sends or self.lost_at == len(self.sends):
             return False
         # What is queued leaves before the first answer comes, so a read whose answer fails here is not the last to leave.
+        self.start()
         for request in list(self.sends):
+            if 'psn' not in request:
+                break
             if request.get('status') is None:
                 request['status'] = self.send(request)
             if self.state == 'ERR':
                 return True
             if request['status'] not in ('SUCCESS', 'LOC_PROT_ERR') or 'fault' in request:
                 break
-        status = self.sends[0]['status']
+        status = self.sends[0].get('status')
         if status is None:
             return False
         if status != 'SUCCESS':
@@ -186,8 +189,7 @@ class Qp:
             reads += read
 
     def send(self, request):
-        """Carries a request out and returns its status; None while it waits."""
-        self.start()
+        """Carries a request that has started out and returns its status; None while it waits."""
         if 'fault' in request:
             return request['fault']
         length, read = size(request), request['opcode'] == 'RDMA_READ'

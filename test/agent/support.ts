@@ -18,7 +18,8 @@ export function native(...flags: readonly string[]): string {
 export const pythonAgent = `python3 ${fileURLToPath(new URL('../../examples/python-agent/agent.py', import.meta.url))}`;
 
 export const hasPython = spawnSync('python3', ['--version']).status === 0;
-if (!hasPython) console.warn('no python3 on this machine: the tests of examples/python-agent are skipped');
+if (!hasPython)
+  process.stderr.write('no python3 on this machine: the tests of examples/python-agent are skipped\n');
 
 export interface StartOptions {
   readonly limitMs?: number;
