@@ -37,10 +37,10 @@ async function frames(part, connect) {
     'testpmd',
     'stdbuf',
     [
-      ...['-oL', 'dpdk-testpmd', '--no-huge', '-m', '256', '-l', '0,1', '--no-pci', '--no-telemetry'],
-      ...['--file-prefix', `vrdma-${process.pid}-vhost`, '--vdev', `net_vhost0,iface=${socket},queues=1`],
-      ...['--', '-i', '--total-num-mbufs=16384', '--forward-mode=io'],
-    ],
+      ['-oL', 'dpdk-testpmd', '--no-huge', '-m', '256', '-l', '0,1', '--no-pci', '--no-telemetry'],
+      ['--file-prefix', `vrdma-${process.pid}-vhost`, '--vdev', `net_vhost0,iface=${socket},queues=1`],
+      ['--', '-i', '--total-num-mbufs=16384', '--forward-mode=io'],
+    ].flat(),
     { input: 'pipe' },
   );
   await part.until(
@@ -119,8 +119,10 @@ async function sectors(part, connect) {
   const disk = path.join(part.folder, 'disk.img');
   writeFileSync(disk, new Uint8Array(1 << 20));
   const daemon = part.start('storage-daemon', 'qemu-storage-daemon', [
-    ...['--blockdev', `driver=file,node-name=disk,filename=${disk}`],
-    ...['--export', `type=vhost-user-blk,id=e,addr.type=unix,addr.path=${socket},node-name=disk,writable=on`],
+    '--blockdev',
+    `driver=file,node-name=disk,filename=${disk}`,
+    '--export',
+    `type=vhost-user-blk,id=e,addr.type=unix,addr.path=${socket},node-name=disk,writable=on`,
   ]);
   await part.listening(socket, daemon, 20);
   const client = connect(socket, { deviceId: 2, queueCount: 1 });
