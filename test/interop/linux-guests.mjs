@@ -18,14 +18,14 @@ ping -c 30 -i 0.02 -s 1400 $peer | grep received | sed 's/^/LARGE /'
 ping -c 30 -i 0.02 -s 1 $peer | grep received | sed 's/^/SMALL /'
 ping -c 10 -i 0.02 -s 4000 $peer | grep received | sed 's/^/FRAGMENTED /'
 ifconfig eth0 | grep packets
-# One of the two serves a file, which the other fetches by TCP.
+# One of the two serves a file, which the other fetches by TCP, and ends when the other is gone.
 if [ $(value role) = server ]; then
   dd if=/dev/zero bs=1024 count=512 2>/dev/null | tr '\\0' 'x' >/tmp/file
-  nc -l -p 7000 </tmp/file
-  echo SERVED
+  httpd -p 80 -h /tmp
+  while ping -c 1 -W 3 $peer >/dev/null; do sleep 1; done
 else
   tries=0
-  while [ $tries -lt 30 ] && ! nc $peer 7000 </dev/null >/tmp/got 2>/dev/null; do tries=$((tries + 1)); sleep 1; done
+  while [ $tries -lt 20 ] && ! wget -q -O /tmp/got http://$peer/file; do tries=$((tries + 1)); sleep 1; done
   echo "FETCHED $(wc -c </tmp/got) $(tr -d x </tmp/got | wc -c)"
 fi
 sleep 1

@@ -23,15 +23,26 @@ export function qemuArguments({ machine, socket, serial, image, append = '', mac
     image === undefined
       ? []
       : [
-          ...['-kernel', image.kernel, '-initrd', image.initrd],
-          ...['-append', `console=ttyS0 quiet reboot=t ${machine === 'microvm' ? tscOption() : ''}${append}`],
-        ];
+          ['-kernel', image.kernel, '-initrd', image.initrd],
+          ['-append', `console=ttyS0 quiet reboot=t ${machine === 'microvm' ? tscOption() : ''}${append}`],
+        ].flat();
   return [
-    ...['-M', machine === 'q35' ? 'q35,memory-backend=mem' : 'microvm,memory-backend=mem'],
-    ...['-cpu', 'max', '-accel', 'tcg', '-m', MEMORY, '-nographic', '-nodefaults', '-no-user-config', '-no-reboot'],
-    ...['-object', `memory-backend-memfd,share=on,id=mem,size=${MEMORY}`],
-    ...['-chardev', `socket,id=net,path=${socket}`, '-netdev', 'vhost-user,id=net,chardev=net'],
-    ...(machine === 'q35'
+    ['-M', machine === 'q35' ? 'q35,memory-backend=mem' : 'microvm,memory-backend=mem'],
+    [
+      '-cpu',
+      'max',
+      '-accel',
+      'tcg',
+      '-m',
+      MEMORY,
+      '-nographic',
+      '-nodefaults',
+      '-no-user-config',
+      '-no-reboot',
+    ],
+    ['-object', `memory-backend-memfd,share=on,id=mem,size=${MEMORY}`],
+    ['-chardev', `socket,id=net,path=${socket}`, '-netdev', 'vhost-user,id=net,chardev=net'],
+    machine === 'q35'
       ? ['-device', `virtio-net-pci,netdev=net,vectors=0,mac=${mac}${properties}`]
       : // Without this a virtio-mmio device is one of before virtio 1.0.
         [
@@ -39,11 +50,11 @@ export function qemuArguments({ machine, socket, serial, image, append = '', mac
           'virtio-mmio.force-legacy=false',
           '-device',
           `virtio-net-device,netdev=net,mac=${mac}${properties}`,
-        ]),
-    ...['-serial', `file:${serial}`],
-    ...boot,
-    ...more,
-  ];
+        ],
+    ['-serial', `file:${serial}`],
+    boot,
+    more,
+  ].flat();
 }
 
 /** Without KVM a microvm has nothing that Linux could measure its clock by, so it is told the clock's speed. */

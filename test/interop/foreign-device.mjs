@@ -1,0 +1,172 @@
+/**
+ * The kit's driver end against devices that nobody here wrote: DPDK's vhost library behind testpmd's net_vhost port, which sends
+ * every frame back, and QEMU's storage daemon as vhost-user-blk, of which sectors are written and read.
+ */
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+
+const SECTOR = 512;
+const FRAMES = 300;
+
+export const foreignDevice = {
+  name: 'foreign-device',
+  about: "the kit's driver halves against DPDK's vhost library and QEMU's storage daemon",
+  packages: ['dpdk', 'qemu-system-common'],
+  timeLimitS: 60,
+
+  async run(part) {
+    const { connectVhostUser } = await import('../../dist/transports/vhost-user/client.js');
+    await part.check("frames through DPDK's vhost library", () => frames(part, connectVhostUser));
+    await part.check("sectors of QEMU's storage daemon", () => sectors(part, connectVhostUser));
+  },
+};
+
+/** Negotiates VERSION_1 and the given bits, as far as they are offered. */
+async function start(client, bits, queues) {
+  const { FeatureBit, featureSet, negotiate, startDriver } = await import('../../dist/virtio/index.js');
+  const required = featureSet(FeatureBit.VERSION_1);
+  negotiate(client.transport, { wanted: required | featureSet(...bits), required });
+  const made = queues.map(index => client.queue(index));
+  startDriver(client.transport);
+  return made;
+}
+
+async function frames(part, connect) {
+  const socket = part.socket('vhost.sock');
+  const pmd = part.start(
+    'testpmd',
+    'stdbuf',
+    [
+      ['-oL', 'dpdk-testpmd', '--no-huge', '-m', '256', '-l', '0,1', '--no-pci', '--no-telemetry'],
+      ['--file-prefix', `vrdma-${process.pid}-vhost`, '--vdev', `net_vhost0,iface=${socket},queues=1`],
+      ['--', '-i', '--total-num-mbufs=16384', '--forward-mode=io'],
+    ].flat(),
+    { input: 'pipe' },
+  );
+  await part.until(
+    'the prompt of testpmd',
+    () => pmd.exit !== undefined || pmd.text().includes('testpmd>'),
+    40,
+  );
+  pmd.say('start');
+  const client = connect(socket, { deviceId: 1, queueCount: 2, memoryBytes: 8 << 20 });
+  try {
+    const [receive, transmit] = await start(client, [], [0, 1]);
+    const buffers = Array.from({ length: 128 }, () => client.alloc(2048, 64));
+    const give = token => {
+      receive.addWritable(buffers[token].address, 2048);
+      receive.commit(token);
+      receive.begin();
+    };
+    receive.begin();
+    buffers.forEach((_, token) => give(token));
+    if (receive.publish()) client.transport.notify(0);
+    const outgoing = Array.from({ length: 32 }, () => client.alloc(2048, 64));
+    const element = { token: 0, written: 0 };
+    let sent = 0;
+    let came = 0;
+    for (const end = Date.now() + 20_000; came < FRAMES && Date.now() < end;) {
+      // At most one round of frames is under way, so that none is dropped for want of a buffer.
+      while (sent < FRAMES && sent - came < 32 && transmit.freeDescriptors > 4) {
+        const place = outgoing[sent % 32];
+        const length = frame(place.bytes, sent);
+        transmit.begin();
+        transmit.addReadable(place.address, 12);
+        transmit.addReadable(place.address + 12, length);
+        transmit.commit(sent % 32);
+        sent++;
+      }
+      if (transmit.publish()) client.transport.notify(1);
+      client.poll();
+      while (transmit.takeUsed(element));
+      for (; receive.takeUsed(element); came++) {
+        compare(buffers[element.token].bytes, element.written, came);
+        give(element.token);
+      }
+      if (receive.publish()) client.transport.notify(0);
+      await new Promise(resolve => setImmediate(resolve));
+    }
+    if (came !== FRAMES)
+      throw new Error(`${came} of ${sent} frames came back; ${transmit.broken ?? receive.broken ?? ''}`);
+    return `${FRAMES} frames of 60 to 1500 bytes back, whole and in order`;
+  } finally {
+    client.close();
+    await pmd.stop();
+  }
+}
+
+/** Fills a frame that `number` determines, behind its header. Its bytes without the header. */
+function frame(bytes, number) {
+  const length = 60 + ((number * 37) % 1441);
+  bytes.fill(0, 0, 12);
+  for (let i = 0; i < length; i++) bytes[12 + i] = (number + i * 7) & 0xff;
+  bytes[12] &= 0xfe;
+  return length;
+}
+
+function compare(bytes, written, number) {
+  const expected = new Uint8Array(2048);
+  const length = frame(expected, number);
+  if (written !== 12 + length)
+    throw new Error(`frame ${number} came back with ${written} bytes, sent were ${12 + length}`);
+  for (let i = 12; i < written; i++)
+    if (bytes[i] !== expected[i])
+      throw new Error(`byte ${i} of frame ${number} is ${bytes[i]}, expected ${expected[i]}`);
+}
+
+async function sectors(part, connect) {
+  const socket = part.socket('blk.sock');
+  const disk = path.join(part.folder, 'disk.img');
+  writeFileSync(disk, new Uint8Array(1 << 20));
+  const daemon = part.start('storage-daemon', 'qemu-storage-daemon', [
+    '--blockdev',
+    `driver=file,node-name=disk,filename=${disk}`,
+    '--export',
+    `type=vhost-user-blk,id=e,addr.type=unix,addr.path=${socket},node-name=disk,writable=on`,
+  ]);
+  await part.listening(socket, daemon, 20);
+  const client = connect(socket, { deviceId: 2, queueCount: 1 });
+  try {
+    const [queue] = await start(client, [], [0]);
+    const header = client.alloc(16, 16);
+    const data = client.alloc(8 * SECTOR, SECTOR);
+    const status = client.alloc(1);
+    const request = async (write, sector) => {
+      header.view.setUint32(0, write ? 1 : 0, true);
+      header.view.setUint32(8, sector, true);
+      status.bytes[0] = 0xff;
+      queue.begin();
+      queue.addReadable(header.address, 16);
+      // Cut in two, so that chains of four descriptors are made.
+      if (write) {
+        queue.addReadable(data.address, 3 * SECTOR);
+        queue.addReadable(data.address + 3 * SECTOR, 5 * SECTOR);
+      } else {
+        queue.addWritable(data.address, 3 * SECTOR);
+        queue.addWritable(data.address + 3 * SECTOR, 5 * SECTOR);
+      }
+      queue.addWritable(status.address, 1);
+      queue.commit(sector);
+      if (queue.publish()) client.transport.notify(0);
+      const element = { token: 0, written: 0 };
+      await part.until('the answer of the disk', () => client.poll() || queue.hasUsed(), 10);
+      if (!queue.takeUsed(element)) throw new Error(`no used element: ${queue.broken ?? 'empty'}`);
+      if (status.bytes[0] !== 0) throw new Error(`status ${status.bytes[0]} for sector ${sector}`);
+    };
+    const pattern = sector => Uint8Array.from({ length: 8 * SECTOR }, (_, i) => (i * 13 + sector) & 0xff);
+    for (let sector = 0; sector < 2048; sector += 64) {
+      data.bytes.set(pattern(sector));
+      await request(true, sector);
+    }
+    for (let sector = 0; sector < 2048; sector += 64) {
+      data.bytes.fill(0);
+      await request(false, sector);
+      if (Buffer.compare(data.bytes, pattern(sector)) !== 0)
+        throw new Error(`sector ${sector} reads otherwise than written`);
+    }
+    return '32 writes and 32 reads of 4 KiB, every byte as written';
+  } finally {
+    client.close();
+    await daemon.stop();
+  }
+}
