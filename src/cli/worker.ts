@@ -49,7 +49,8 @@ async function work(): Promise<WorkerMessage> {
       close = () => peer.close();
     }
   } catch (error) {
-    if (error instanceof LoadError || isPeerUnusable(error)) return { kind: 'not-loaded', reason: error.message };
+    if (error instanceof LoadError || isPeerUnusable(error))
+      return { kind: 'not-loaded', reason: error.message };
     throw error;
   }
   Atomics.store(signals, Signal.phase, Phase.judging);

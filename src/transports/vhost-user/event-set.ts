@@ -54,7 +54,11 @@ export class EventSet {
   /** To be called before the descriptor is closed. */
   remove(fd: number): void {
     if (!this.#ready.delete(fd)) return;
-    checked('epoll_ctl', epoll().control(this.#fd, REMOVE, fd, new Uint8Array(EVENT_BYTES)), `descriptor ${fd}`);
+    checked(
+      'epoll_ctl',
+      epoll().control(this.#fd, REMOVE, fd, new Uint8Array(EVENT_BYTES)),
+      `descriptor ${fd}`,
+    );
   }
 
   /** Waits until a descriptor is ready, at most `timeoutMs`, and calls what was given with each. Returns how many were. */

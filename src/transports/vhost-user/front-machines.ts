@@ -98,7 +98,8 @@ export class FrontMachines {
     this.#missing = { completions: [], events: [] };
     if (this.#failed !== undefined) this.#startAgain(this.#failed);
     try {
-      for (const device of this.#devices) if (device !== undefined && device.status !== 0) device.writeStatus(0);
+      for (const device of this.#devices)
+        if (device !== undefined && device.status !== 0) device.writeStatus(0);
     } catch (error) {
       this.#startAgain(error);
     }
@@ -278,7 +279,8 @@ export class FrontMachines {
       const device = this.#devices[vm];
       if (device === undefined) continue;
       if (device.unanswered > 0) return true;
-      if (due !== undefined && due.completions[vm] - (this.#missing.completions[vm] ?? 0) > this.#filled(vm)) return true;
+      if (due !== undefined && due.completions[vm] - (this.#missing.completions[vm] ?? 0) > this.#filled(vm))
+        return true;
     }
     if (due === undefined || seenEvents === undefined) return false;
     const seen = seenEvents();

@@ -54,6 +54,11 @@ export class FrontQueue {
     return this.addresses !== undefined;
   }
 
+  /** Something was ever made available. */
+  get used(): boolean {
+    return this.#availIdx !== undefined && Atomics.load(this.#availIdx, 0) !== 0;
+  }
+
   disable(): void {
     this.addresses = undefined;
     this.told = false;
