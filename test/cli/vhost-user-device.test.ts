@@ -126,7 +126,7 @@ describe.skipIf(skipped !== undefined)('a device behind a vhost-user socket', ()
   it('is found out when it answers wrongly', async () => {
     const { code, report } = await check(faulty('refuses'), '--suite=settled', '--runs=25');
     const [finding] = report.findings;
-    expect(finding?.law).toBe('para-virtualisation is invisible');
+    expect(finding?.law).toBe('machine GID');
     expect(finding?.program.actions.map(({ op }) => op)).toEqual(['addGid', 'delGid']);
     expect(code).toBe(1);
   });
@@ -179,7 +179,7 @@ describe.skipIf(skipped !== undefined)('a socket that no device is behind', () =
     [{ features: '0x100000000' }, 'bits 17, 55 of profile roce are missing'],
     [{ config: 0 }, 'max_rdma_qps is 0, expected 1..16384'],
     [{ at: 'SET_MEM_TABLE', does: 'refuse' }, 'the back-end refused SET_MEM_TABLE'],
-    [{}, 'a control verb never settled'],
+    [{}, 'the driver never resolved its start'],
   ])('%j: gives no verdict and says why', async (script, why) => {
     const directory = temporaryDirectory();
     const socket = join(directory, 'device.sock');
@@ -201,7 +201,7 @@ describe('options about a device in another process', () => {
     [['--device-cmd=true'], '--device vhost-user:PATH, which is missing'],
     [['--device=vhost-user:'], 'needs the path of a socket'],
     [['--device=vhost-user:/tmp/x', '--device-log=x'], '--device-log is for what --device-cmd prints'],
-    [['--device=vhost-user:/tmp/x', '--device-option=ring=start'], 'did you mean rings'],
+    [['--device=vhost-user:/tmp/x', '--device-option=ring=start'], "did you mean 'rings'?"],
     [['--device=vhost-user:/tmp/x', '--device-option=rings=later'], 'device option rings'],
     [['--device=vhost-user:/tmp/x', '--device-option=queueSize=3'], 'a power of two'],
     [['--device=vhost-user:/tmp/x', '--device-profile=nothing.json'], 'there is no such file'],

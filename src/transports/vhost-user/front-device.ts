@@ -114,6 +114,11 @@ export class FrontDevice implements VirtioDevice {
     return this.#queues[this.#init.controlQueue]?.outstanding ?? 0;
   }
 
+  /** Nobody waits any longer for answers that are due. */
+  giveUpAnswers(): void {
+    this.#queues[this.#init.controlQueue]?.giveUp();
+  }
+
   /** An answer is there, and the call for it may be about to come. */
   get callDue(): boolean {
     return this.#queues[this.#init.controlQueue]?.callDue === true;
