@@ -4,7 +4,7 @@
  */
 import { DeviceStatus, FeatureBit, featureSet } from '../../virtio/index.js';
 import type { DeviceHost, FeatureSet, QueueAddresses, VirtioDevice } from '../../virtio/index.js';
-import { EventSet } from './event-set.js';
+import type { EventSet } from './event-set.js';
 import { RequestRefused } from './front-end.js';
 import type { FrontEnd } from './front-end.js';
 import { FrontQueue } from './front-queue.js';
