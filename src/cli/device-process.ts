@@ -107,6 +107,7 @@ export class DeviceProcess {
     if (this.#child !== undefined) await this.#ended;
     clearTimeout(timer);
     process.off('exit', this.#endNow);
+    removeSocket(this.#options.socket);
     if (this.#log !== undefined) closeSync(this.#log);
   }
 }

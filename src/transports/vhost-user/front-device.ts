@@ -2,7 +2,7 @@
  * A device in another process as the `VirtioDevice` that a transport drives: registers become requests, kicks and calls are
  * events, and the rings lie in memory that both share. Nothing here waits for the device but for the answers to requests.
  */
-import { DeviceStatus, FeatureBit } from '../../virtio/index.js';
+import { DeviceStatus, FeatureBit, featureSet } from '../../virtio/index.js';
 import type { DeviceHost, FeatureSet, QueueAddresses, VirtioDevice } from '../../virtio/index.js';
 import type { EventSet } from './event-set.js';
 import { RequestRefused } from './front-end.js';
@@ -114,6 +114,11 @@ export class FrontDevice implements VirtioDevice {
     return this.#queues[this.#init.controlQueue]?.outstanding ?? 0;
   }
 
+  /** Nobody waits any longer for answers that are due. */
+  giveUpAnswers(): void {
+    this.#queues[this.#init.controlQueue]?.giveUp();
+  }
+
   /** An answer is there, and the call for it may be about to come. */
   get callDue(): boolean {
     return this.#queues[this.#init.controlQueue]?.callDue === true;
@@ -147,7 +152,7 @@ export class FrontDevice implements VirtioDevice {
   get deviceFeatures(): FeatureSet {
     let offered = this.#front.features;
     for (const bit of this.#init.options.withoutFeatures) offered &= ~(1n << BigInt(bit));
-    return offered & ~KICK_DATA;
+    return offered & ~UNUSED;
   }
 
   setDriverFeatures(features: FeatureSet): void {
@@ -176,8 +181,7 @@ export class FrontDevice implements VirtioDevice {
     }
     const added = status & ~this.#status;
     if ((added & FEATURES_OK) !== 0 && !this.#agree()) return;
-    if ((added & DRIVER_OK) !== 0 && this.#init.options.rings === 'start')
-      for (const queue of this.#enabled) this.#start(queue);
+    if ((added & DRIVER_OK) !== 0 && this.#init.options.rings === 'start') this.#start(this.#enabled);
     this.#status |= status;
     if (!this.#front.has('STATUS')) return;
     this.#front.writeStatus(status);
@@ -276,7 +280,7 @@ export class FrontDevice implements VirtioDevice {
     queue.place(size, addresses, memory.file.bytes.subarray(0, memory.bytes), memory.address);
     this.#enabled.add(queue);
     const live = (this.#status & DRIVER_OK) !== 0;
-    if (live && this.#init.options.rings === 'start') this.#start(queue);
+    if (live && this.#init.options.rings === 'start') this.#start([queue]);
   }
 
   #newQueue(index: number): FrontQueue {
@@ -291,39 +295,37 @@ export class FrontDevice implements VirtioDevice {
     return queue;
   }
 
-  /** Of a ring that nobody has worked on: of a packed one both halves at slot 0 with wrap counter 1. */
-  get #startingBase(): number {
-    const packed = (this.#features & (1n << BigInt(FeatureBit.RING_PACKED))) !== 0n;
-    return packed ? PACKED_BASE : 0;
+  /** Tells the device of queues, and enables them. All is sent before the first answer is waited for. */
+  #start(queues: Iterable<FrontQueue>): void {
+    for (const queue of queues) this.#describe(queue);
+    for (const index of this.#front.refusedQueues()) {
+      const queue = this.#queues[index];
+      if (queue === undefined) continue;
+      queue.disable();
+      this.#enabled.delete(queue);
+    }
   }
 
-  /** Tells the device of a queue, and enables it. */
-  #start(queue: FrontQueue): void {
+  #describe(queue: FrontQueue): void {
     const { addresses, index, size } = queue;
     const memory = this.#memory;
     if (addresses === undefined || memory === undefined || queue.told) return;
     queue.told = true;
     const user = (address: number): number => memory.file.address + address - memory.address;
-    try {
-      this.#front.setUpQueue({
-        index,
-        size,
-        base: this.#startingBase,
-        addresses: {
-          descriptors: user(addresses.descriptors),
-          available: user(addresses.driver),
-          used: user(addresses.device),
-        },
-        kick: this.#init.options.kicks === 'event' ? queue.kick : undefined,
-        call: queue.call,
-        error: undefined,
-      });
-      this.#front.enableQueue(index, true);
-    } catch (error) {
-      if (!(error instanceof RequestRefused)) throw error;
-      queue.disable();
-      this.#enabled.delete(queue);
-    }
+    this.#front.setUpQueue({
+      index,
+      size,
+      base: 0,
+      addresses: {
+        descriptors: user(addresses.descriptors),
+        available: user(addresses.driver),
+        used: user(addresses.device),
+      },
+      kick: this.#init.options.kicks === 'event' ? queue.kick : undefined,
+      call: queue.call,
+      error: undefined,
+    });
+    this.#front.enableQueue(index, true);
   }
 
   queueEnabled(index: number): boolean {
@@ -350,7 +352,8 @@ export class FrontDevice implements VirtioDevice {
     this.told = true;
     if (index !== this.#init.controlQueue) this.kicked = true;
     this.#init.beforeTelling();
-    if (this.#init.options.rings === 'first-kick' && (this.#status & DRIVER_OK) !== 0) this.#start(queue);
+    if (this.#init.options.rings === 'first-kick' && (this.#status & DRIVER_OK) !== 0)
+      this.#start([...this.#enabled].filter(each => each.used || each === queue));
     if (this.#init.options.kicks === 'event') this.#init.kick(queue);
   }
 
@@ -366,9 +369,13 @@ export class FrontDevice implements VirtioDevice {
   }
 }
 
-const PACKED_BASE = 0x8000_8000;
-/** Kicks go as an event, which carries no data. */
-const KICK_DATA = (1n << BigInt(FeatureBit.NOTIFICATION_DATA)) | (1n << BigInt(FeatureBit.NOTIF_CONFIG_DATA));
+/** Kicks go as an event, which carries no data; and what comes back is looked for in split rings, element by element. */
+const UNUSED = featureSet(
+  FeatureBit.NOTIFICATION_DATA,
+  FeatureBit.NOTIF_CONFIG_DATA,
+  FeatureBit.RING_PACKED,
+  FeatureBit.IN_ORDER,
+);
 
 /** A bit that is no feature of any device: the connection uses it. */
 const PROTOCOLS_OWN = 1n << BigInt(F_PROTOCOL_FEATURES);

@@ -68,6 +68,8 @@ export class FrontEnd {
   #queueCount: number | undefined;
   #slots: number | undefined;
   #why: Error | undefined;
+  /** Queues whose places are not acknowledged yet. */
+  readonly #described: number[] = [];
 
   /** Connects and negotiates the protocol. Throws SystemError or RangeError when nobody listens there, ConnectionEnded, MessageFault. */
   static connect(path: string, options: FrontEndOptions): FrontEnd {
@@ -140,17 +142,27 @@ export class FrontEnd {
     this.do('REM_MEM_REG', { kind: 'region', region });
   }
 
-  /** Describes a queue. It is not enabled yet. */
+  /** Describes a queue. It is not enabled yet; `refusedQueues` says whether it can be. */
   setUpQueue({ index, size, base, addresses, kick, call, error }: QueueSetUp): void {
     const { descriptors, available, used: usedRing } = addresses;
     this.tell('SET_VRING_NUM', vringState(index, size));
     this.tell('SET_VRING_BASE', vringState(index, base));
     const address = { index, flags: 0, descriptors, used: usedRing, available, log: 0 };
     // The only one of these that a sound front-end may get wrong: the driver says where its queue is.
-    this.do('SET_VRING_ADDR', { kind: 'vring-address', address }, [], true);
+    const flags = this.has('REPLY_ACK') ? MessageFlag.values.NEED_REPLY : 0;
+    this.tell('SET_VRING_ADDR', { kind: 'vring-address', address }, [], flags);
+    if (flags !== 0) this.#described.push(index);
     this.#setEvent('SET_VRING_CALL', index, call);
     if (error !== undefined) this.#setEvent('SET_VRING_ERR', index, error);
     this.#setEvent('SET_VRING_KICK', index, kick);
+  }
+
+  /** Those of the queues described since the last call whose places the back-end has refused. */
+  refusedQueues(): number[] {
+    return this.#described.splice(0).filter(() => {
+      const answer = this.#awaitAnswer('SET_VRING_ADDR', 'u64');
+      return answer.kind === 'u64' && answer.value !== 0n;
+    });
   }
 
   #setEvent(name: RequestName, index: number, fd: number | undefined): void {

@@ -292,6 +292,7 @@ export class FrontMachines {
   }
 
   #forgive(due: DueNow | undefined, seenEvents: (() => readonly number[]) | undefined): void {
+    for (const device of this.#devices) if ((device?.unanswered ?? 0) > 0) device?.giveUpAnswers();
     if (due === undefined) return;
     const seen = seenEvents?.() ?? due.events;
     this.#missing = {

@@ -21,6 +21,7 @@ export class FrontQueue {
   #elements: DataView | undefined;
   #seen = 0;
   #offered = 0;
+  #givenUp = 0;
 
   /** Throws SystemError when there are no descriptors left. */
   constructor(index: number) {
@@ -35,6 +36,7 @@ export class FrontQueue {
     this.addresses = addresses;
     this.#seen = 0;
     this.#offered = 0;
+    this.#givenUp = 0;
     const word = (address: number): Uint16Array | undefined => {
       const at = bytes.byteOffset + address - base;
       const inside = address >= base && address + 2 <= base + bytes.length && at % 2 === 0;
@@ -54,6 +56,11 @@ export class FrontQueue {
     return this.addresses !== undefined;
   }
 
+  /** Something was ever made available. */
+  get used(): boolean {
+    return this.#availIdx !== undefined && Atomics.load(this.#availIdx, 0) !== 0;
+  }
+
   disable(): void {
     this.addresses = undefined;
     this.told = false;
@@ -62,8 +69,17 @@ export class FrontQueue {
     this.#elements = undefined;
   }
 
-  /** Chains with the device: made available, and not returned when this was last looked at. */
+  /** Chains with the device, but those given up: made available, and not returned when this was last looked at. */
   get outstanding(): number {
+    return Math.max(0, this.#withDevice - this.#givenUp);
+  }
+
+  /** Nobody waits any longer for what is with the device now. */
+  giveUp(): void {
+    this.#givenUp = this.#withDevice;
+  }
+
+  get #withDevice(): number {
     if (this.#availIdx === undefined) return 0;
     return (Atomics.load(this.#availIdx, 0) - this.#seen) & 0xffff;
   }
@@ -87,6 +103,7 @@ export class FrontQueue {
       const at = Used.ENTRY * ((now - left) & (this.size - 1));
       if (elements !== undefined && elements.getUint32(at + Used.LEN, true) > 0) this.filled++;
     }
+    this.#givenUp = Math.max(0, this.#givenUp - ((now - this.#seen) & 0xffff));
     this.#seen = now;
     this.callDue = true;
     return true;

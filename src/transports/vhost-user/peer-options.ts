@@ -7,8 +7,8 @@ export interface PeerOptions {
   /** Entries of each queue, a power of two; 0: as many as the device's own limits ask for. */
   readonly queueSize: number;
   /**
-   * When a queue is set up and enabled. `start`: all of them before DRIVER_OK. `first-kick`: each when it is first kicked, so
-   * that the queues of a queue pair come after CREATE_QP.
+   * When a queue is set up and enabled. `start`: all of them before DRIVER_OK. `first-kick`: each with the first kick behind
+   * its first buffer, so that the queues of a queue pair come after CREATE_QP.
    */
   readonly rings: 'start' | 'first-kick';
   /** How memory is told. `table`: SET_MEM_TABLE; `regions`: ADD_MEM_REG and REM_MEM_REG, where they are offered. */
