@@ -8,7 +8,7 @@ export default defineConfig({
     include:
       BREAKING_TESTS === undefined
         ? [
-            'test/conformance/{invariants,monitors,oracle,judge}.test.ts',
+            'test/conformance/{invariants,invariants-edges,monitors,oracle,judge}.test.ts',
             'test/statemachines/{monitor,tables}.test.ts',
             'test/properties/machines.test.ts',
           ]

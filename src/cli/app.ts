@@ -11,6 +11,7 @@ import { addServeCommand } from './commands/serve.js';
 import { addSoakCommand } from './commands/soak.js';
 import { addSpecCommand } from './commands/spec.js';
 import { addTraceCommand } from './commands/trace.js';
+import { addWireCommand } from './commands/wire.js';
 import { CliError, ExitCode } from './exit-code.js';
 import type { Io } from './io.js';
 import type { Kit } from './kit.js';
@@ -72,6 +73,7 @@ function program(session: Session): Command {
   addSoakCommand(root, session);
   addServeCommand(root, session);
   addTraceCommand(root, session);
+  addWireCommand(root, session);
   addMergeCommand(root, session);
   addDiffCommand(root, session);
   addMachinesCommand(root, session);

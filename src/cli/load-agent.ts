@@ -70,7 +70,14 @@ function driven(
       launchers.push(launcher);
       const line = launcher.start();
       greet(line, kit);
-      return line;
+      return {
+        exchange(text, meanwhile) {
+          // Each answer is a sign of life: a case may need very many, and the launcher ends an agent that gives none.
+          Atomics.add(signals, Signal.heartbeat, 1);
+          return line.exchange(text, meanwhile);
+        },
+        stop: () => line.stop(),
+      };
     },
   });
   return {

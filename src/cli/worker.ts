@@ -46,6 +46,7 @@ async function work(): Promise<WorkerMessage> {
       const peer = await connect(engine, job, modules.peer);
       implementation = { ...implementation, ...peer.implementation };
       gone = () => peer.gone;
+      close = () => peer.close();
     }
   } catch (error) {
     if (error instanceof LoadError || isPeerUnusable(error))

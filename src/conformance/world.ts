@@ -191,9 +191,11 @@ export async function paravirtualWorld(program: Program, options: WorldOptions):
   const limits = options.limits ?? limitsOf(program, options.implementation?.outsideDevice);
   const { observers } = options;
   const profile = profiles[options.profile];
-  const world = new World(program, limits, observers?.wire, options.processors);
+  const world = new World(program, limits, undefined, options.processors);
   const ringFeatures = ringFeaturesOf(program);
   options.implementation?.network?.(world.fabric);
+  // Behind the network, so that packets are seen as they leave it.
+  if (observers?.wire !== undefined) world.fabric.observe(observers.wire);
   world.outside = options.implementation?.outside;
   world.outside?.begin?.(program.hosts.length);
   const createDevice = options.implementation?.device ?? bundledDevice;

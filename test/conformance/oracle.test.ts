@@ -63,6 +63,13 @@ describe('[OVR-10] two observations', () => {
     expect(one.difference(other)).toBe(
       'action 1 destroyPd came to ok; on bare metal action 1 destroyPd came to EBUSY',
     );
+    const later = seen(observation => {
+      observation.note(1, 'createPd', 'ok');
+      observation.note(1, 'destroyPd', 'ok');
+    });
+    expect(one.difference(later)).toBe(
+      'action 0 createPd came to ok; on bare metal action 1 createPd came to ok',
+    );
     const shorter = seen(observation => observation.note(0, 'createPd', 'ok'));
     expect(one.difference(shorter)).toBe('action 1 destroyPd came to ok; on bare metal nothing');
     expect(shorter.difference(one)).toBe('nothing; on bare metal action 1 destroyPd came to ok');
@@ -168,7 +175,22 @@ describe('[OVR-10] completions are compared', () => {
         for (const wrId of [first, second]) observation.completion(cq, { ...done, wrId }, request(true));
       });
     expect(order(1, 2).difference(order(2, 1))).toContain('completion 0 of');
-    expect(order(1, 2).difference(order(1, 3))).toContain('completion 1 of');
+    expect(order(1, 2).difference(order(1, 3))).toBe(
+      'completion 1 of cq0 of machine 0, qp0 sends: request 2 SUCCESS SEND 0 bytes flags 0 imm 0; on bare metal request 3 SUCCESS SEND 0 bytes flags 0 imm 0',
+    );
+  });
+
+  it('each in the stream of its queue, which no other has', () => {
+    const queues = [undefined, ...[0, 1, 2, 3].flatMap(id => [true, false].map(send => ({ id, send })))];
+    const streams = [0, 1, 2].flatMap(id => queues.map(queue => ({ id, queue })));
+    const run = ({ id, queue }: (typeof streams)[number]) =>
+      seen(observation => {
+        const record = queue === undefined ? undefined : request(queue.send, { ...qp, id: queue.id });
+        observation.completion({ ...cq, id }, completion(1), record);
+      });
+    for (const [i, one] of streams.entries())
+      for (const [j, other] of streams.entries())
+        expect(run(one).difference(run(other)) === undefined, JSON.stringify([one, other])).toBe(i === j);
   });
 
   it('of each completion queue by itself', () => {

@@ -15,6 +15,7 @@ import {
   usedRingBytes,
 } from '../../src/virtio/index.js';
 import type { DeviceHost, GuestMemory, MemoryWindow } from '../../src/virtio/index.js';
+import { mutants } from '../../src/conformance/mutants/index.js';
 import { every, overlay } from './faults/fault.js';
 
 /** Every queue of a machine with the usual limits. */
@@ -219,7 +220,18 @@ function looksOnce(asks: Area, flags: number, event: number): Change {
   };
 }
 
+/** The packed rings have their faults among the mutants. */
+function mutantOf(id: string): Implementation | undefined {
+  return mutants.find(each => each.id === id)?.implementation;
+}
+
 export const plantedFaults: Readonly<Partial<Record<ObservationKey, Implementation>>> = {
+  inOrder: mutantOf('ring/in-order-newest-first'),
+  chainShown: mutantOf('driver/packed-later-flags-behind-the-first'),
+  availPlace: mutantOf('driver/packed-counter-changes-early'),
+  usedPlace: mutantOf('ring/packed-used-at-the-end-of-the-chain'),
+  notificationData: mutantOf('transport/notification-data-left-out'),
+  tableOrder: mutantOf('driver/in-order-table-out-of-order'),
   setUp: driverTransport(({ transport, memory }) => ({
     enableQueue(index, size, addresses) {
       memory.write(addresses.device + Used.RING, one, 0, 1);

@@ -35,7 +35,7 @@ it('docs/validate-your-driver.md does what it says', () => {
     } else if (what === 'printed') expectShown(text.trimEnd().split('\n'), printed);
   }
   expect(ran).toBeGreaterThanOrEqual(8);
-}, 180_000);
+}, 900_000);
 
 /** As `npm install ../vrdma` leaves it. */
 function newProject(): string {

@@ -94,6 +94,12 @@ export class Part {
     return started;
   }
 
+  /** Takes over what something else has started: its `stop()` is called at the end. */
+  adopt(running) {
+    if (this.#ended) throw new Error('the part has ended');
+    this.#processes.push(running);
+  }
+
   /** Starts the kit's command line. */
   vrdma(name, arguments_, options) {
     return this.start(name, process.execPath, [cli, ...arguments_], options);

@@ -11,7 +11,7 @@ import { emptyProgram } from '../../src/conformance/suites/leaks.js';
 import { settle } from '../../src/conformance/suites/pump.js';
 import { paravirtualWorld } from '../../src/conformance/world.js';
 
-const RUNS = 300;
+const RUNS = 100;
 
 describe.each(['roce', 'rdma'] as const)('profile %s', profile => {
   it.each(['settled', 'racing'] as const)(

@@ -4,9 +4,6 @@
  *
  * The machine's memory is the kit's; the front-end describes a mapping of the same file, so that only addresses are translated.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { Connection, ConnectionEnded } from '../../transports/vhost-user/connection.js';
 import type { Message } from '../../transports/vhost-user/connection.js';
 import { closeFd, drainEvent, signalEvent, waitFor } from '../../transports/vhost-user/descriptors.js';
@@ -26,7 +23,8 @@ import {
   QUEUE_MASK,
   requestName,
 } from '../../transports/vhost-user/protocol.js';
-import { acceptUnix, listenUnix } from '../../transports/vhost-user/sockets.js';
+import type { DeviceSocket } from '../../transports/vhost-user/device-socket.js';
+import { acceptUnix } from '../../transports/vhost-user/sockets.js';
 import type { VirtioTransport } from '../../virtio/index.js';
 
 /** What the front-end is to map: a file, and where in guest memory it lies. */
@@ -42,28 +40,6 @@ const { MQ, REPLY_ACK, CONFIG, STATUS } = ProtocolFeature.values;
 const OFFERED = [MQ, REPLY_ACK, CONFIG, STATUS].reduce((set, bit) => set | (1n << BigInt(bit)), 0n);
 const LOOK_MS = 1000;
 const CONFIG_TRIES_MAX = 100;
-
-/** A socket that front-ends connect to, one after the other. */
-export class DeviceSocket {
-  readonly path: string;
-  readonly #directory: string;
-  readonly #fd: number;
-
-  constructor() {
-    this.#directory = mkdtempSync(join(tmpdir(), 'vrdma-device-'));
-    this.path = join(this.#directory, 'device');
-    this.#fd = listenUnix(this.path, 4);
-  }
-
-  get fd(): number {
-    return this.#fd;
-  }
-
-  close(): void {
-    closeFd(this.#fd);
-    rmSync(this.#directory, { recursive: true, force: true });
-  }
-}
 
 /** What the front-end has said of a queue that is not enabled yet, and the descriptors of one that is. */
 interface Queue {

@@ -9,6 +9,7 @@ import { MemoryFile } from '../../transports/vhost-user/shared-memory.js';
 import { fileState } from '../../transports/vhost-user/mappings.js';
 import { MessageFault } from '../../transports/vhost-user/messages.js';
 import { ConnectionEnded } from '../../transports/vhost-user/connection.js';
+import { DeviceSocket } from '../../transports/vhost-user/device-socket.js';
 import type { GuestOs } from '../../driver/index.js';
 import { VerbsError } from '../../verbs/index.js';
 import type { Verbs } from '../../verbs/index.js';
@@ -18,7 +19,7 @@ import { ARENA_BASE, PAGE_BYTES } from '../simulated-guest.js';
 import type { Memories } from '../simulated-guest.js';
 import { BadAnswer, isFields, NATURAL, numberOf, shown } from './broken-line.js';
 import type { Fields } from './broken-line.js';
-import { DeviceSeat, DeviceSocket } from './device-seat.js';
+import { DeviceSeat } from './device-seat.js';
 import type { AgentCall } from './protocol.js';
 import { RemoteVerbs } from './remote-verbs.js';
 import type { Conversation } from './remote-verbs.js';
@@ -258,9 +259,8 @@ class DrivenDriver implements Conversation {
         }
       };
       const result = this.#call(call);
-      if (!('pending' in result)) return void settle(result);
-      const number = numberOf(result, 'pending', NATURAL, call.call);
-      this.#pending.set(number, { settle });
+      if ('pending' in result) this.#pending.set(numberOf(result, 'pending', NATURAL, call.call), { settle });
+      else settle(result);
     });
   }
 

@@ -53,6 +53,7 @@ const ofSystem = [
   'MEM/pages/held-after-refused-dereg',
   'MEM/pages/held-for-each-region',
   'MEM/pages/held-from-the-command-on',
+  'PERF/bound/translations',
 ];
 
 /** Why a case says nothing about a driver in another process; undefined when it can be asked. */

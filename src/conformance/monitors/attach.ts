@@ -7,6 +7,8 @@ import type { Limits } from '../limits.js';
 import type { TraceRecorder } from '../trace.js';
 import type { WorldObservers } from '../world.js';
 import type { HcaFunction } from '../../reference/index.js';
+import type { WireObserver } from '../../fabric/index.js';
+import { attachWire } from '../wire/attach.js';
 import { observations } from '../ring-watch/observations.js';
 import type { RingSink } from '../ring-watch/ring-state.js';
 import { Tally } from '../ring-watch/tally.js';
@@ -38,7 +40,9 @@ export interface Attached {
 export function attach(options: AttachOptions): Attached {
   const { book, recorder } = options;
   const numbers = new InstanceNumbers();
-  const watch = (_vm: number, inner: HcaFunction): HcaFunction => new WatchedFunction(inner, book, numbers);
+  const onTheWire = attachWire(name => book.get(name));
+  const watch = (_vm: number, inner: HcaFunction): HcaFunction =>
+    onTheWire.function(new WatchedFunction(inner, book, numbers));
   const { maxQps, maxCqs, queueSizeMax } = options.limits.device;
   const map = profiles[options.profile].queues(maxQps, maxCqs);
   const firstCq = map.cq(0);
@@ -87,7 +91,7 @@ export function attach(options: AttachOptions): Attached {
     const judging = commandsOf(vm).driver;
     return recorder === undefined ? judging : bothControls(recorder.control(vm, 'driver'), judging);
   };
-  const common = { wire: recorder?.wire, function: watch, transport };
+  const common = { wire: bothWires(recorder?.wire, onTheWire.wire), function: watch, transport };
   if (options.rings === 'reported') {
     const observers: WorldObservers = {
       ...common,
@@ -110,7 +114,27 @@ export function attach(options: AttachOptions): Attached {
 /** Watchers for the functions of bare metal: the adapter that others are held against is judged too. */
 export function attachBare(book: MonitorBook): WorldObservers {
   const numbers = new InstanceNumbers();
-  return { function: (_vm, inner) => new WatchedFunction(inner, book, numbers) };
+  const onTheWire = attachWire(name => book.get(name));
+  return {
+    wire: onTheWire.wire,
+    function: (_vm, inner) => onTheWire.function(new WatchedFunction(inner, book, numbers)),
+  };
+}
+
+/** The recorder comes first, so that a trace holds the packet that breaks a law. */
+function bothWires(recorder: WireObserver | undefined, judge: WireObserver): WireObserver {
+  if (recorder === undefined) return judge;
+  return {
+    sent(packet) {
+      recorder.sent(packet);
+      judge.sent(packet);
+    },
+    delivered: packet => recorder.delivered(packet),
+    dropped(packet, why) {
+      recorder.dropped(packet, why);
+      judge.dropped(packet, why);
+    },
+  };
 }
 
 /** What is seen broken in a ring is a broken law, told before whatever comes of it. */

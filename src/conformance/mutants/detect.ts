@@ -62,17 +62,22 @@ const SHRINK_RUNS_MAX = 400;
 export async function detect(mutant: Mutant, options: DetectOptions): Promise<Detection> {
   const started = options.nowMs();
   const hunt = new Hunt(mutant, options);
-  const campaigns = async (): Promise<void> => {
-    for (const suite of suitesFor(mutant, options.first)) if (hunt.goesOn) await hunt.campaign(suite);
+  const { near, far } = casesFor(mutant, options.first);
+  const asked = new Set<SuiteName>();
+  const campaign = async (suites: readonly SuiteName[]): Promise<void> => {
+    if (!hunt.goesOn || asked.has(suites[0])) return;
+    for (const suite of suites) asked.add(suite);
+    await hunt.campaign(suites);
   };
   // A case that is asked over a whole campaign is none to begin with.
-  if (suiteOf(options.first) === undefined) {
-    await hunt.cases();
-    await campaigns();
-  } else {
-    await campaigns();
-    await hunt.cases();
-  }
+  const wanted = suiteOf(options.first);
+  if (wanted !== undefined) await campaign(wanted);
+  await hunt.cases(near);
+  // What rings and counts show of just what it breaks is near, too.
+  for (const suite of ['rings', 'bounds'] as const)
+    if (near.some(each => suiteOf(each.id)?.[0] === suite)) await campaign([suite]);
+  await hunt.cases(far);
+  for (const suites of suitesFor(mutant)) await campaign(suites);
   const { by, runs, actions, steps } = hunt;
   const elapsedMs = options.nowMs() - started;
   return { mutant: mutant.id, seed: options.seed, by, runs, actions, steps, elapsedMs };
@@ -90,14 +95,8 @@ function suiteOf(id: string | undefined): readonly SuiteName[] | undefined {
     .otherwise(() => undefined);
 }
 
-/** The campaigns, the one first that is asked for, else the one that counts what the mutant is about. */
-function suitesFor(mutant: Mutant, first: string | undefined): readonly (readonly SuiteName[])[] {
-  const usual = usualSuites(mutant);
-  const wanted = suiteOf(first);
-  return wanted === undefined ? usual : [wanted, ...usual.filter(([suite]) => suite !== wanted[0])];
-}
-
-function usualSuites({ chapter, where }: Mutant): readonly (readonly SuiteName[])[] {
+/** The campaigns, the one first that counts what the mutant is about. */
+function suitesFor({ chapter, where }: Mutant): readonly (readonly SuiteName[])[] {
   if (where === 'ring' || chapter === 'rings' || chapter === 'notification races')
     return [['rings'], generated, ['bounds'], ['leaks']];
   return match(chapter)
@@ -124,8 +123,8 @@ class Hunt {
     return !this.#options.shouldStop() && (this.#options.all === true || this.by.length === 0);
   }
 
-  async cases(): Promise<void> {
-    for (const each of casesFor(this.#mutant, this.#options.first)) {
+  async cases(cases: readonly ConformanceCase[]): Promise<void> {
+    for (const each of cases) {
       if (!this.goesOn) return;
       await this.#ask(each);
     }
@@ -208,17 +207,24 @@ class Hunt {
   }
 }
 
-/** Cases that can see a mutant of its kind: those about what it breaks, the closest first, then all others. */
-function casesFor({ where, requirements }: Mutant, first: string | undefined): readonly ConformanceCase[] {
+/** Cases that can see a mutant of its kind: those about what it breaks, the closest first, and all others. */
+function casesFor(
+  { where, requirements }: Mutant,
+  first: string | undefined,
+): { readonly near: readonly ConformanceCase[]; readonly far: readonly ConformanceCase[] } {
   const other = where === 'driver' || where === 'transport' ? 'device' : 'driver';
   const distance = (each: ConformanceCase): number => {
     if (each.id === first) return -1;
     const shared = requirements.findIndex(id => each.requirements.includes(id));
     return shared < 0 ? requirements.length : shared;
   };
-  return catalogue
+  const placed = catalogue
     .filter(({ judges }) => judges !== other)
     .map(each => ({ each, place: distance(each) }))
-    .toSorted((a, b) => a.place - b.place)
-    .map(({ each }) => each);
+    .toSorted((a, b) => a.place - b.place);
+  const isNear = ({ place }: { place: number }): boolean => place < requirements.length;
+  return {
+    near: placed.filter(isNear).map(({ each }) => each),
+    far: placed.filter(each => !isNear(each)).map(({ each }) => each),
+  };
 }

@@ -34,6 +34,7 @@ import { pollingMutants } from './drivers/polling.js';
 import { postingMutants } from './drivers/posting.js';
 import { verbErrorMutants } from './drivers/verb-errors.js';
 import type { Mutant } from './mutant.js';
+import { wireAnswerMutants } from './network/answers.js';
 import { packetMutants } from './network/packets.js';
 import { adapterMutants } from './network/adapters.js';
 import { deviceStatusMutants } from './start/device-status.js';
@@ -84,6 +85,7 @@ export const mutants: readonly Mutant[] = [
   ...driverLifeMutants,
   ...brokenDeviceMutants,
   ...packetMutants,
+  ...wireAnswerMutants,
   ...adapterMutants,
   ...packedDeviceMutants,
   ...packedDriverMutants,

@@ -29,8 +29,18 @@ const packedOnly = [
   'VQ-94',
   'VQ-104',
   'VQ-105',
+  'VQ-101',
+  'VQ-103',
+  'VQ-114',
+  'VQ-115',
 ];
 const inOrderOnly = ['VQ-108', 'VQ-109', 'VQ-110', 'VQ-112'];
+
+/** What is only counted elsewhere is a SHOULD NOT of packed rings. */
+const shouldNot: readonly (readonly [ObservationKey, string])[] = [
+  ['kickNeedless', 'VQ-101'],
+  ['interruptNeedless', 'VQ-103'],
+];
 
 export const ringFormatCases: readonly ConformanceCase[] = ringFormatScenarios.map(scenario => ({
   id: `${scenario.id}-watched`,
@@ -58,6 +68,10 @@ async function lookAt(scenario: Scenario, context: CaseContext): Promise<CaseEff
     effort.actions += calls;
     for (const [key, { message }] of tally.breaches)
       if (observations[key].verdict === 'fail') throw new CaseBroken(observations[key].requirements, message);
+    for (const [key, requirement] of shouldNot) {
+      const breach = program.packed === true ? tally.breaches.get(key) : undefined;
+      if (breach !== undefined) throw new CaseBroken([requirement], breach.message);
+    }
     if (failure !== undefined)
       throw new CaseBroken(scenario.requirements, `the program did not come to its end: ${failure.message}`);
     for (const key of needed(program)) {

@@ -98,6 +98,7 @@ function worldOptions(
     profile: options.profile,
     implementation: {
       driver: options.implementation?.driver,
+      memories: options.implementation?.memories,
       device:
         options.implementation?.device ??
         (context => new RdmaDevice({ ...context, pollIntervalNs: costsNs.devicePoll })),

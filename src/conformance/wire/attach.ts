@@ -35,6 +35,10 @@ function forgetting(inner: HcaFunction, judge: WireJudge): HcaFunction {
       inner.destroyQp(qp);
       judge.forget(qp.qpNum);
     },
+    reset: () => {
+      inner.reset();
+      judge.forgetAll();
+    },
     createQp: (pd, init, owner, qpNum) => {
       const qp = inner.createQp(pd, init, owner, qpNum);
       judge.forget(qp.qpNum);

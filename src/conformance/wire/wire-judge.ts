@@ -128,6 +128,14 @@ export class WireJudge implements WireSink {
     for (const [key, { sourceQpn }] of this.#datagrams) if (sourceQpn === qpn) this.#datagrams.delete(key);
   }
 
+  /** The same for every queue pair. */
+  forgetAll(): void {
+    for (const key of this.#connections.keys()) this.#forgotten.add(key);
+    this.#connections.clear();
+    this.#unreliable.clear();
+    this.#datagrams.clear();
+  }
+
   /** What was found so far. */
   report(): WireReport {
     return {

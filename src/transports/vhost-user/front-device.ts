@@ -291,6 +291,12 @@ export class FrontDevice implements VirtioDevice {
     return queue;
   }
 
+  /** Of a ring that nobody has worked on: of a packed one both halves at slot 0 with wrap counter 1. */
+  get #startingBase(): number {
+    const packed = (this.#features & (1n << BigInt(FeatureBit.RING_PACKED))) !== 0n;
+    return packed ? PACKED_BASE : 0;
+  }
+
   /** Tells the device of a queue, and enables it. */
   #start(queue: FrontQueue): void {
     const { addresses, index, size } = queue;
@@ -302,7 +308,7 @@ export class FrontDevice implements VirtioDevice {
       this.#front.setUpQueue({
         index,
         size,
-        base: 0,
+        base: this.#startingBase,
         addresses: {
           descriptors: user(addresses.descriptors),
           available: user(addresses.driver),
@@ -360,6 +366,7 @@ export class FrontDevice implements VirtioDevice {
   }
 }
 
+const PACKED_BASE = 0x8000_8000;
 /** Kicks go as an event, which carries no data. */
 const KICK_DATA = (1n << BigInt(FeatureBit.NOTIFICATION_DATA)) | (1n << BigInt(FeatureBit.NOTIF_CONFIG_DATA));
 

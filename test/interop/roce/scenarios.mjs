@@ -11,8 +11,10 @@ const isGapNak = frame => frame.operation === 0x11 && frame.syndrome === 0x60;
 const isNotReady = frame => frame.operation === 0x11 && frame.syndrome >>> 5 === 1;
 const SEND_MIDDLE = 0x01;
 const SEND_LAST = 0x02;
+const WRITE_MIDDLE = 0x07;
 const READ_REQUEST = 0x0c;
 const READ_RESPONSE_MIDDLE = 0x0e;
+const UC = 0x20;
 
 /** @typedef {{ side: number, operation: number, transport: number, psn: number, syndrome: number, msn: number, dmaLength: number, virtualAddress: number, fate: string }} Seen */
 
@@ -66,23 +68,37 @@ function sentAndAcknowledgedAgain(seen) {
 function readFromTheMissingOneOn(seen) {
   const { hit, after } = struck(seen);
   const first = seen.find(
-    frame => frame.operation === READ_REQUEST && frame.psn <= hit.psn && frame.psn + 64 > hit.psn,
+    frame => frame.operation === READ_REQUEST && ((hit.psn - frame.psn) & 0xff_ffff) < 64,
   );
   must(first !== undefined, 'no READ belongs to the response');
-  const again = after.filter(
+  const again = after.find(
     frame => frame.side !== hit.side && frame.operation === READ_REQUEST && frame.psn === hit.psn,
   );
-  must(again.length > 0, `no READ asks for psn ${hit.psn}`);
-  const skipped = again[0].virtualAddress - first.virtualAddress;
+  const response = after.findIndex(frame => frame.side === hit.side && frame.psn === hit.psn);
+  must(response >= 0, `the response with psn ${hit.psn} was not sent again`);
+  // A READ that had gone again as a whole before, for want of time, brings the response too.
+  if (again === undefined) return;
+  const skipped = again.virtualAddress - first.virtualAddress;
   must(
-    skipped > 0 && again[0].dmaLength === first.dmaLength - skipped,
+    skipped > 0 && again.dmaLength === first.dmaLength - skipped,
     'the READ does not ask for the rest alone',
   );
 }
 
+/**
+ * The n-th matching frame whose number is new. A busy machine makes the guests' timers run out and packets go again; what happens to
+ * such a repetition has no consequence.
+ */
 const nth = (count, matches) => {
   let left = count;
-  return frame => matches(frame) && --left === 0;
+  const known = new Set();
+  return frame => {
+    if (!matches(frame)) return false;
+    const name = `${frame.side} ${frame.psn}`;
+    if (known.has(name)) return false;
+    known.add(name);
+    return --left === 0;
+  };
 };
 const fromClient = matches => frame => frame.side === 1 && matches(frame);
 const rcPingpong = 'ibv_rc_pingpong -d rxe0 -g 1 -n 6 -s 3000 -c';
@@ -213,6 +229,26 @@ export const scenarios = [
         fromClient(frame => frame.operation === SEND_LAST),
       ),
     expect: seen => must(struck(seen).after.length > 0, 'nothing came behind the doubled packet'),
+  },
+  {
+    id: 'uc-write-lost',
+    doc: 'a UC write of which a packet is lost completes all the same, and nobody asks for it [DATA-56, DATA-57]',
+    command: perftest('ib_write_bw', '-c UC -n 10 -s 3000 -m 512'),
+    port: PINGPONG_PORT,
+    action: 'drop',
+    fault: () =>
+      nth(
+        3,
+        fromClient(frame => frame.operation === WRITE_MIDDLE),
+      ),
+    expect(seen) {
+      const { after } = struck(seen);
+      must(after.length > 0, 'nothing came behind the lost packet');
+      must(
+        seen.every(frame => frame.transport === UC),
+        'somebody answered',
+      );
+    },
   },
   {
     id: 'cable-cut',

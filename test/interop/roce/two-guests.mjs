@@ -5,7 +5,7 @@ import { guestImage } from '../guest-image.mjs';
 import { GuestConsole, consoleScript } from './guest-console.mjs';
 import { Cable } from './cable.mjs';
 
-export const PACKAGES = [
+export const rocePackages = [
   'qemu-system-x86',
   'busybox-static',
   'iproute2',
@@ -31,14 +31,13 @@ const PROGRAMS = [
 
 export const ADDRESSES = ['10.0.0.1', '10.0.0.2'];
 
-/** The path of a program of this machine; undefined when it has none. */
+/** The path of a program of this machine. */
 function programPath(name) {
-  return ['/usr/bin', '/bin', '/usr/sbin', '/sbin'].map(folder => path.join(folder, name)).find(existsSync);
-}
-
-/** What of the programs is missing, for the line that says why nothing was run. */
-export function missingPrograms() {
-  return ['qemu-system-x86_64', 'busybox', ...PROGRAMS].filter(name => programPath(name) === undefined);
+  const found = ['/usr/bin', '/bin', '/usr/sbin', '/sbin']
+    .map(folder => path.join(folder, name))
+    .find(existsSync);
+  if (found === undefined) throw new Error(`${name} is in none of the usual folders`);
+  return found;
 }
 
 /** The user-space driver of soft-RoCE, which is loaded by its name and so appears in no list of needed libraries. */
@@ -74,7 +73,7 @@ export class TwoGuests {
         '-initrd',
         image.initrd,
         '-append',
-        'console=ttyS0 reboot=t panic=-1',
+        'console=ttyS0 quiet reboot=t panic=-1',
       );
       args.push('-netdev', net, '-device', nic);
       return new GuestConsole(address, args, path.join(folder, `guest-${side}.log`));
@@ -122,8 +121,10 @@ export class TwoGuests {
     return { client: clientRun, server: serverRun };
   }
 
-  async end() {
-    await Promise.all(this.guests.map(guest => guest.end()));
+  /** Ends both, and takes the cable away. */
+  async stop() {
+    await Promise.all(this.guests.splice(0).map(guest => guest.end()));
     await this.#cable?.close();
+    this.#cable = undefined;
   }
 }

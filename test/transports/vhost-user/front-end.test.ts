@@ -66,7 +66,11 @@ describe.skipIf(skipped !== undefined)('a back-end that does not keep the protoc
     ['GET_FEATURES', 'hang', 'no answer to GET_FEATURES within 1000 ms'],
     ['GET_FEATURES', 'hang-up', 'the peer hung up'],
     ['GET_FEATURES', 'foreign', 'the peer does not speak vhost-user: a message starts with 48 54 54 50'],
-    ['GET_PROTOCOL_FEATURES', 'short', 'answer to GET_PROTOCOL_FEATURES: its payload has 3 bytes, expected 8'],
+    [
+      'GET_PROTOCOL_FEATURES',
+      'short',
+      'answer to GET_PROTOCOL_FEATURES: its payload has 3 bytes, expected 8',
+    ],
     ['GET_STATUS', 'long', 'answer to GET_STATUS: its payload has 200 bytes, expected 8'],
     ['GET_CONFIG', 'oversized', 'GET_CONFIG has a payload of 2147483647 bytes, at most 4096'],
     ['GET_CONFIG', 'short', 'answer to GET_CONFIG: its payload has 3 bytes, expected 12 to 268'],

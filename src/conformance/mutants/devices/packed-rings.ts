@@ -1,9 +1,18 @@
 /** Devices that are wrong about packed rings: used elements, wrap counters, event structures, use in order. */
-import { Avail, EventMode, PackedDescriptor, PackedEvent, PackedFlag, Used } from '../../../virtio/index.js';
+import {
+  Avail,
+  EventMode,
+  FeatureBit,
+  featureMask,
+  PackedDescriptor,
+  PackedEvent,
+  PackedFlag,
+  Used,
+} from '../../../virtio/index.js';
 import type { MemoryWindow } from '../../../virtio/index.js';
 import { mutant } from '../mutant.js';
 import type { Mutant } from '../mutant.js';
-import { deviceRings } from '../seams/device.js';
+import { deviceRings, registers } from '../seams/device.js';
 import { every, from } from '../seams/overlay.js';
 import { isElement } from '../seams/rings.js';
 import type { Ring } from '../seams/rings.js';
@@ -42,7 +51,7 @@ function usedFlags(
 const elements: readonly Mutant[] = [
   ring(
     'packed-used-id-is-the-slot',
-    { breaks: 'VQ-35 VQ-91' },
+    { breaks: 'VQ-91 VQ-35' },
     'The buffer id of a used element is its slot.',
     window => ({
       set16: (offset, value) => window.set16(offset, isField(offset, ID) ? (offset - ID) / SIZE : value),
@@ -50,7 +59,7 @@ const elements: readonly Mutant[] = [
   ),
   ring(
     'packed-used-id-of-the-one-before',
-    { breaks: 'VQ-35 VQ-91', needs: 'history' },
+    { breaks: 'VQ-91 VQ-35', needs: 'history' },
     'Every sixth used element has the buffer id of the element before it.',
     window => {
       const due = every(6);
@@ -102,7 +111,7 @@ const elements: readonly Mutant[] = [
   ),
   ring(
     'packed-used-without-write',
-    { breaks: 'VQ-94 CTRL-02' },
+    { breaks: 'VQ-94 VQ-80 CTRL-02' },
     'WRITE is never set in a used element.',
     window => usedFlags(window, flags => flags & ~PackedFlag.WRITE),
   ),
@@ -114,7 +123,7 @@ const elements: readonly Mutant[] = [
   ),
   ring(
     'packed-used-length-of-the-descriptor',
-    { chapter: 'lengths', breaks: 'VQ-37 CTRL-02' },
+    { chapter: 'lengths', breaks: 'VQ-80 VQ-37 CTRL-02' },
     'The length of a used element is left as the descriptor had it.',
     window => ({ set32: () => undefined, store16: window.store16.bind(window) }),
   ),
@@ -151,7 +160,7 @@ function listLength(window: MemoryWindow, slot: number, size: number): number {
 const taking: readonly Mutant[] = [
   ring(
     'packed-available-without-the-counter',
-    { chapter: 'wraps', breaks: 'VQ-31 VQ-92', needs: 'history' },
+    { chapter: 'wraps', breaks: 'VQ-114', needs: 'history' },
     'From the second lap on any descriptor whose marks differ is taken for an available one.',
     (window, { size }) => {
       let last = -1;
@@ -170,7 +179,7 @@ const taking: readonly Mutant[] = [
   ),
   ring(
     'packed-id-of-the-first-descriptor',
-    { breaks: 'VQ-35 VQ-91' },
+    { breaks: 'VQ-91 VQ-35' },
     'The buffer id is read from the slot behind the last descriptor of the chain.',
     (window, { size }) => ({
       get16: offset =>
@@ -188,6 +197,17 @@ const wishes: readonly Mutant[] = [
       load16: offset => {
         const value = window.load16(offset);
         return offset === PackedEvent.MODE && value === EventMode.ENABLE ? EventMode.DISABLE : value;
+      },
+    }),
+  ),
+  driverEvent(
+    'packed-disable-ignored',
+    { chapter: 'time and cost', breaks: 'VQ-103' },
+    'The mode DISABLE of the driver is taken for ENABLE.',
+    window => ({
+      load16: offset => {
+        const value = window.load16(offset);
+        return offset === PackedEvent.MODE && value === EventMode.DISABLE ? EventMode.ENABLE : value;
       },
     }),
   ),
@@ -233,7 +253,7 @@ const wishes: readonly Mutant[] = [
   ),
   deviceEvent(
     'packed-position-outside-the-ring',
-    { chapter: 'notification races', breaks: 'VQ-73 VQ-105' },
+    { chapter: 'notification races', breaks: 'VQ-105 VQ-73' },
     'The device asks to be told of the slot behind the last one.',
     (window, { size }) => ({
       store16: (offset, value) =>
@@ -306,6 +326,41 @@ const late: readonly Mutant[] = [
 ];
 
 /** The driver's event structures. */
+const registersOfRings: readonly Mutant[] = [
+  mutant(
+    'device',
+    'packed-taken-for-split',
+    { chapter: 'start and features', breaks: 'VQ-79' },
+    'The device uses split rings although RING_PACKED is negotiated.',
+    registers(inner => ({
+      setDriverFeatures: features => inner.setDriverFeatures(features & ~featureMask(FeatureBit.RING_PACKED)),
+    })),
+  ),
+  mutant(
+    'device',
+    'notification-data-believed',
+    { chapter: 'notification races', breaks: 'VQ-113', needs: 'history' },
+    'A notification that says what one before it said is taken for one of nothing new.',
+    registers(inner => {
+      const said = new Set<string>();
+      return {
+        notified(index, next) {
+          const what = `${index} ${next}`;
+          if (next === undefined || !said.has(what)) inner.notified(index, next);
+          said.add(what);
+        },
+      };
+    }),
+  ),
+];
+
 const wishOf = new WeakMap<Ring, MemoryWindow>();
 
-export const packedDeviceMutants: readonly Mutant[] = [...elements, ...taking, ...wishes, ...order, ...late];
+export const packedDeviceMutants: readonly Mutant[] = [
+  ...elements,
+  ...taking,
+  ...wishes,
+  ...order,
+  ...late,
+  ...registersOfRings,
+];

@@ -171,7 +171,7 @@ const chains: readonly Mutant[] = [
 const elements: readonly Mutant[] = [
   ring(
     'packed-used-without-the-counter',
-    { chapter: 'wraps', breaks: 'VQ-41 VQ-96' },
+    { chapter: 'wraps', breaks: 'VQ-115' },
     'Any descriptor whose two marks are the same is taken for a used one of the first lap.',
     window => ({
       load16(offset) {
@@ -190,12 +190,6 @@ const elements: readonly Mutant[] = [
         return isField(offset, ID) ? (offset - ID) / SIZE : value;
       },
     }),
-  ),
-  ring(
-    'packed-write-ignored',
-    { chapter: 'lengths', breaks: 'VQ-39 CTRL-03' },
-    'WRITE in a used element is not seen: every answer has length 0.',
-    window => ({ load16: offset => window.load16(offset) & ~PackedFlag.WRITE }),
   ),
 ];
 
@@ -227,6 +221,17 @@ const wishes: readonly Mutant[] = [
     window => ({
       store16: (offset, value) =>
         window.store16(offset, offset === PackedEvent.POSITION ? value ^ 0x8000 : value),
+    }),
+  ),
+  deviceEvent(
+    'packed-disable-ignored',
+    { chapter: 'time and cost', breaks: 'VQ-101' },
+    'The mode DISABLE of the device is taken for ENABLE.',
+    window => ({
+      load16: offset => {
+        const value = window.load16(offset);
+        return offset === PackedEvent.MODE && value === EventMode.DISABLE ? EventMode.ENABLE : value;
+      },
     }),
   ),
   deviceEvent(
