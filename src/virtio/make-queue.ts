@@ -5,7 +5,14 @@ import type { RingObserver } from './observer.js';
 import { PackedDeviceQueue } from './packed-device-queue.js';
 import { PackedDriverQueue } from './packed-driver-queue.js';
 import { PACKED_START, layOutPackedRing, packedQueueFault, packedRingBytes } from './packed-layout.js';
-import type { DeviceQueue, DriverQueue, QueueAddresses, QueueConfig, QueuePosition, RingFeatures } from './queue.js';
+import type {
+  DeviceQueue,
+  DriverQueue,
+  QueueAddresses,
+  QueueConfig,
+  QueuePosition,
+  RingFeatures,
+} from './queue.js';
 import { SplitDeviceQueue } from './split-device-queue.js';
 import { SplitDriverQueue } from './split-driver-queue.js';
 import { layOutSplitRing, splitQueueFault, splitRingBytes } from './split-layout.js';

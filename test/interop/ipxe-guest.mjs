@@ -120,7 +120,13 @@ async function outcome(part, title, guest, serial) {
   await part.check(title, async () => {
     const done = () => /IPXE-FETCHED-AGAIN/.test(serialText(serial)) || guest.exit !== undefined;
     await part.until(`${title}: the end of its script`, done, 60).catch(error => {
-      throw new Error(`${error.message}; ${serialText(serial).trimEnd().split(/[\r\n]+/).slice(-2).join(' | ')}`);
+      throw new Error(
+        `${error.message}; ${serialText(serial)
+          .trimEnd()
+          .split(/[\r\n]+/)
+          .slice(-2)
+          .join(' | ')}`,
+      );
     });
     const text = serialText(serial);
     for (const mark of ['IPXE-SCRIPT-RUNS', 'IPXE-BLOB-FETCHED', 'IPXE-FETCHED-AGAIN'])

@@ -33,7 +33,8 @@ sleep 1
 
 export const linuxGuests = {
   name: 'linux-virtio-net',
-  about: "Linux's virtio_net in QEMU, q35 (PCI) and microvm (virtio-mmio), split and packed, judged to the end",
+  about:
+    "Linux's virtio_net in QEMU, q35 (PCI) and microvm (virtio-mmio), split and packed, judged to the end",
   packages: qemuPackages,
   timeLimitS: 150,
 
@@ -76,7 +77,11 @@ async function pairOfGuests(part, image, ring) {
       if (started.exit !== 0) throw new Error(`${name} ended with ${started.exit}; ${lastLine(text)}`);
       const packed = /FEATURES ([01]+)/.exec(text)?.[1]?.[34] === '1';
       if (packed !== (ring === 'packed')) throw new Error(`RING_PACKED is ${packed ? '' : 'not '}negotiated`);
-      for (const [kind, count] of [['LARGE', 30], ['SMALL', 30], ['FRAGMENTED', 10]])
+      for (const [kind, count] of [
+        ['LARGE', 30],
+        ['SMALL', 30],
+        ['FRAGMENTED', 10],
+      ])
         if (!text.includes(`${kind} ${count} packets transmitted, ${count} packets received`))
           throw new Error(new RegExp(`${kind}.*`).exec(text)?.[0] ?? `no ${kind} pings; ${lastLine(text)}`);
       if (machine === 'microvm' && !text.includes('FETCHED 524288 0'))

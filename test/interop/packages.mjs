@@ -28,7 +28,11 @@ export function mayInstall(asked) {
 
 /** Installs packages. Why that failed, or undefined. */
 export function install(packages, log) {
-  const options = { encoding: 'utf8', timeout: APT_SECONDS_MAX * 1000, env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } };
+  const options = {
+    encoding: 'utf8',
+    timeout: APT_SECONDS_MAX * 1000,
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+  };
   const lock = ['-o', 'DPkg::Lock::Timeout=120'];
   for (const arguments_ of [
     ['update', ...lock],

@@ -70,7 +70,9 @@ export class Part {
 
   #outcome(kind, title, error) {
     this.#total[kind]++;
-    console.log(`${kind === 'failed' ? 'FAILED ' : 'SKIPPED'} ${title}: ${error instanceof Error ? error.message : error}`);
+    console.log(
+      `${kind === 'failed' ? 'FAILED ' : 'SKIPPED'} ${title}: ${error instanceof Error ? error.message : error}`,
+    );
   }
 
   note(text) {
@@ -116,10 +118,14 @@ export class Part {
 
   /** Waits until a server has made its socket. */
   async listening(socket, server, seconds = 60) {
-    await this.until(`${server.name} listening on ${path.basename(socket)}`, () => {
-      if (server.exit !== undefined) throw new Error(`${server.name} ended: ${server.lastLines(3)}`);
-      return existsSync(socket);
-    }, seconds);
+    await this.until(
+      `${server.name} listening on ${path.basename(socket)}`,
+      () => {
+        if (server.exit !== undefined) throw new Error(`${server.name} ended: ${server.lastLines(3)}`);
+        return existsSync(socket);
+      },
+      seconds,
+    );
   }
 }
 

@@ -77,12 +77,12 @@ async function severalSegments(part, packed) {
 
 /**
  * DPDK's packed indirect tables begin with the frame's header in a descriptor that is marked writable, which the device refuses:
- * docs/findings.md, F-01. Anything else that the judge says is a failure.
+ * docs/findings.md, DPDK-1. Anything else that the judge says is a failure.
  */
 function knownFinding({ text }) {
   const broken = [...text.matchAll(/^BROKEN +(\S+)/gm)].map(match => match[1]);
   if (broken.join() !== 'RING-07') throw new Error(`broken: ${broken.join(', ')}`);
-  return 'finding F-01 of docs/findings.md, and nothing else';
+  return 'finding DPDK-1 of docs/findings.md, and nothing else';
 }
 
 /** Runs testpmd on one port and counts. It is told what to do line by line, and ended by `quit`. */

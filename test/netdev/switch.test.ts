@@ -162,8 +162,18 @@ describe('what the device says of itself', () => {
     const { VERSION_1, INDIRECT_DESC, EVENT_IDX, RING_RESET, RING_PACKED, IN_ORDER } = FeatureBit;
     expect(machine.transport.deviceFeatures).toBe(
       featureSet(
-        ...[MTU, MAC, MRG_RXBUF, STATUS, CTRL_VQ, MQ],
-        ...[VERSION_1, INDIRECT_DESC, EVENT_IDX, RING_RESET, RING_PACKED, IN_ORDER],
+        MTU,
+        MAC,
+        MRG_RXBUF,
+        STATUS,
+        CTRL_VQ,
+        MQ,
+        VERSION_1,
+        INDIRECT_DESC,
+        EVENT_IDX,
+        RING_RESET,
+        RING_PACKED,
+        IN_ORDER,
       ),
     );
   });
