@@ -24,7 +24,11 @@ export const softRoce = {
     const watch = new Watch(capture);
     const guests = new TwoGuests();
     part.adopt(guests);
-    const release = await guests.start(part.folder, (side, data) => watch.frame(side, data));
+    const release = await guests.start(
+      part.folder,
+      (side, data) => watch.frame(side, data),
+      name => part.socket(name),
+    );
     part.note(`Linux ${release}; capture: ${capture}`);
     for (const scenario of scenarios)
       await part.check(`${scenario.id}: ${scenario.doc}, ${scenario.command}`, () =>

@@ -51,8 +51,8 @@ export class TwoGuests {
   guests = [];
   #cable;
 
-  /** Boots both. `watch` decides over each frame (see cable.mjs). Logs go to `folder`. */
-  async start(folder, watch) {
+  /** Boots both. `watch` decides over each frame (see cable.mjs). Logs go to `folder`; `socketOf(name)` names a place for a socket. */
+  async start(folder, watch, socketOf) {
     const image = guestImage(folder, {
       kernel: 'generic',
       modules: ['virtio_pci', 'virtio_net', 'crc32_generic', 'ib_uverbs', 'rdma_rxe'],
@@ -61,7 +61,7 @@ export class TwoGuests {
       script: consoleScript,
     });
     this.#cable = new Cable(watch);
-    const sockets = ADDRESSES.map((_, side) => path.join(folder, `cable-${side}.sock`));
+    const sockets = ADDRESSES.map((_, side) => socketOf(`cable-${side}`));
     await this.#cable.open(sockets);
     this.guests = ADDRESSES.map((address, side) => {
       const net = `stream,id=net0,server=off,addr.type=unix,addr.path=${sockets[side]}`;
