@@ -24,7 +24,13 @@ class Told {
   post(change: Partial<WrRecord> = {}): WrRecord {
     const id = this.#next++;
     const request: WrRecord = {
-      ...{ wrId: id, qp: this.qp, send: true, opcode: WrOpcode.SEND, signaled: true, id, state: 'posted' },
+      wrId: id,
+      qp: this.qp,
+      send: true,
+      opcode: WrOpcode.SEND,
+      signaled: true,
+      id,
+      state: 'posted',
       ...change,
     };
     (request.send ? this.qp.sends : this.qp.recvs).push(request);
