@@ -89,9 +89,10 @@ export async function vhostUserDevice(init: VhostUserDeviceInit): Promise<VhostU
   }
 }
 
-function faultOf(why: Error, { path, afterFault }: VhostUserDeviceInit): Error {
+function faultOf(why: Error, init: VhostUserDeviceInit): Error {
+  const { path } = init;
   const law = why instanceof ConnectionEnded && why.kind === 'timeout' ? laws.answers : laws.neverCrashes;
-  const after = afterFault?.() ?? '';
+  const after = init.afterFault?.() ?? '';
   return new LawBroken(law, `the device at ${path}: ${why.message}${after === '' ? '' : `; ${after}`}`);
 }
 

@@ -43,11 +43,11 @@ async function kicksAndAsks(seed: number): Promise<{ kicks: number; asks: number
     const answers: Promise<unknown>[] =
       round % 5 === 0 ? [verbs.queryPort(), verbs.reqNotifyCq(cq, false)] : [];
     for (let steps = 0; steps < (seed * round) % 17; steps++) world.scheduler.step();
-    if (round % 2 === 1) rest(world);
+    if (round % 2 === 1) await rest(world);
     for (const answer of answers) await run(answer);
     verbs.pollCq(cq, completions(16), 16);
   }
-  rest(world);
+  await rest(world);
   const asked = asking.mock.contexts.map(queue => (queue instanceof SplitDeviceQueue ? queue.index : -1));
   // The state in which a queue is enabled is the first ask.
   return [...(transport?.notificationsByQueue ?? [])].map((kicks, index) => ({

@@ -6,8 +6,6 @@ import { enumeration, flagSet } from '../../abi/index.js';
 
 /** Bit of the device features by which a back-end says that there are protocol features to negotiate. */
 export const F_PROTOCOL_FEATURES = 30;
-/** Bit of the device features by which a front-end asks for a log of written pages. */
-export const F_LOG_ALL = 26;
 
 export const HEADER_BYTES = 12;
 /** The longest payload that is taken; the longest of a known message has 2056 bytes. */
