@@ -27,6 +27,7 @@ import type {
   RingFeatures,
   TakeResult,
 } from './queue.js';
+import { UsedReports } from './used-reports.js';
 
 /** The device half's state as plain data, for tests and for people. Positions are slots with the wrap counter in bit 15. */
 export interface PackedDeviceQueueState {
@@ -52,6 +53,7 @@ export class PackedDeviceQueue implements DeviceQueue {
   readonly #eventIdx: boolean;
   readonly #indirect: boolean;
   readonly #observer: RingObserver | undefined;
+  readonly #reports: UsedReports | undefined;
   readonly #memory: GuestMemory;
   readonly #ring: MemoryWindow;
   readonly #driverEvent: MemoryWindow;
@@ -82,6 +84,7 @@ export class PackedDeviceQueue implements DeviceQueue {
     this.#eventIdx = features.eventIdx;
     this.#indirect = features.indirect;
     this.#observer = observer;
+    this.#reports = observer && new UsedReports(observer, index, size);
     this.#memory = memory;
     const ring = memory.window(config.descriptors, PackedDescriptor.SIZE * size);
     const driverEvent = memory.window(config.driver, PackedEvent.SIZE);
@@ -192,7 +195,7 @@ export class PackedDeviceQueue implements DeviceQueue {
     }
     this.#writeUsed(head, written, this.#release(head));
     this.#returned = (this.#returned + 1) & 0xffff;
-    this.#observer?.used(this.index, head, written);
+    this.#reports?.add(head, written);
   }
 
   /** As `putUsed`. Throws RangeError too when IN_ORDER is not negotiated. */
@@ -208,7 +211,7 @@ export class PackedDeviceQueue implements DeviceQueue {
     this.#returned = (this.#returned + count) & 0xffff;
     for (let i = 0; i < count; i++) {
       const bytes = i === count - 1 ? written : order.writableBytes(i);
-      this.#observer?.used(this.index, order.head(i), bytes);
+      this.#reports?.add(order.head(i), bytes);
     }
     order.drop(count);
     this.publishUsed();
@@ -251,6 +254,7 @@ export class PackedDeviceQueue implements DeviceQueue {
     this.#staged = 0;
     // Publishes the data and the elements written before it (B4).
     this.#ring.store16(this.#stagedAt + PackedDescriptor.FLAGS, this.#stagedFlags);
+    this.#reports?.tell();
   }
 
   interruptWanted(): boolean {

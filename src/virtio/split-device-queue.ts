@@ -25,6 +25,7 @@ import {
   usedEventOffset,
   usedRingBytes,
 } from './split-layout.js';
+import { UsedReports } from './used-reports.js';
 
 /** The device half's state as plain data, for tests and for people. Indices are 16-bit and free-running. */
 export interface SplitDeviceQueueState {
@@ -46,6 +47,7 @@ export class SplitDeviceQueue implements DeviceQueue {
   readonly #eventIdx: boolean;
   readonly #indirect: boolean;
   readonly #observer: RingObserver | undefined;
+  readonly #reports: UsedReports | undefined;
   readonly #memory: GuestMemory;
   readonly #descriptors: MemoryWindow;
   readonly #avail: MemoryWindow;
@@ -75,6 +77,7 @@ export class SplitDeviceQueue implements DeviceQueue {
     this.#eventIdx = features.eventIdx;
     this.#indirect = features.indirect;
     this.#observer = observer;
+    this.#reports = observer && new UsedReports(observer, index, size);
     this.#memory = memory;
     const descriptors = memory.window(config.descriptors, descriptorTableBytes(size));
     const avail = memory.window(config.driver, availRingBytes(size));
@@ -168,7 +171,7 @@ export class SplitDeviceQueue implements DeviceQueue {
     }
     this.#taken[head] = 0;
     this.#writeUsed(head, written, 1);
-    this.#observer?.used(this.index, head, written);
+    this.#reports?.add(head, written);
   }
 
   /** As `putUsed`. Throws RangeError too when IN_ORDER is not negotiated. */
@@ -182,7 +185,7 @@ export class SplitDeviceQueue implements DeviceQueue {
     this.#writeUsed(head, written, count);
     for (let i = 0; i < count; i++) {
       const bytes = i === count - 1 ? written : order.writableBytes(i);
-      this.#observer?.used(this.index, order.head(i), bytes);
+      this.#reports?.add(order.head(i), bytes);
     }
     order.drop(count);
     this.publishUsed();
@@ -208,6 +211,7 @@ export class SplitDeviceQueue implements DeviceQueue {
     this.#used.store16(Used.IDX, this.#usedIdx);
     this.#unsignalled += this.#staged;
     this.#staged = 0;
+    this.#reports?.tell();
   }
 
   interruptWanted(): boolean {
