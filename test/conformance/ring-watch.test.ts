@@ -7,6 +7,9 @@ import { observationKeys, observations } from '../../src/conformance/ring-watch/
 import type { ObservationKey } from '../../src/conformance/ring-watch/observations.js';
 import { Tally } from '../../src/conformance/ring-watch/tally.js';
 import { watchProgram } from '../../src/conformance/ring-watch/watch-program.js';
+import { bundledDriver } from '../../src/conformance/bundled.js';
+import { Descriptor, DescriptorFlag } from '../../src/virtio/index.js';
+import { overlay } from './faults/fault.js';
 import { plantedFaults } from './ring-watch-planted.js';
 
 /** Programs until an observation is seen broken; 0 when it is not within `most`. */
@@ -58,4 +61,38 @@ describe('watched rings', () => {
       expect(fault === undefined ? 0 : await programsUntil(key, fault, 30)).toBeGreaterThan(0);
     },
   );
+
+  it('does not hold against the device what it reads of a chain that the driver has broken', async () => {
+    const tally = new Tally();
+    for (let i = 0; i < 4; i++) {
+      const program = { ...writeProgram(100 + i, { mode: 'settled', actionsMax: 60 }), indirect: true };
+      await watchProgram(program, { profile: 'roce', implementation: answersBeforeRequests, tally });
+    }
+    const accused = [...tally.breaches.keys()].map(each => observations[each].judges);
+    expect(accused).toContain('driver');
+    expect(accused).not.toContain('device');
+  });
 });
+
+/** A driver that takes the readable parts of a chain for writable ones, and the other way round. */
+const answersBeforeRequests: Implementation = {
+  driver: context =>
+    bundledDriver({
+      ...context,
+      memory: overlay(context.memory, {
+        window(address, length) {
+          const window = context.memory.window(address, length);
+          if (window === undefined) return undefined;
+          return overlay(window, {
+            set16(offset, value) {
+              const swaps =
+                offset % Descriptor.SIZE === Descriptor.FLAGS &&
+                (value & (DescriptorFlag.NEXT | DescriptorFlag.WRITE)) !== 0 &&
+                (value & DescriptorFlag.INDIRECT) === 0;
+              window.set16(offset, swaps ? value ^ DescriptorFlag.WRITE : value);
+            },
+          });
+        },
+      }),
+    }),
+};
