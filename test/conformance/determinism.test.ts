@@ -15,7 +15,7 @@ import { TraceRecorder, traceHeader, traceToText } from '../../src/conformance/t
 const golden = {
   settled: 'c88bced903dac683aa87b1e7bb6ef049',
   racing: 'c980a1a58174fe5628ef4fd7b3b545dc',
-  generated: 'be73082c2f314c87fb82859c2ccef60c',
+  generated: 'd6658d31f46b8a39879068504ec6886d',
 };
 
 const cap = { sendWr: 16, recvWr: 16, sendSge: 2, recvSge: 2, inline: 64 };

@@ -79,7 +79,7 @@ describe.skipIf(skipped !== undefined)('a back-end that does not keep the protoc
     ['GET_STATUS', 'other-answer', 'GET_STATUS was asked, and an answer came to GET_QUEUE_NUM'],
     ['GET_STATUS', 'no-reply-flag', 'GET_STATUS was asked, and a request came to GET_STATUS'],
     ['GET_STATUS', 'descriptors', 'GET_STATUS: 2 descriptors came with the answer'],
-    ['GET_CONFIG', 'twice', 'GET_STATUS was asked, and an answer came to GET_CONFIG'],
+    ['GET_CONFIG', 'twice', 'SET_STATUS was asked, and an answer came to GET_CONFIG'],
     ['SET_MEM_TABLE', 'refuse', 'the back-end refused SET_MEM_TABLE: it answered 1'],
     ['GET_STATUS', 'die', 'the peer hung up'],
     ['GET_STATUS', 'crash', 'the peer hung up'],
