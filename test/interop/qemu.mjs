@@ -24,7 +24,10 @@ export function qemuArguments({ machine, socket, serial, image, append = '', mac
       ? []
       : [
           ['-kernel', image.kernel, '-initrd', image.initrd],
-          ['-append', `console=ttyS0 quiet no_timer_check reboot=t ${machine === 'microvm' ? tscOption() : ''}${append}`],
+          [
+            '-append',
+            `console=ttyS0 quiet no_timer_check reboot=t ${machine === 'microvm' ? tscOption() : ''}${append}`,
+          ],
         ].flat();
   return [
     ['-M', machine === 'q35' ? 'q35,memory-backend=mem' : 'microvm,memory-backend=mem'],
