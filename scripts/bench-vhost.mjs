@@ -1,4 +1,4 @@
-/** Times of the vhost-user back-end in one process: from a kick to its handler, and a command there and back over shared memory. */
+/** How long the vhost-user back-end takes from a kick to its handler, both in one process. */
 import { newEvent, onReadable, drainEvent, signalEvent } from '../dist/transports/vhost-user/descriptors.js';
 
 const ROUNDS = 20_000;
