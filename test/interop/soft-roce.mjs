@@ -77,7 +77,13 @@ class Watch {
 async function play(part, guests, watch, scenario) {
   const before = watch.judge.report().findings.length;
   watch.begin(scenario);
-  const { client, server } = await guests.runPair(scenario.command, scenario.port, SCENARIO_MS);
+  let ends = await guests.runPair(scenario.command, scenario.port, SCENARIO_MS);
+  // Programs that found no way to each other have shown nothing: once more, before that is held against anybody.
+  if (watch.seen.length === 0 && ends.client.code !== 0) {
+    part.note(`${scenario.id}: no frame at all, ${ends.server.output.split('\n').at(-1)}; once more`);
+    ends = await guests.runPair(scenario.command, scenario.port, SCENARIO_MS);
+  }
+  const { client, server } = ends;
   const wrong = [];
   for (const [name, { code, output }] of Object.entries({ client, server }))
     if (code !== 0) wrong.push(`${name} ended with ${code}: ${output.split('\n').slice(-3).join(' | ')}`);
