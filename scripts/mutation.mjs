@@ -26,6 +26,8 @@ const testsOf = {
   'src/conformance/observation.ts': ['test/conformance/oracle.test.ts'],
   'src/conformance/expectations.ts': ['test/conformance/oracle.test.ts'],
   'src/conformance/judge.ts': ['test/conformance/judge.test.ts'],
+  'src/conformance/bare-metal.ts': ['test/conformance/judge.test.ts'],
+  'src/conformance/depends-on-timing.ts': ['test/conformance/judge.test.ts'],
   'src/conformance/monitors/book.ts': [monitors],
   'src/conformance/monitors/attach.ts': [monitors],
   'src/conformance/monitors/both.ts': [monitors],
@@ -37,8 +39,8 @@ const testsOf = {
   'src/conformance/ring-watch/driver-side.ts': [rings],
   'src/conformance/ring-watch/device-side.ts': [rings],
   'src/conformance/ring-watch/wake-ups.ts': [rings],
-  'src/statemachines/compile.ts': ['test/statemachines/tables.test.ts', 'test/statemachines/monitor.test.ts'],
-  'src/statemachines/monitor.ts': ['test/statemachines/monitor.test.ts'],
+  'src/statemachines/compile.ts': ['test/statemachines/engine.test.ts', 'test/statemachines/tables.test.ts'],
+  'src/statemachines/monitor.ts': ['test/statemachines/engine.test.ts', 'test/statemachines/monitor.test.ts'],
 };
 
 const directory = 'coverage/mutation';
