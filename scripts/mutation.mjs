@@ -40,7 +40,7 @@ const testsOf = {
   'src/conformance/monitors/verbs-monitors.ts': [told],
   'src/conformance/ring-watch/driver-side.ts': [rings],
   'src/conformance/ring-watch/device-side.ts': [rings],
-  'src/conformance/ring-watch/wake-ups.ts': [rings],
+  'src/conformance/ring-watch/wake-ups.ts': ['test/conformance/ring-watch-wake-ups.test.ts'],
   'src/statemachines/compile.ts': ['test/statemachines/engine.test.ts', 'test/statemachines/tables.test.ts'],
   'src/statemachines/monitor.ts': ['test/statemachines/engine.test.ts', 'test/statemachines/monitor.test.ts'],
 };
