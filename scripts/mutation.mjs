@@ -34,7 +34,7 @@ const testsOf = {
   'src/conformance/monitors/attach.ts': [monitors],
   'src/conformance/monitors/both.ts': [book],
   'src/conformance/monitors/hca-events.ts': [book],
-  'src/conformance/monitors/hca-monitors.ts': [monitors],
+  'src/conformance/monitors/hca-monitors.ts': ['test/conformance/monitors-adapter.test.ts'],
   'src/conformance/monitors/ring-monitors.ts': [told],
   'src/conformance/monitors/transport-monitors.ts': [told],
   'src/conformance/monitors/verbs-monitors.ts': [told],
