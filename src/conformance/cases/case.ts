@@ -5,7 +5,7 @@
 import type { ProfileName } from '../../abi/index.js';
 import type { Implementation } from '../implementation.js';
 import type { Program } from '../program.js';
-import type { ChartEvent } from '../report.js';
+import type { ChartEvent } from '../chart-event.js';
 
 /** Whose behaviour a case judges. A case about both needs the two together. */
 export type Party = 'driver' | 'device' | 'both';

@@ -2,7 +2,7 @@
  * What went on in an exchange, as a failure shows it. What only sets the scene is one step when it went well, so that a person
  * reads what the case is about and not how its objects came to be.
  */
-import type { ChartEvent } from '../report.js';
+import type { ChartEvent } from '../chart-event.js';
 
 /** Steps that a failure shows; of a longer exchange the last ones. */
 const STEPS_MAX = 40;

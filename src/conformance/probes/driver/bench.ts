@@ -14,7 +14,7 @@ import type { RingFeatures } from '../../../virtio/index.js';
 import { bundledDriver } from '../../bundled.js';
 import { CaseBroken } from '../../cases/case.js';
 import type { CaseContext } from '../../cases/case.js';
-import type { ChartEvent } from '../../report.js';
+import type { ChartEvent } from '../../chart-event.js';
 import { Steps } from '../steps.js';
 import { turn } from '../../turn.js';
 import { configBytes, featuresOf, queueSizeOf } from './bench-options.js';
