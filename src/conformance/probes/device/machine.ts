@@ -3,7 +3,7 @@
  * does has a verb; everything else can be done with the rings and registers themselves.
  */
 import { Ack, commandHeader, cqReq } from '../../../abi/index.js';
-import type { Profile, QueueMap, StructValue } from '../../../abi/index.js';
+import type { CommandShape, Profile, QueueMap, StructValue } from '../../../abi/index.js';
 import { connectInProcess } from '../../../transports/in-process.js';
 import type { InProcessTransport } from '../../../transports/in-process.js';
 import {
@@ -20,7 +20,7 @@ import type { FeatureSet, VirtioDevice } from '../../../virtio/index.js';
 import { CaseUnsupported } from '../../cases/case.js';
 import { GUEST_BASE } from '../../simulated-guest.js';
 import { bytesOf, recvRequest, sendRequest, viewOf } from './messages.js';
-import type { CommandShape, SendFields, SgeValue } from './messages.js';
+import type { SendFields, SgeValue } from './messages.js';
 import { UNWRITTEN, answerText, ends, fieldsText, makes, pieces, seen } from './answers.js';
 import type { Answer, ObjectKind } from './answers.js';
 import { ProbeRing } from './ring.js';
