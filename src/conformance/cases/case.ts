@@ -82,13 +82,21 @@ export class CaseBroken extends Error {
   readonly requirements: readonly string[];
   /** What went on, step by step, the failure last. */
   readonly steps: readonly ChartEvent[];
+  /** What the kit's peer did up to then, steps that are shown no more among them; 0 where nobody counted. */
+  readonly actions: number;
 
   /** @param message one line: what was seen, and what was expected */
-  constructor(requirements: readonly string[], message: string, steps: readonly ChartEvent[] = []) {
+  constructor(
+    requirements: readonly string[],
+    message: string,
+    steps: readonly ChartEvent[] = [],
+    actions = 0,
+  ) {
     super(message);
     this.name = 'CaseBroken';
     this.requirements = requirements;
     this.steps = steps;
+    this.actions = actions;
   }
 }
 

@@ -23,6 +23,7 @@ import { bytesOf, recvRequest, sendRequest, viewOf } from './messages.js';
 import type { SendFields, SgeValue } from './messages.js';
 import { UNWRITTEN, answerText, ends, fieldsText, makes, pieces, seen } from './answers.js';
 import type { Answer, ObjectKind } from './answers.js';
+import type { StepKind } from '../steps.js';
 import { ProbeRing } from './ring.js';
 import type { Accuse, Chain, Part, UsedElement } from './ring.js';
 import type { WatchedMemory } from './watched-memory.js';
@@ -36,7 +37,8 @@ export interface Surroundings {
   readonly accuse: Accuse;
   /** Runs until nothing is left to do. */
   run(): void;
-  note(from: string, to: string, text: string): void;
+  /** Takes a step of the exchange down, an action of the probe when nothing else is said. */
+  note(from: string, to: string, text: string, kind?: StepKind): void;
   /** Does what only sets the scene: one step of the exchange when it went well. */
   scene<T>(who: string, text: string, work: () => T): T;
 }
@@ -263,7 +265,7 @@ export class ProbeMachine {
   }
 
   kick(index: number): void {
-    this.note(this.name, 'device', `kick queue ${index}`);
+    this.note(this.name, 'device', `kick queue ${index}`, 'notification');
     this.transport.notify(index);
   }
 
@@ -321,7 +323,8 @@ export class ProbeMachine {
     return pending.map(({ what, chain, address, writable }) => {
       const element = used.find(({ id }) => id === chain.head);
       const bytes = this.memory.copy(address, writable);
-      this.note('device', this.name, element === undefined ? 'no answer' : answerText(bytes, element.length));
+      const text = element === undefined ? 'no answer' : answerText(bytes, element.length);
+      this.note('device', this.name, text, 'answer');
       return { what, used: element?.length, bytes };
     });
   }
@@ -405,6 +408,7 @@ export class ProbeMachine {
   /** Makes buffers available on a completion virtqueue, whether or not its completion queue exists. */
   addBuffers(cqn: number, count: number, length = cqReq.size): void {
     const ring = this.ring(this.queues.cq(cqn));
+    this.note(this.name, 'device', `${count} buffer(s) for completion queue ${cqn}`);
     for (let i = 0; i < count; i++) {
       const address = this.place(new Uint8Array(length).fill(UNWRITTEN));
       ring.add([{ address, length, writable: true }]);
@@ -425,7 +429,8 @@ export class ProbeMachine {
       }
       const bytes = this.memory.copy(buffer, cqReq.size);
       const completion = cqReq.decode(viewOf(bytes), 0);
-      this.note('device', this.name, `cq ${cqn}: wr_id ${completion.wr_id} status ${completion.status}`);
+      const text = `cq ${cqn}: wr_id ${completion.wr_id} status ${completion.status}`;
+      this.note('device', this.name, text, 'answer');
       if (!keep) {
         this.memory.put(buffer, new Uint8Array(cqReq.size).fill(UNWRITTEN));
         this.ring(index).add(chain.parts);
@@ -436,8 +441,8 @@ export class ProbeMachine {
     return polled;
   }
 
-  note(from: string, to: string, text: string): void {
-    this.#around.note(from, to, text);
+  note(from: string, to: string, text: string, kind?: StepKind): void {
+    this.#around.note(from, to, text, kind);
   }
   /** Does what only sets the scene: one step of the exchange when it went well. */
   scene<T>(text: string, work: () => T): T {
