@@ -56,21 +56,7 @@ async function runPart(definition) {
     console.log(`SKIPPED ${definition.name}: ${reason}`);
     return;
   }
-  const first = await tryPart(definition, definition.name);
-  if (first.failed === 0) return add(first);
-  // Emulated guests share the machine with everything else and have clocks of their own.
-  console.log(`== ${definition.name}: ${first.failed} failed; the whole part once more, and that counts`);
-  add(await tryPart(definition, `${definition.name}-again`));
-}
-
-async function tryPart(definition, folder) {
-  const counts = { passed: 0, failed: 0, skipped: 0 };
-  await new Part(definition, path.join(logs, folder), counts).run();
-  return counts;
-}
-
-function add(counts) {
-  for (const [kind, count] of Object.entries(counts)) total[kind] += count;
+  await new Part(definition, path.join(logs, definition.name), total).run();
 }
 
 /** Why a part cannot run here; undefined when it can. */
