@@ -129,7 +129,7 @@ function steps(book: MonitorBook, machine: string): number {
 
 function sinksOf(
   book: MonitorBook,
-  { profile, recorder }: WatchOptions,
+  { profile, recorder, implementation }: WatchOptions,
   vm: number,
   { device }: Limits,
 ): { sink: RingSink; control: ControlSinks } {
@@ -140,6 +140,7 @@ function sinksOf(
     queueCount: queues.count,
     queueSizeMax: device.queueSizeMax,
     isCompletionQueue: queue => queue >= firstCq && queue < firstCq + device.maxCqs,
+    chainsOnly: implementation?.outsideDevice !== undefined,
   });
   const commands = new CommandMonitors(book, vm);
   const control =

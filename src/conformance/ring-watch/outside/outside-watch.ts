@@ -158,12 +158,9 @@ export class OutsideWatch {
     for (const [ring, { calls }] of this.#sighted) if (!ring.lost) calls.atRest();
     if (this.#host.regions.all) this.#open = true;
     if (this.#open) return;
-    let first = true;
-    this.#shadow?.check(address => {
-      if (first) this.#tally.looked('writesWithin');
-      first = false;
-      this.#written(address);
-    });
+    if (this.#shadow === undefined || this.#sighted.size === 0) return;
+    for (const key of ['foreignAreas', 'writesWithin', 'lateWrites'] as const) this.#tally.looked(key);
+    this.#shadow.check(address => this.#written(address));
   }
 
   /** A byte of DMA memory has changed, and nobody was seen to change it. */
