@@ -66,6 +66,8 @@ export const UnderWay = {
 const LEAK_ROUNDS = 2000;
 /** Programs whose rings are watched; the rarest observation is looked at dozens of times in as many. */
 const WATCHED_PROGRAMS = 200;
+/** Programs tried to make one shorter that shows a breach of a device in another process. */
+const OUTSIDE_SHRINK_RUNS_MAX = 60;
 const CHART_EVENTS = 24;
 
 export async function check(options: CheckOptions): Promise<CheckReport> {
@@ -163,10 +165,7 @@ class CheckRun {
   /** Watches the rings while generated programs run. */
   async #observe(startedMs: number): Promise<void> {
     if (!this.#cases.wants('rings')) return;
-    if (this.#implementation.outsideDevice !== undefined) {
-      for (const result of this.#cases.addUnobserved()) this.#options.onCase?.(result);
-      return;
-    }
+    const outside = this.#implementation.outsideDevice !== undefined;
     const tally = this.#tallyOf('rings');
     const { profile, seed } = this.#options;
     const goOn = (programs: number): boolean => {
@@ -175,7 +174,9 @@ class CheckRun {
       return !this.#stopped();
     };
     const context = { profile, seed, implementation: this.#implementation };
-    const report = await runObservations(context, { programs: WATCHED_PROGRAMS, seed, goOn });
+    const shrinkRunsMax = outside ? OUTSIDE_SHRINK_RUNS_MAX : undefined;
+    const report = await runObservations(context, { programs: WATCHED_PROGRAMS, seed, goOn, shrinkRunsMax });
+    if (outside) for (const result of this.#cases.addUnobserved()) this.#options.onCase?.(result);
     tally.programs = report.programs;
     tally.actions = report.actions;
     for (const result of this.#cases.addObservations(report, this.#options.nowMs() - startedMs)) {

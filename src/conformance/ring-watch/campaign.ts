@@ -24,7 +24,7 @@ export interface ObservationOptions {
   /** Most actions of a program. */
   readonly actionsMax?: number;
   /** Programs tried to make a counterexample shorter; 0 leaves it as it was found. */
-  readonly shrinkRunsMax?: number;
+  readonly shrinkRunsMax?: number | undefined;
   /** Asked before each program; false ends the campaign. */
   readonly goOn?: (programs: number) => boolean;
 }

@@ -61,6 +61,8 @@ export class ObjectsWatch {
   readonly #capacity = new Map<number, number>();
   /** Armings that the device has taken and not used up, by completion queue number. */
   readonly #armings = new Map<number, number>();
+  /** Completion queues that were destroyed since the last rest: what they called before may still be on its way. */
+  readonly #destroyed = new Set<number>();
 
   constructor(machine: WatchedMachine, queues: QueueMap, sinks: ControlSinks) {
     this.#machine = machine;
@@ -68,7 +70,14 @@ export class ObjectsWatch {
     this.#sinks = sinks;
   }
 
+  /** Nothing is on its way any more. */
+  atRest(): void {
+    for (const cqn of this.#destroyed) this.#armings.set(cqn, 0);
+    this.#destroyed.clear();
+  }
+
   clear(): void {
+    this.#destroyed.clear();
     this.#commands.clear();
     this.#capacity.clear();
     this.#armings.clear();
@@ -201,12 +210,14 @@ export class ObjectsWatch {
         const { cqn } = createCqAck.decode(answer, ackHeader.size);
         this.#capacity.set(queues.cq(cqn), createCqCommand.decode(view, 0).cqe);
         this.#armings.set(cqn, 0);
+        this.#destroyed.delete(cqn);
         break;
       }
       case Command.DESTROY_CQ: {
         const { cqn } = destroyCqCommand.decode(view, 0);
         this.#capacity.delete(queues.cq(cqn));
-        this.#armings.set(cqn, 0);
+        if (this.#machine.deviceOutside) this.#destroyed.add(cqn);
+        else this.#armings.set(cqn, 0);
         break;
       }
       case Command.CREATE_QP: {
