@@ -12,7 +12,7 @@ export type Party = 'driver' | 'device' | 'both';
 
 /** What an implementation must offer for a case to say anything. */
 export interface CaseNeeds {
-  readonly features?: readonly ('indirect' | 'event-idx' | 'ring-reset')[];
+  readonly features?: readonly ('indirect' | 'event-idx' | 'ring-reset' | 'packed' | 'in-order')[];
   readonly services?: readonly ('RC' | 'UC' | 'UD' | 'GSI')[];
   /** The only profile in which the case makes sense. */
   readonly profile?: ProfileName;
