@@ -125,6 +125,12 @@ describe('[DATA-46] a message that was received', () => {
     expect(arrival({ byteLen: 8 }, {}, [UC, RC])).toContain(noMessage);
     expect(arrival({ byteLen: 8 }, {}, [RC, UC])).toContain(noMessage);
     expect(arrival({ byteLen: 48 }, {}, [RC, UD])).toContain(noMessage);
+    // Neither is one of another service whose length makes up for it.
+    expect(arrival({ byteLen: 8 }, { inline: 40 }, [RC, UC])).toContain(noMessage);
+    expect(arrival({ byteLen: 8 }, { inline: 40 }, [UC, RC])).toContain(noMessage);
+    const write = { opcode: 'RDMA_WRITE_WITH_IMM', imm: 9 } as const;
+    for (const type of [RC, UC])
+      expect(arrival({ byteLen: 48, ...withImm(9) }, write, [type, UD])).toContain(noMessage);
   });
 
   it('is not looked at when it failed, or when nobody knows of it', () => {
@@ -288,6 +294,12 @@ describe('[DATA-47] the bytes of a message', () => {
     expect(told.done(again, { byteLen: 8 })).toContain(noMessage);
     const none = told.recv(qpRecord());
     expect(told.done(none, { byteLen: 8 })).toBeUndefined();
+    const short = told.recv(qpRecord(), sge(200, 2));
+    told.copy([1, 0], [0, 202], 5);
+    expect(told.done(short, { byteLen: 9 })).toBeUndefined();
+    const headless = told.recv(qpRecord(QpType.UD), sge(300, 30), sge(400, 5));
+    told.send({ ...qpRecord(QpType.UD), vm: 1 }, { inline: 8 }, 5);
+    expect(told.done(headless, { byteLen: 48 })).toBeUndefined();
     const longer = told.recv(qpRecord(), sge(100, 20));
     told.copy([1, 0], [0, 104], 5);
     expect(told.done(longer, { byteLen: 9 })).toBeUndefined();
@@ -394,6 +406,7 @@ describe('[DATA-37] [DATA-38] a transfer that is done', () => {
     expect(transfer({ wrong: 2, before: other(0, 12) }).said).toBeUndefined();
     expect(transfer({ wrong: 2, before: other(1, 1002) }).said).toBeUndefined();
     const wrote = (told: Told): void => told.wrote(1, 1002, 1);
+    expect(transfer({ wrong: 2, meanwhile: told => told.wrote(9, 1002, 1) }).said).toContain('its byte 2 is');
     expect(transfer({ wrong: 2, meanwhile: wrote }).said).toBeUndefined();
     expect(transfer({ wrong: 2, before: wrote }).said).toContain('its byte 2 is');
   });

@@ -115,6 +115,7 @@ describe('[ISO-08] [DATA-37] a byte that nobody may write', () => {
     told.post(WrOpcode.SEND, { opcode: 'SEND', sges });
     told.post(WrOpcode.RDMA_WRITE, { opcode: 'RDMA_WRITE', sges });
     told.post(WrOpcode.RDMA_WRITE, { sges });
+    told.post(WrOpcode.RDMA_WRITE, { opcode: 'RDMA_WRITE', sges, remote: undefined });
     expect(told.covered(0, 0, 20)).toEqual([]);
   });
 
@@ -180,16 +181,18 @@ describe('[MEM-20] [MEM-21] what a peer may write', () => {
     expect(coveredBy({}, { raw: 77 })).toBe(0);
   });
 
-  it('is found among several regions, by name on the machine that was thought of', () => {
+  it('is found by name and machine among all objects, and by key among the regions of the target', () => {
     const told = new Told();
-    told.law.created(pdRecord());
+    told.law.created({ ...pdRecord(), vm: 1, name: 'mr0' });
     told.region({ vm: 0, rkey: 5, at: 2000 });
-    told.region({ name: 'mr1', rkey: 6, at: 500 });
-    told.region({ name: 'mr2', rkey: 8, at: 600 });
-    told.write({ remote: { vm: 1, at: 600, mr: 'mr2' } });
+    told.region({ vm: 2, name: 'elsewhere', rkey: 6, at: 3000 });
+    told.region({ name: 'mr1', rkey: 5, at: 500 });
+    told.region({ rkey: 6, at: 600 });
+    told.write({ remote: { vm: 1, at: 600, mr: 'mr0' } });
     expect(told.covered(1, 598, 610)).toEqual(range(600, 608));
     expect(told.covered(1, 498, 510)).toEqual([]);
     expect(told.covered(0, 1998, 2010)).toEqual([]);
+    expect(told.covered(2, 2998, 3010)).toEqual([]);
   });
 
   it('is on the machine that the queue pair is connected with, where the key is that of a region by chance', () => {
