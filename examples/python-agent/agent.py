@@ -68,7 +68,13 @@ class Machine:
         pd, addr, length = self.get(self.pds, call['pd']), call['addr'], call['length']
         need(1 <= length <= self.limits['maxMrSizeBytes'] and addr >= 0, 'this is no range')
         need(self.memory.holds(addr, length), 'it is not all in memory', 'EFAULT')
-        mr = self.mrs[call['mr']] = self.hca.new_mr(pd, addr, addr + length, call['access'])
+        return self.made(call['mr'], self.hca.new_mr(pd, addr, addr + length, call['access']))
+
+    def getDmaMr(self, call):
+        return self.made(call['mr'], self.hca.new_mr(self.get(self.pds, call['pd']), 0, 1 << 53, call['access']))
+
+    def made(self, number, mr):
+        self.mrs[number] = mr
         return {'lkey': mr.lkey, 'rkey': mr.rkey}
 
     def deregMr(self, call):
@@ -103,7 +109,11 @@ class Machine:
         self.hca.del_gid(call['index'])
 
     def postSend(self, call):
-        return self.post(call['requests'], self.get(self.qps, call['qp']).post_send)
+        qp = self.get(self.qps, call['qp'])
+        for request in call['requests']:
+            if 'inlineData' in request:
+                request['inlineData'] = base64.b64decode(request['inlineData'])
+        return self.post(call['requests'], qp.post_send)
 
     def postRecv(self, call):
         return self.post(call['requests'], self.get(self.qps, call['qp']).post_recv)
@@ -167,7 +177,7 @@ class Agent:
 
     def answer(self, request):
         if 'hello' in request:
-            lacks = ['UC', 'UD', 'GSI', 'SQD', 'createAh', 'getDmaMr', 'inline']
+            lacks = ['UC', 'UD', 'GSI', 'SQD', 'createAh']
             return {'hello': {'protocol': 'vrdma-agent', 'version': 1, 'name': 'python toy', 'lacks': lacks}}
         if 'open' in request:
             return {'open': self.open(request['open'])}

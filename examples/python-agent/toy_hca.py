@@ -6,7 +6,7 @@ else can happen.
 """
 
 LOCAL_WRITE, REMOTE_WRITE, REMOTE_READ = 1, 2, 4
-FENCE, SIGNALED, SOLICITED = 1, 2, 4
+FENCE, SIGNALED, SOLICITED, INLINE = 1, 2, 4, 8
 PSN = 1 << 24
 NUMBER = {'RESET': 0, 'INIT': 1, 'RTR': 2, 'RTS': 3, 'SQD': 4, 'SQE': 5, 'ERR': 6}
 
@@ -119,8 +119,12 @@ class Qp:
         need(NUMBER[self.state] >= NUMBER['RTS'], f'it is in {self.state}')
         sges, read = request['sges'], request['opcode'] == 'RDMA_READ'
         need(not (read and self.value['maxRdAtomic'] == 0), 'a read with max_rd_atomic 0')
-        most = min(self.cap['maxSendSge'], self.hca.limits['maxSgeRd'] if read else 1 << 32)
-        need(len(sges) <= most, 'too many list elements')
+        if request['sendFlags'] & INLINE:
+            need(not read, 'a read cannot be inline')
+            need(len(request.get('inlineData', b'')) <= self.cap['maxInlineData'], 'too much inline data')
+        else:
+            most = min(self.cap['maxSendSge'], self.hca.limits['maxSgeRd'] if read else 1 << 32)
+            need(len(sges) <= most, 'too many list elements')
         need(len(self.sends) < self.cap['maxSendWr'], 'the send queue is full', 'ENOMEM')
         self.sends.append(request)
 
@@ -309,6 +313,8 @@ class Qp:
         return region if self.local(key, address, length, right) else None
 
     def gather(self, request):
+        if request['sendFlags'] & INLINE:
+            return request.get('inlineData', b'')
         parts = []
         for address, length, key in request['sges']:
             if length > 0 and not self.local(key, address, length, 0):
@@ -333,6 +339,8 @@ class Qp:
 
 
 def size(request):
+    if request.get('sendFlags', 0) & INLINE:
+        return len(request.get('inlineData', b''))
     return sum(length for _, length, _ in request['sges'])
 
 
