@@ -35,6 +35,12 @@ if (!existsSync(new URL('../../dist/cli/main.js', import.meta.url))) {
 }
 
 const logs = path.resolve(values.logs ?? path.join(os.tmpdir(), `vrdma-interop-${process.pid}`));
+// Consoles are read from their logs: one of an earlier run would speak for this one.
+const before = parts.map(({ name }) => path.join(logs, name)).filter(folder => existsSync(folder));
+if (before.length > 0) {
+  console.error(`logs of an earlier run are in ${before.join(', ')}; remove them or name another folder`);
+  process.exit(2);
+}
 mkdirSync(logs, { recursive: true });
 console.log(`logs: ${logs}`);
 

@@ -33,7 +33,7 @@ nothing of it was judged.
 Examples:
   $ vrdma trace recorded.jsonl
   $ zstd -dc recorded.jsonl.zst | vrdma trace -
-  $ vrdma replay examples/programs/hello.json --out trace.jsonl && vrdma trace trace.jsonl`;
+  $ vrdma replay examples/programs/data-message-rc-send.json --out trace.jsonl && vrdma trace trace.jsonl`;
 
 export function addTraceCommand(root: Command, session: Session): void {
   const command = root
