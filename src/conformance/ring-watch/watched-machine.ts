@@ -279,7 +279,7 @@ export class WatchedMachine implements RingHost {
       },
       written: (address, length) => {
         const places = this.places.touching(address, address + length).slice();
-        for (const place of places)
+        for (const place of this.#outside?.isTold(address) === true ? [] : places)
           place.ring.driver.wrote(
             place,
             Math.max(address, place.start),

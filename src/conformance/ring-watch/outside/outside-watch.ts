@@ -39,6 +39,8 @@ export class OutsideWatch {
   readonly #sighted = new Map<RingState, Sighted>();
   /** The device was allowed to write to all of memory: from then on no byte of it tells anything. */
   #open = false;
+  /** Where the driver stores a word that was taken up already; -1 when it does not. */
+  #told = -1;
 
   /** `driverSeen`: each write of the driver to DMA memory goes through its view. */
   constructor(host: OutsideHost, tally: OutsideTally, driverSeen: boolean) {
@@ -57,8 +59,18 @@ export class OutsideWatch {
   /** The driver is about to store a word that may publish chains. */
   storing(address: number, value: number): void {
     this.#shadow?.settleFresh();
-    for (const { ring } of this.#host.places.touching(address, address + 2).slice())
-      if (!ring.lost) this.#canaries.storing(ring, address, value);
+    for (const { ring } of this.#host.places.touching(address, address + 2).slice()) {
+      if (ring.lost) continue;
+      this.#canaries.storing(ring, address, value);
+      if (this.#of(ring)?.sight.publishing(address, value) === true) this.#told = address;
+    }
+  }
+
+  /** What the driver has stored there was taken up before: the device may have put something else in its place. */
+  isTold(address: number): boolean {
+    const told = this.#told === address;
+    this.#told = -1;
+    return told;
   }
 
   /** The driver has read these places: what it may have seen is judged before it acts. */

@@ -9,6 +9,7 @@ import {
   PackedEvent,
   Used,
   availEventOffset,
+  isAvailable,
   isUsed,
   needsEvent,
   positionPassed,
@@ -31,6 +32,8 @@ export interface RingSight {
   readonly ring: RingState;
   /** Entries that the device has returned so far, 16-bit and free-running. */
   readonly usedCount: number;
+  /** The driver is about to store a word. True: it publishes chains, which are known now, and may be overwritten at once. */
+  publishing(address: number, value: number): boolean;
   /** Takes what was published on the device's behalf. */
   take(): void;
   /** Takes up what the device has returned, and the flags that it has set. */
@@ -75,6 +78,10 @@ class SplitSight implements RingSight {
 
   get usedCount(): number {
     return this.ring.usedIdx;
+  }
+
+  publishing(): boolean {
+    return false;
   }
 
   take(): void {
@@ -160,6 +167,20 @@ class PackedSight implements RingSight {
     return this.ring.used.count;
   }
 
+  publishing(address: number, value: number): boolean {
+    const { ring } = this;
+    const { position } = ring.published;
+    const slot = slotOf(position);
+    if (address !== this.#place.start + SIZE * slot + FLAGS || !isAvailable(value, position)) return false;
+    ring.shown = { slot, flags: value };
+    try {
+      ring.driver.sync();
+    } finally {
+      ring.shown = undefined;
+    }
+    return true;
+  }
+
   take(): void {
     const { ring } = this;
     for (let left = ring.coming.length; left > 0 && !ring.lost; left = ring.coming.length) {
@@ -181,8 +202,10 @@ class PackedSight implements RingSight {
         return;
       }
       ring.deviceWrote = true;
-      this.#returned.push({ address: this.#place.start + SIZE * slot, length: SIZE });
+      const known = ring.elements.length;
       ring.device.publishing(this.#place, SIZE * slot + FLAGS, flags);
+      for (const element of ring.elements.slice(known))
+        this.#returned.push({ address: this.#place.start + SIZE * element.slot, length: SIZE });
       if (ring.used.position === position) break;
     }
     this.#lookAtEvent();
