@@ -34,7 +34,7 @@ import {
   reqNotifyCommand,
 } from '../../../abi/index.js';
 import type { Field, Struct } from '../../../abi/index.js';
-import type { Chain, Report } from './ring.js';
+import type { Chain, Report } from './pen.js';
 
 /** What of a struct does not depend on its value. */
 export interface Layout {
