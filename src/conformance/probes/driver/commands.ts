@@ -11,7 +11,7 @@ import {
   regUserMrCommand,
 } from '../../../abi/index.js';
 import type { Field, Struct } from '../../../abi/index.js';
-import type { Chain, Report } from './ring.js';
+import type { Chain, Report } from './pen.js';
 
 /** What of a struct does not depend on its value. */
 export interface Layout {
