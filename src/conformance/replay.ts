@@ -5,7 +5,8 @@ import type { JudgeOptions } from './judge.js';
 import { programSchema, PROGRAM_VERSION } from './program.js';
 import type { Program } from './program.js';
 import { actionLine } from './script.js';
-import type { ChartEvent, Finding } from './report.js';
+import type { ChartEvent } from './chart-event.js';
+import type { Finding } from './report.js';
 import { limitsOf } from './limits.js';
 import { TraceRecorder, chart, traceHeader, traceToText } from './trace.js';
 

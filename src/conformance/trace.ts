@@ -17,7 +17,7 @@ import type { RingSink } from './ring-watch/ring-state.js';
 import { actionLine } from './script.js';
 import type { Action } from './program.js';
 import type { CqRecord, ObjectRecord, QpRecord, WrRecord } from './records.js';
-import type { ChartEvent } from './report.js';
+import type { ChartEvent } from './chart-event.js';
 
 export type { TraceEvent, TraceHeader } from './elsewhere/format.js';
 

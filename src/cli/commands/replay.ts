@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { match } from 'ts-pattern';
-import type { Session } from '../app.js';
+import type { Session } from '../session.js';
 import type { Program } from '../../conformance/program.js';
 import type { ProgramIssue } from '../../conformance/replay.js';
 import { addAgentOptions, agentOf, workerHangMs, type AgentOptions } from '../agent-options.js';

@@ -2,7 +2,7 @@
 import { createReadStream, statSync } from 'node:fs';
 import { Readable } from 'node:stream';
 import type { Command } from 'commander';
-import type { Session } from '../app.js';
+import type { Session } from '../session.js';
 import { LineError, Lines, TraceError, TraceJudge } from '../../conformance/elsewhere/index.js';
 import type { TraceVerdict } from '../../conformance/elsewhere/index.js';
 import { CliError, ExitCode, usageError } from '../exit-code.js';

@@ -23,6 +23,8 @@ import { Places } from './places.js';
 import type { Place } from './places.js';
 import type { PostedChain } from './posted-chain.js';
 import { Regions } from './regions.js';
+import { OutsideWatch } from './outside/outside-watch.js';
+import { OutsideTally, chainsOnly } from './outside/unseen.js';
 import { nonZeroByte } from './set-up.js';
 import type { Tally } from './tally.js';
 import { WatchedMemory, WatchedOs } from './watched-memory.js';
@@ -46,6 +48,11 @@ export interface WatchedMachineInit {
    * the device publishes is then judged before the driver can have seen it.
    */
   readonly concurrent?: boolean;
+  /**
+   * The device runs in another process, and what it does is seen in memory. `driverSeen`: each write of the driver to DMA
+   * memory goes through its view, so that any other is the device's.
+   */
+  readonly outside?: { readonly driverSeen: boolean } | undefined;
   /** A queue is no longer enabled. */
   closed?(queue: number): void;
 }
@@ -83,6 +90,7 @@ export class WatchedMachine implements RingHost {
   onUsed: ((ring: RingState, chain: PostedChain) => void) | undefined;
   readonly #init: WatchedMachineInit;
   readonly #objects: ObjectsWatch;
+  readonly #outside: OutsideWatch | undefined;
   #device: VirtioDevice | undefined;
   #features: FeatureSet = 0n;
   #status = 0;
@@ -93,9 +101,13 @@ export class WatchedMachine implements RingHost {
   constructor(init: WatchedMachineInit, guest: WatchedGuest) {
     this.#init = init;
     this.vm = init.vm;
-    this.tally = init.tally;
-    this.sink = init.sink;
     this.memory = guest.memory;
+    const { outside } = init;
+    const tally = outside === undefined ? init.tally : new OutsideTally(init.tally);
+    this.tally = tally;
+    this.sink = outside === undefined ? init.sink : chainsOnly(init.sink);
+    if (outside !== undefined && tally instanceof OutsideTally)
+      this.#outside = new OutsideWatch(this, tally, outside.driverSeen);
     const driver = this.#driverListener();
     this.driverMemory = new WatchedMemory(driver);
     this.deviceMemory = new WatchedMemory({
@@ -107,8 +119,13 @@ export class WatchedMachine implements RingHost {
     });
     guest.shareWith(this.driverMemory);
     guest.shareWith(this.deviceMemory);
-    this.os = new WatchedOs(guest, driver);
+    this.os = new WatchedOs(this.#outside?.osOf(guest) ?? guest, driver);
     this.#objects = new ObjectsWatch(this, init.queues, init.control);
+  }
+
+  /** The device works in another process. */
+  get deviceOutside(): boolean {
+    return this.#outside !== undefined;
   }
 
   get live(): boolean {
@@ -136,6 +153,8 @@ export class WatchedMachine implements RingHost {
 
   /** Nothing moves any more. */
   atRest(): void {
+    this.#outside?.atRest();
+    this.#objects.atRest();
     for (const ring of this.rings.values()) ring.atRest();
   }
 
@@ -178,6 +197,7 @@ export class WatchedMachine implements RingHost {
     this.#status = 0;
     this.#features = 0n;
     this.regions.clear();
+    this.#outside?.forget();
   }
 
   enabling(index: number, size: number, addresses: QueueAddresses, start?: QueuePosition): void {
@@ -207,6 +227,7 @@ export class WatchedMachine implements RingHost {
   queueReset(index: number): void {
     this.rings.get(index)?.close();
     this.rings.delete(index);
+    this.#outside?.forget();
     this.#init.closed?.(index);
   }
 
@@ -224,6 +245,7 @@ export class WatchedMachine implements RingHost {
   }
 
   interrupting(index: number): void {
+    this.#outside?.lookAtAll();
     const ring = this.rings.get(index);
     if (ring === undefined || ring.lost) {
       this.tally.looked('afterReset');
@@ -231,7 +253,9 @@ export class WatchedMachine implements RingHost {
         this.breach('afterReset', `an interrupt of queue ${index}, which is not enabled`);
       return;
     }
-    if (ring.kind === 'completion') this.#objects.completionInterrupt(ring);
+    if (ring.kind === 'completion') {
+      if (this.#outside?.isUnused(ring) !== true) this.#objects.completionInterrupt(ring);
+    } else if (this.#outside !== undefined) this.#outside.called(ring);
     else ring.toDriver.notified();
   }
 
@@ -239,8 +263,13 @@ export class WatchedMachine implements RingHost {
 
   #driverListener(): OsListener {
     return {
+      ...(this.#outside === undefined
+        ? {}
+        : { storing: (address: number, value: number) => this.#outside?.storing(address, value) }),
       read: (address, length) => {
-        for (const place of this.places.touching(address, address + length).slice())
+        const places = this.places.touching(address, address + length).slice();
+        this.#outside?.driverRead(places);
+        for (const place of places)
           place.ring.driver.read(
             place,
             Math.max(address, place.start),
@@ -249,12 +278,14 @@ export class WatchedMachine implements RingHost {
         this.hook?.('driver', 'read', address, length);
       },
       written: (address, length) => {
-        for (const place of this.places.touching(address, address + length).slice())
+        const places = this.places.touching(address, address + length).slice();
+        for (const place of this.#outside?.isTold(address) === true ? [] : places)
           place.ring.driver.wrote(
             place,
             Math.max(address, place.start),
             Math.min(address + length, place.end),
           );
+        this.#outside?.driverWrote(address, length, places);
         this.hook?.('driver', 'written', address, length);
       },
       freeing: (address, length) => this.#freeing(address, length),
@@ -368,13 +399,16 @@ export class WatchedMachine implements RingHost {
   // ---------------------------------------------------------------- chains
 
   published(ring: RingState, chain: PostedChain): void {
+    this.#outside?.published(chain);
     this.#objects.published(ring, chain);
     this.onPublished?.(ring, chain);
   }
   taken(ring: RingState, chain: PostedChain): void {
+    this.#outside?.taken(chain);
     this.#objects.taken(ring, chain);
   }
   used(ring: RingState, chain: PostedChain): void {
+    this.#outside?.returned(ring, chain);
     this.#objects.used(ring, chain);
     this.onUsed?.(ring, chain);
   }
