@@ -24,6 +24,8 @@ import { Places } from './places.js';
 import type { Place } from './places.js';
 import type { PostedChain } from './posted-chain.js';
 import { Regions } from './regions.js';
+import { OutsideWatch } from './outside/outside-watch.js';
+import { OutsideTally, chainsOnly } from './outside/unseen.js';
 import { nonZeroByte } from './set-up.js';
 import type { Tally } from './tally.js';
 import { WatchedMemory, WatchedOs } from './watched-memory.js';
@@ -47,6 +49,11 @@ export interface WatchedMachineInit {
    * the device publishes is then judged before the driver can have seen it.
    */
   readonly concurrent?: boolean;
+  /**
+   * The device runs in another process, and what it does is seen in memory. `driverSeen`: each write of the driver to DMA
+   * memory goes through its view, so that any other is the device's.
+   */
+  readonly outside?: { readonly driverSeen: boolean } | undefined;
   /** A queue is no longer enabled. */
   closed?(queue: number): void;
   /** Who follows the rings of a device without RDMA as long as nothing is wrong with them. */
@@ -101,6 +108,7 @@ export class WatchedMachine implements RingHost {
   onUsed: ((ring: RingState, chain: PostedChain) => void) | undefined;
   readonly #init: WatchedMachineInit;
   readonly #objects: ObjectsWatch;
+  readonly #outside: OutsideWatch | undefined;
   #device: VirtioDevice | undefined;
   #features: FeatureSet = 0n;
   #status = 0;
@@ -111,9 +119,13 @@ export class WatchedMachine implements RingHost {
   constructor(init: WatchedMachineInit, guest: WatchedGuest) {
     this.#init = init;
     this.vm = init.vm;
-    this.tally = init.tally;
-    this.sink = init.sink;
     this.memory = guest.memory;
+    const { outside } = init;
+    const tally = outside === undefined ? init.tally : new OutsideTally(init.tally);
+    this.tally = tally;
+    this.sink = outside === undefined ? init.sink : chainsOnly(init.sink);
+    if (outside !== undefined && tally instanceof OutsideTally)
+      this.#outside = new OutsideWatch(this, tally, outside.driverSeen);
     const driver = this.#driverListener();
     this.driverMemory = new WatchedMemory(driver);
     this.deviceListener = {
@@ -126,8 +138,13 @@ export class WatchedMachine implements RingHost {
     this.deviceMemory = new WatchedMemory(this.deviceListener);
     guest.shareWith(this.driverMemory);
     guest.shareWith(this.deviceMemory);
-    this.os = new WatchedOs(guest, driver);
+    this.os = new WatchedOs(this.#outside?.osOf(guest) ?? guest, driver);
     this.#objects = new ObjectsWatch(this, init.queues, init.control);
+  }
+
+  /** The device works in another process. */
+  get deviceOutside(): boolean {
+    return this.#outside !== undefined;
   }
 
   get live(): boolean {
@@ -155,6 +172,8 @@ export class WatchedMachine implements RingHost {
 
   /** Nothing moves any more. */
   atRest(): void {
+    this.#outside?.atRest();
+    this.#objects.atRest();
     for (const ring of this.rings.values()) ring.atRest();
   }
 
@@ -199,6 +218,7 @@ export class WatchedMachine implements RingHost {
     this.#status = 0;
     this.#features = 0n;
     this.regions.clear();
+    this.#outside?.forget();
   }
 
   enabling(index: number, size: number, addresses: QueueAddresses, start?: QueuePosition): void {
@@ -236,6 +256,7 @@ export class WatchedMachine implements RingHost {
     this.#init.brief?.close(index);
     this.rings.get(index)?.close();
     this.rings.delete(index);
+    this.#outside?.forget();
     this.#init.closed?.(index);
   }
 
@@ -255,6 +276,7 @@ export class WatchedMachine implements RingHost {
 
   interrupting(index: number): void {
     if (this.#init.brief?.has(index) === true) return;
+    this.#outside?.lookAtAll();
     const ring = this.rings.get(index);
     if (ring === undefined || ring.lost) {
       this.tally.looked('afterReset');
@@ -262,7 +284,9 @@ export class WatchedMachine implements RingHost {
         this.breach('afterReset', `an interrupt of queue ${index}, which is not enabled`);
       return;
     }
-    if (ring.kind === 'completion') this.#objects.completionInterrupt(ring);
+    if (ring.kind === 'completion') {
+      if (this.#outside?.isUnused(ring) !== true) this.#objects.completionInterrupt(ring);
+    } else if (this.#outside !== undefined) this.#outside.called(ring);
     else ring.toDriver.notified();
   }
 
@@ -270,8 +294,13 @@ export class WatchedMachine implements RingHost {
 
   #driverListener(): OsListener {
     return {
+      ...(this.#outside === undefined
+        ? {}
+        : { storing: (address: number, value: number) => this.#outside?.storing(address, value) }),
       read: (address, length) => {
-        for (const place of this.places.touching(address, address + length).slice())
+        const places = this.places.touching(address, address + length).slice();
+        this.#outside?.driverRead(places);
+        for (const place of places)
           place.ring.driver.read(
             place,
             Math.max(address, place.start),
@@ -280,12 +309,14 @@ export class WatchedMachine implements RingHost {
         this.hook?.('driver', 'read', address, length);
       },
       written: (address, length) => {
-        for (const place of this.places.touching(address, address + length).slice())
+        const places = this.places.touching(address, address + length).slice();
+        for (const place of this.#outside?.isTold(address) === true ? [] : places)
           place.ring.driver.wrote(
             place,
             Math.max(address, place.start),
             Math.min(address + length, place.end),
           );
+        this.#outside?.driverWrote(address, length, places);
         this.hook?.('driver', 'written', address, length);
       },
       freeing: (address, length) => this.#freeing(address, length),
@@ -399,13 +430,16 @@ export class WatchedMachine implements RingHost {
   // ---------------------------------------------------------------- chains
 
   published(ring: RingState, chain: PostedChain): void {
+    this.#outside?.published(chain);
     this.#objects.published(ring, chain);
     this.onPublished?.(ring, chain);
   }
   taken(ring: RingState, chain: PostedChain): void {
+    this.#outside?.taken(chain);
     this.#objects.taken(ring, chain);
   }
   used(ring: RingState, chain: PostedChain): void {
+    this.#outside?.returned(ring, chain);
     this.#objects.used(ring, chain);
     this.onUsed?.(ring, chain);
   }

@@ -185,8 +185,8 @@ function run(features: RingFeatures, history: readonly Step[], inDetail: boolean
     id: observation.id,
     looks,
     breaches,
-    // Numbers of the chains of a packed ring are the judge's own.
-    first: features.packed === true ? first?.message.replaceAll(/chain \d+/g, 'chain') : first?.message,
+    // Numbers of the chains of a packed ring are the judge's own, and those of monitored chains always are.
+    first: first?.message.replaceAll(features.packed === true ? /\b(chain|CHAIN number) \d+/g : /\bCHAIN number \d+/g, '$1'),
   }));
 }
 

@@ -14,7 +14,7 @@ import type { Bench } from './bench.js';
 import { errnoOf } from './call.js';
 import { completionBytes } from './encode.js';
 import type { CompletionFields } from './encode.js';
-import type { Chain } from './ring.js';
+import type { Chain } from './pen.js';
 
 /** A send or receive request as it stands in the ring. */
 export interface Request {
@@ -79,7 +79,7 @@ export function throws(
 /** The requests that are in a queue now, oldest first. */
 export function takeRequests(bench: Bench, queue: number): Request[] {
   return bench.device
-    .ring(queue)
+    .pen(queue)
     .takeAll()
     .map(chain => ({
       chain,
@@ -102,7 +102,7 @@ export function theRequest(bench: Bench, queue: number, requirements: readonly s
 
 /** Returns requests with a used length of 0, the first one first. */
 export function giveBack(bench: Bench, requests: readonly Request[]): void {
-  for (const { chain } of requests) bench.device.ring(chain.queue).giveBack(chain, 0);
+  for (const { chain } of requests) bench.device.pen(chain.queue).giveBack(chain, 0);
 }
 
 /** Takes all that is on a queue and returns it. */
@@ -134,7 +134,7 @@ export function completeBytes(
   bytes: Uint8Array,
   written: number = cqReq.size,
 ): void {
-  const ring = bench.device.ring(bench.map.cq(cqn));
+  const ring = bench.device.pen(bench.map.cq(cqn));
   const chain = ring.take();
   if (chain === undefined)
     throw bench.broken(`completion queue ${cqn} has no buffer for a completion`, ['CQ-14', 'CQ-16']);
