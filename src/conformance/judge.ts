@@ -145,12 +145,12 @@ async function compareSides(program: Program, judging: Judging, ours: Side, bare
 function attachTo(judging: Judging, recorder: TraceRecorder | undefined): Attached {
   const { profile, limits, book, implementation } = judging;
   const foreign = implementation?.driver !== undefined || implementation?.device !== undefined;
-  const watched = implementation?.outsideDevice === undefined ? 'watched' : 'unseen';
   return attach({
     profile,
     limits,
     book,
-    rings: (implementation?.reports ?? !foreign) ? 'reported' : watched,
+    rings: (implementation?.reports ?? !foreign) ? 'reported' : 'watched',
+    outside: implementation?.outsideDevice && { driverSeen: implementation.driver === undefined },
     recorder,
   });
 }

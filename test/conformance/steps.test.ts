@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { Steps } from '../../src/conformance/probes/steps.js';
 import type { StepKind } from '../../src/conformance/probes/steps.js';
-import type { ChartEvent } from '../../src/conformance/report.js';
+import type { ChartEvent } from '../../src/conformance/chart-event.js';
 
 const step = (text: string): ChartEvent => ({ timeNs: 0, from: 'guest', to: 'device', text });
 

@@ -2,7 +2,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Command } from 'commander';
-import type { Session } from '../app.js';
+import type { Session } from '../session.js';
 import type { Detection } from '../../conformance/mutants/detect.js';
 import type { Mutant } from '../../conformance/mutants/mutant.js';
 import {

@@ -4,7 +4,7 @@
  * the length of a program is told in actions of the program: what the judged does in return is none.
  */
 import { CaseBroken } from '../cases/case.js';
-import type { ChartEvent } from '../report.js';
+import type { ChartEvent } from '../chart-event.js';
 
 /** Steps that a failure shows; of a longer exchange the last ones. */
 const STEPS_MAX = 40;

@@ -13,6 +13,7 @@ import type {
   QueueConfig,
   QueuePosition,
   ResumableDevice,
+  RingFeatures,
   StoppedQueue,
   VirtioDevice,
 } from '../../virtio/index.js';
@@ -23,10 +24,12 @@ import { Places } from './places.js';
 import type { Place } from './places.js';
 import type { PostedChain } from './posted-chain.js';
 import { Regions } from './regions.js';
+import { OutsideWatch } from './outside/outside-watch.js';
+import { OutsideTally, chainsOnly } from './outside/unseen.js';
 import { nonZeroByte } from './set-up.js';
 import type { Tally } from './tally.js';
 import { WatchedMemory, WatchedOs } from './watched-memory.js';
-import type { OsListener } from './watched-memory.js';
+import type { AccessListener, OsListener } from './watched-memory.js';
 import { WatchedPackedRing } from './watched-packed-ring.js';
 import { WatchedSplitRing } from './watched-split-ring.js';
 import type { QueueKind, RingHost, RingSink, RingState } from './ring-state.js';
@@ -46,8 +49,28 @@ export interface WatchedMachineInit {
    * the device publishes is then judged before the driver can have seen it.
    */
   readonly concurrent?: boolean;
+  /**
+   * The device runs in another process, and what it does is seen in memory. `driverSeen`: each write of the driver to DMA
+   * memory goes through its view, so that any other is the device's.
+   */
+  readonly outside?: { readonly driverSeen: boolean } | undefined;
   /** A queue is no longer enabled. */
   closed?(queue: number): void;
+  /** Who follows the rings of a device without RDMA as long as nothing is wrong with them. */
+  readonly brief?: RingsInBrief | undefined;
+}
+
+/** Rings that are followed elsewhere, and handed over by `adopt` when something is not plainly right. */
+export interface RingsInBrief {
+  /** False: the ring is to be followed here. */
+  open(config: QueueConfig, features: RingFeatures): boolean;
+  has(index: number): boolean;
+  /** These return false for a ring that is followed here, or is from now on. */
+  close(index: number): boolean;
+  notified(index: number, next: number | undefined): boolean;
+  giveUp(): void;
+  /** The device is reset, and all rings are gone. */
+  reset(): void;
 }
 
 /** The memory of a machine that is to be watched. */
@@ -70,6 +93,8 @@ export class WatchedMachine implements RingHost {
   readonly memory: GuestMemory;
   readonly driverMemory: GuestMemory;
   readonly deviceMemory: GuestMemory;
+  /** Told of each access of the device. */
+  readonly deviceListener: AccessListener;
   readonly os: GuestOs;
   readonly places = new Places();
   readonly regions = new Regions();
@@ -83,6 +108,7 @@ export class WatchedMachine implements RingHost {
   onUsed: ((ring: RingState, chain: PostedChain) => void) | undefined;
   readonly #init: WatchedMachineInit;
   readonly #objects: ObjectsWatch;
+  readonly #outside: OutsideWatch | undefined;
   #device: VirtioDevice | undefined;
   #features: FeatureSet = 0n;
   #status = 0;
@@ -93,22 +119,32 @@ export class WatchedMachine implements RingHost {
   constructor(init: WatchedMachineInit, guest: WatchedGuest) {
     this.#init = init;
     this.vm = init.vm;
-    this.tally = init.tally;
-    this.sink = init.sink;
     this.memory = guest.memory;
+    const { outside } = init;
+    const tally = outside === undefined ? init.tally : new OutsideTally(init.tally);
+    this.tally = tally;
+    this.sink = outside === undefined ? init.sink : chainsOnly(init.sink);
+    if (outside !== undefined && tally instanceof OutsideTally)
+      this.#outside = new OutsideWatch(this, tally, outside.driverSeen);
     const driver = this.#driverListener();
     this.driverMemory = new WatchedMemory(driver);
-    this.deviceMemory = new WatchedMemory({
+    this.deviceListener = {
       read: (address, length) => this.#deviceRead(address, length),
       written: (address, length) => this.#deviceWrote(address, length),
       ...(init.concurrent === true
         ? { storing: (address: number, value: number) => this.#deviceStoring(address, value) }
         : {}),
-    });
+    };
+    this.deviceMemory = new WatchedMemory(this.deviceListener);
     guest.shareWith(this.driverMemory);
     guest.shareWith(this.deviceMemory);
-    this.os = new WatchedOs(guest, driver);
+    this.os = new WatchedOs(this.#outside?.osOf(guest) ?? guest, driver);
     this.#objects = new ObjectsWatch(this, init.queues, init.control);
+  }
+
+  /** The device works in another process. */
+  get deviceOutside(): boolean {
+    return this.#outside !== undefined;
   }
 
   get live(): boolean {
@@ -136,6 +172,8 @@ export class WatchedMachine implements RingHost {
 
   /** Nothing moves any more. */
   atRest(): void {
+    this.#outside?.atRest();
+    this.#objects.atRest();
     for (const ring of this.rings.values()) ring.atRest();
   }
 
@@ -156,6 +194,7 @@ export class WatchedMachine implements RingHost {
 
   statusWriting(value: number): void {
     if (value === 0) {
+      this.#init.brief?.giveUp();
       this.#resetting = true;
       for (const [index, ring] of this.rings) {
         ring.close();
@@ -173,11 +212,13 @@ export class WatchedMachine implements RingHost {
 
   statusWritten(value: number): void {
     if (value !== 0) return;
+    this.#init.brief?.reset();
     this.#resetting = false;
     if (this.#status !== 0) this.tally.looked('afterReset');
     this.#status = 0;
     this.#features = 0n;
     this.regions.clear();
+    this.#outside?.forget();
   }
 
   enabling(index: number, size: number, addresses: QueueAddresses, start?: QueuePosition): void {
@@ -185,12 +226,14 @@ export class WatchedMachine implements RingHost {
     const features = ringFeatures(this.#features);
     this.tally.looked('setUp');
     const fault = queueFault(this.memory, config, features);
+    if (this.#init.brief?.has(index) === true) this.#init.brief.giveUp();
     if (fault !== undefined || this.rings.has(index)) {
       this.breach('setUp', `queue ${index}: ${fault ?? 'it is enabled already'}`);
       return;
     }
     const dirty = start === undefined ? nonZeroByte(this.memory, config, features) : undefined;
     if (dirty !== undefined) this.breach('setUp', `queue ${index}: ${dirty} is not zero`);
+    if (this.#init.brief?.open(config, features) === true) return;
     const Ring = features.packed === true ? WatchedPackedRing : WatchedSplitRing;
     this.rings.set(index, new Ring(this, config, features, this.#kindOf(index)));
   }
@@ -204,13 +247,21 @@ export class WatchedMachine implements RingHost {
     return (index - first) % 2 === 0 ? 'send' : 'receive';
   }
 
+  /** Goes on with a ring that was followed elsewhere. */
+  adopt(ring: RingState): void {
+    this.rings.set(ring.index, ring);
+  }
+
   queueReset(index: number): void {
+    this.#init.brief?.close(index);
     this.rings.get(index)?.close();
     this.rings.delete(index);
+    this.#outside?.forget();
     this.#init.closed?.(index);
   }
 
   notifying(index: number, next: number | undefined): void {
+    if (this.#init.brief?.notified(index, next) === true) return this.sink.notified(index);
     const ring = this.rings.get(index);
     if (ring !== undefined && !ring.lost) {
       ring.driver.sync();
@@ -224,6 +275,8 @@ export class WatchedMachine implements RingHost {
   }
 
   interrupting(index: number): void {
+    if (this.#init.brief?.has(index) === true) return;
+    this.#outside?.lookAtAll();
     const ring = this.rings.get(index);
     if (ring === undefined || ring.lost) {
       this.tally.looked('afterReset');
@@ -231,7 +284,9 @@ export class WatchedMachine implements RingHost {
         this.breach('afterReset', `an interrupt of queue ${index}, which is not enabled`);
       return;
     }
-    if (ring.kind === 'completion') this.#objects.completionInterrupt(ring);
+    if (ring.kind === 'completion') {
+      if (this.#outside?.isUnused(ring) !== true) this.#objects.completionInterrupt(ring);
+    } else if (this.#outside !== undefined) this.#outside.called(ring);
     else ring.toDriver.notified();
   }
 
@@ -239,8 +294,13 @@ export class WatchedMachine implements RingHost {
 
   #driverListener(): OsListener {
     return {
+      ...(this.#outside === undefined
+        ? {}
+        : { storing: (address: number, value: number) => this.#outside?.storing(address, value) }),
       read: (address, length) => {
-        for (const place of this.places.touching(address, address + length).slice())
+        const places = this.places.touching(address, address + length).slice();
+        this.#outside?.driverRead(places);
+        for (const place of places)
           place.ring.driver.read(
             place,
             Math.max(address, place.start),
@@ -249,12 +309,14 @@ export class WatchedMachine implements RingHost {
         this.hook?.('driver', 'read', address, length);
       },
       written: (address, length) => {
-        for (const place of this.places.touching(address, address + length).slice())
+        const places = this.places.touching(address, address + length).slice();
+        for (const place of this.#outside?.isTold(address) === true ? [] : places)
           place.ring.driver.wrote(
             place,
             Math.max(address, place.start),
             Math.min(address + length, place.end),
           );
+        this.#outside?.driverWrote(address, length, places);
         this.hook?.('driver', 'written', address, length);
       },
       freeing: (address, length) => this.#freeing(address, length),
@@ -368,13 +430,16 @@ export class WatchedMachine implements RingHost {
   // ---------------------------------------------------------------- chains
 
   published(ring: RingState, chain: PostedChain): void {
+    this.#outside?.published(chain);
     this.#objects.published(ring, chain);
     this.onPublished?.(ring, chain);
   }
   taken(ring: RingState, chain: PostedChain): void {
+    this.#outside?.taken(chain);
     this.#objects.taken(ring, chain);
   }
   used(ring: RingState, chain: PostedChain): void {
+    this.#outside?.returned(ring, chain);
     this.#objects.used(ring, chain);
     this.onUsed?.(ring, chain);
   }

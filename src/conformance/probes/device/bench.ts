@@ -111,7 +111,7 @@ export class Bench implements Surroundings {
         function: implementation.adapter?.(hcaFunction, vm) ?? hcaFunction,
         scheduler: this.#scheduler,
         limits: this.limits.device,
-        ringFeatures: { indirect: true, eventIdx: true },
+        ringFeatures: { indirect: true, eventIdx: true, packed: true, inOrder: true },
         vm,
         ringObserver: undefined,
         controlObserver: undefined,
