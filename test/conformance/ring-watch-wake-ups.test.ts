@@ -8,25 +8,30 @@ class Direction {
   wantsNext = true;
   readonly asked: string[] = [];
   #heard: string[] = [];
-  readonly watch = new WakeUps(
-    {
-      wants: (from, to) => {
-        this.asked.push(`${from}..${to}`);
-        return this.wants;
+  readonly watch: WakeUps;
+
+  constructor(start?: number) {
+    this.watch = new WakeUps(
+      {
+        wants: (from, to) => {
+          this.asked.push(`${from}..${to}`);
+          return this.wants;
+        },
+        wantsNext: position => {
+          this.asked.push(`next ${position}`);
+          return this.wantsNext;
+        },
       },
-      wantsNext: position => {
-        this.asked.push(`next ${position}`);
-        return this.wantsNext;
+      {
+        decided: (idx, sent) => void this.#heard.push(`decided ${idx} ${sent ? 'sent' : 'silent'}`),
+        slept: () => void this.#heard.push('slept'),
+        wokeByItself: () => void this.#heard.push('woke'),
+        looked: what => void this.#heard.push(`looked ${what}`),
+        broke: (what, message) => void this.#heard.push(`BROKE ${what}: ${message}`),
       },
-    },
-    {
-      decided: (idx, sent) => void this.#heard.push(`decided ${idx} ${sent ? 'sent' : 'silent'}`),
-      slept: () => void this.#heard.push('slept'),
-      wokeByItself: () => void this.#heard.push('woke'),
-      looked: what => void this.#heard.push(`looked ${what}`),
-      broke: (what, message) => void this.#heard.push(`BROKE ${what}: ${message}`),
-    },
-  );
+      start,
+    );
+  }
 
   /** What the watch found in this. */
   by(act: (watch: WakeUps) => void): readonly string[] {
@@ -48,6 +53,13 @@ describe('[VQ-61] [VQ-65] a writer that has raised its index', () => {
     to.by(watch => watch.raised(5, true));
     expect(to.asked).toEqual(['0..2', '2..5']);
     expect(to.by(watch => watch.notified()).at(-1)).toBe('decided 5 sent');
+  });
+
+  it('begins with a ring where that stands', () => {
+    const to = new Direction(0xfffe);
+    expect(to.by(watch => watch.indexRead(0xfffe))).toEqual(['slept']);
+    to.by(watch => watch.raised(1, true));
+    expect(to.asked.at(-1)).toBe('65534..1');
   });
 
   it('has missed it when nothing came by the time that nothing moves', () => {
