@@ -463,6 +463,23 @@ describe('what was covered', () => {
     ]);
   });
 
+  it('holds nothing for a command of which only the outcome is left to be known', () => {
+    const { judge, on, taken, states } = engine(
+      definitionOf([
+        rule('A', 'MASK', 'C'),
+        rule('A', 'INC', 'B'),
+        rule('C', 'INC', 'C'),
+        rule('C', 'ADD', 'D'),
+        rule('D', 'GO', 'D'),
+      ]),
+    );
+    judge.open(0);
+    on.begin('MASK', 0);
+    expect([on.event('INC', 0), states()]).toEqual([true, 'BC']);
+    expect([on.commit(), states()]).toEqual([true, 'C']);
+    expect([taken('A', 'INC'), taken('A', 'MASK'), taken('D', 'GO')]).toEqual([1, 0, 0]);
+  });
+
   it('holds the first transition and the first unseen step of a machine like all others', () => {
     const sure = engine(
       definitionOf([
