@@ -8,8 +8,8 @@ import {
   usedEventOffset,
   usedRingBytes,
 } from '../../virtio/index.js';
-import type { MemoryWindow, QueueConfig, RingFeatures } from '../../virtio/index.js';
-import type { PostedChain } from './posted-chain.js';
+import type { GuestMemory, MemoryWindow, QueueConfig, RingFeatures } from '../../virtio/index.js';
+import { PostedChain } from './posted-chain.js';
 import { ChainOrder, RingState } from './ring-state.js';
 import type { QueueKind, RingHost } from './ring-state.js';
 import { WakeUps, splitWish } from './wake-ups.js';
@@ -98,6 +98,14 @@ export abstract class SplitState extends RingState {
 
   known(): readonly PostedChain[] {
     return this.chains.filter(chain => chain !== undefined);
+  }
+
+  /** A chain that was made available before the ring was followed here, as it stands in `memory`. */
+  recall(head: number, memory: GuestMemory): PostedChain {
+    const chain = new PostedChain(head);
+    chain.fill(memory, this.config.descriptors, this.size, this.features.indirect);
+    this.chains[head] = chain;
+    return chain;
   }
 
   slot(s: number): number {

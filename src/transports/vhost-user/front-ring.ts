@@ -50,11 +50,6 @@ export function frontRing(memory: GuestMemory, place: FrontRingPlace): FrontRing
   return avail && used && new SplitFrontRing(avail, used, place);
 }
 
-/** Base of a ring that nobody has worked on. */
-export function newBase({ packed }: RingFeatures): number {
-  return packed === true ? packedBase(PACKED_START) : 0;
-}
-
 /** Both positions of a packed ring, where they are the same: slots in bits 0 and 16 on, wrap counters in bits 15 and 31. */
 function packedBase(position: number): number {
   return (position | (position << 16)) >>> 0;
