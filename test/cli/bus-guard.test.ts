@@ -29,7 +29,11 @@ async function serve(path: string) {
       if (printed.err.includes('serving')) resolve();
     }),
   );
-  const ended = once(child, 'close').then(([code, signal]: unknown[]) => ({ code, signal, err: printed.err }));
+  const ended = once(child, 'close').then(([code, signal]: unknown[]) => ({
+    code,
+    signal,
+    err: printed.err,
+  }));
   await Promise.race([listening, ended]);
   return { child, ended };
 }

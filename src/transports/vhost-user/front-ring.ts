@@ -114,7 +114,8 @@ interface Chain {
 
 /**
  * A chain may be published and returned between two looks, and then its first descriptor is a used element already. The others
- * are as the driver left them: they are available, and the last has the buffer id.
+ * are as the driver left them: they are available, and the last has the buffer id. That holds for a device that works in order; one
+ * that does not is followed as long as it has to be kicked, since everything is seen before a kick.
  */
 class PackedFrontRing implements FrontRing {
   readonly #ring: MemoryWindow;
