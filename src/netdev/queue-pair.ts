@@ -30,7 +30,7 @@ export interface QueuePairInit {
 }
 
 /** Frames taken from one queue before others have their turn. */
-const BATCH = 256;
+const BATCH = 64;
 
 const PACKET_BYTES_MIN = netHeader.size + ETHERNET_HEADER_BYTES;
 const PACKET_BYTES_MAX = netHeader.size + FRAME_BYTES_MAX;
@@ -120,6 +120,8 @@ export class QueuePair {
       if (blocked) break;
       queue.stageUsed(chain.head, 0);
     }
+    // First what was sent: a driver that sends what it receives has room for it then.
+    queue.publishUsed();
     this.flushReceived();
     if (receive.queue.broken !== undefined) this.#init.broken(receive.queue);
     this.#earn(BATCH - left);

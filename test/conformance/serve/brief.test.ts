@@ -186,7 +186,10 @@ function run(features: RingFeatures, history: readonly Step[], inDetail: boolean
     looks,
     breaches,
     // Numbers of the chains of a packed ring are the judge's own, and those of monitored chains always are.
-    first: first?.message.replaceAll(features.packed === true ? /\b(chain|CHAIN number) \d+/g : /\bCHAIN number \d+/g, '$1'),
+    first: first?.message.replaceAll(
+      features.packed === true ? /\b(chain|CHAIN number) \d+/g : /\bCHAIN number \d+/g,
+      '$1',
+    ),
   }));
 }
 
