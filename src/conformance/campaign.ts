@@ -37,7 +37,14 @@ export interface BatchOutcome {
   readonly programs: number;
   /** Verbs calls. */
   readonly actions: number;
-  readonly failure: { readonly program: Program; readonly shrinks: number } | undefined;
+  readonly failure: BatchFailure | undefined;
+}
+
+export interface BatchFailure {
+  readonly program: Program;
+  readonly shrinks: number;
+  /** What it broke when it was found. */
+  readonly broken: LawBroken;
 }
 
 export async function runBatch(options: BatchOptions): Promise<BatchOutcome> {
@@ -68,8 +75,9 @@ export async function runBatch(options: BatchOptions): Promise<BatchOutcome> {
     },
   );
   const result = await fc.check(property, { seed: batchSeed, numRuns: options.runs });
-  if (!result.failed || result.counterexample === null) return { programs, actions, failure: undefined };
-  return { programs, actions, failure: { program: result.counterexample[0], shrinks: result.numShrinks } };
+  if (!result.failed || result.counterexample === null || first === undefined) return { programs, actions, failure: undefined };
+  const [program] = result.counterexample;
+  return { programs, actions, failure: { program, shrinks: result.numShrinks, broken: first } };
 }
 
 /** The program that a watchdog was told of. */

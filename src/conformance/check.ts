@@ -2,7 +2,7 @@
 import { match } from 'ts-pattern';
 import type { ProfileName } from '../abi/index.js';
 import { BATCH, runBatch } from './campaign.js';
-import type { GeneratedSuite } from './campaign.js';
+import type { BatchFailure, GeneratedSuite } from './campaign.js';
 import { CaseBook } from './cases/case-book.js';
 import type { CaseResult } from './cases/case-report.js';
 import { runCase } from './cases/run-case.js';
@@ -66,6 +66,10 @@ export const UnderWay = {
 const LEAK_ROUNDS = 2000;
 /** Programs whose rings are watched; the rarest observation is looked at dozens of times in as many. */
 const WATCHED_PROGRAMS = 200;
+/** The law of a kit that can repeat what it has seen. */
+const REPEATS = 'same program, same outcome';
+/** Programs tried to make one shorter that shows a breach of a device in another process. */
+const OUTSIDE_SHRINK_RUNS_MAX = 60;
 const CHART_EVENTS = 24;
 
 export async function check(options: CheckOptions): Promise<CheckReport> {
@@ -163,10 +167,7 @@ class CheckRun {
   /** Watches the rings while generated programs run. */
   async #observe(startedMs: number): Promise<void> {
     if (!this.#cases.wants('rings')) return;
-    if (this.#implementation.outsideDevice !== undefined) {
-      for (const result of this.#cases.addUnobserved()) this.#options.onCase?.(result);
-      return;
-    }
+    const outside = this.#implementation.outsideDevice !== undefined;
     const tally = this.#tallyOf('rings');
     const { profile, seed } = this.#options;
     const goOn = (programs: number): boolean => {
@@ -175,7 +176,9 @@ class CheckRun {
       return !this.#stopped();
     };
     const context = { profile, seed, implementation: this.#implementation };
-    const report = await runObservations(context, { programs: WATCHED_PROGRAMS, seed, goOn });
+    const shrinkRunsMax = outside ? OUTSIDE_SHRINK_RUNS_MAX : undefined;
+    const report = await runObservations(context, { programs: WATCHED_PROGRAMS, seed, goOn, shrinkRunsMax });
+    if (outside) for (const result of this.#cases.addUnobserved()) this.#options.onCase?.(result);
     tally.programs = report.programs;
     tally.actions = report.actions;
     for (const result of this.#cases.addObservations(report, this.#options.nowMs() - startedMs)) {
@@ -244,7 +247,7 @@ class CheckRun {
     tally.actions += actions;
     if (failure !== undefined) {
       tally.findings++;
-      this.#findings.push(await this.#explain(suite, failure.program, failure.shrinks));
+      this.#findings.push(await this.#explain(suite, failure));
     }
     tally.elapsedMs += this.#options.nowMs() - started;
   }
@@ -305,8 +308,12 @@ class CheckRun {
     return { profile: this.#options.profile, implementation: this.#implementation, coverage, book };
   }
 
-  async #explain(suite: SuiteName, program: Program, shrinks: number): Promise<Finding> {
-    return explain(suite, program, shrinks, this.#judgeOptions(undefined));
+  async #explain(suite: SuiteName, { program, shrinks, broken }: BatchFailure): Promise<Finding> {
+    const found = await explain(suite, program, shrinks, this.#judgeOptions(undefined));
+    if (found.law !== REPEATS || this.#implementation.outsideDevice === undefined) return found;
+    // A device in another process has times of its own: what it did once it did.
+    const { law, requirements, message } = broken;
+    return { ...found, law, requirements, message: `${message} (not when the program was run again)` };
   }
 
   /** @param done share of the suite, 0..1 */
@@ -377,7 +384,7 @@ export async function explain(
   const { broken } = await judge(program, { ...options, recorder });
   return {
     suite,
-    law: broken?.law ?? 'same program, same outcome',
+    law: broken?.law ?? REPEATS,
     requirements: broken?.requirements ?? [],
     message:
       broken?.message ?? 'the program passed when it was run again: the implementation is not deterministic',

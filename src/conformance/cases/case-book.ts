@@ -1,5 +1,6 @@
 /** The cases of one check: which are asked, in which suite, and what came of each; every case of the catalogue has a result. */
 import type { Implementation } from '../implementation.js';
+import { observations, unseenOutside } from '../ring-watch/index.js';
 import type { ObservationOutcome, ObservationReport } from '../ring-watch/index.js';
 import type { BoundsSummary, CoverageTable, Finding, SuiteName } from '../report.js';
 import { holds } from '../suites/bounds.js';
@@ -97,17 +98,20 @@ export class CaseBook {
     const byId = new Map(outcomes.map(outcome => [outcome.observation.id, outcome]));
     const added = this.open('rings').flatMap(({ each }): CaseResult[] => {
       const outcome = each.how.kind === 'observation' ? byId.get(each.how.observation) : undefined;
-      return outcome === undefined ? [] : [observationResult(each, outcome, programs, elapsedMs)];
+      const unseen =
+        this.#implementation.outsideDevice !== undefined && unseenById.has(outcome?.observation.id ?? '');
+      return outcome === undefined || unseen ? [] : [observationResult(each, outcome, programs, elapsedMs)];
     });
     for (const result of added) this.add(result);
     return added;
   }
 
-  /** Nobody sees the single accesses of a device outside. */
+  /** What the rings of a device outside do not show. */
   addUnobserved(): readonly CaseResult[] {
-    const added = this.open('rings').map(({ each }) =>
-      resultOf(each, { ...untried('unsupported', each), message: UNSEEN }, 0),
-    );
+    const added = this.open('rings').flatMap(({ each }): CaseResult[] => {
+      const message = each.how.kind === 'observation' ? unseenById.get(each.how.observation) : undefined;
+      return message === undefined ? [] : [resultOf(each, { ...untried('unsupported', each), message }, 0)];
+    });
     for (const result of added) this.add(result);
     return added;
   }
@@ -147,7 +151,7 @@ export class CaseBook {
   }
 }
 
-const UNSEEN = 'it needs the single accesses of the device to memory, and the device is outside';
+const unseenById = new Map([...unseenOutside].map(([key, why]) => [observations[key].id, why]));
 const OWN_CLOCK = 'it is counted in virtual time, and the device has a clock of its own';
 
 function observationResult(

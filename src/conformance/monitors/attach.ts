@@ -13,6 +13,7 @@ import { observations } from '../ring-watch/observations.js';
 import type { RingSink } from '../ring-watch/ring-state.js';
 import { Tally } from '../ring-watch/tally.js';
 import { WatchedMachine } from '../ring-watch/watched-machine.js';
+import type { WatchedMachineInit } from '../ring-watch/watched-machine.js';
 import type { MonitorBook } from './book.js';
 import { bothControls, recordedRings } from './both.js';
 import { InstanceNumbers, WatchedFunction } from './hca-monitors.js';
@@ -23,8 +24,10 @@ export interface AttachOptions {
   readonly profile: ProfileName;
   readonly limits: Limits;
   readonly book: MonitorBook;
-  /** Where the machines of the rings learn what happens there: driver and device both report it, it is seen in memory, or nowhere. */
-  readonly rings: 'reported' | 'watched' | 'unseen';
+  /** Where the machines of the rings learn what happens there: driver and device both report it, or it is seen in memory. */
+  readonly rings: 'reported' | 'watched';
+  /** As a watched machine has it. */
+  readonly outside?: WatchedMachineInit['outside'];
   readonly recorder: TraceRecorder | undefined;
 }
 
@@ -57,7 +60,8 @@ export function attach(options: AttachOptions): Attached {
         vm,
         queueCount: map.count,
         isCompletionQueue,
-        commandsTold: options.rings !== 'unseen',
+        // When a device outside takes a command is not seen; the watch over its rings judges its interrupts.
+        commandsTold: options.outside === undefined,
       });
       transports[vm] = found;
     }
@@ -77,6 +81,7 @@ export function attach(options: AttachOptions): Attached {
       queueSizeMax,
       isCompletionQueue,
       transport: transportOf(vm),
+      chainsOnly: options.outside !== undefined,
     });
     rings.set(vm, judging);
     const both = recordedRings(recorder?.ring(vm), judging);
@@ -102,11 +107,12 @@ export function attach(options: AttachOptions): Attached {
     };
     return { observers, transports, rings };
   }
-  if (options.rings === 'unseen') return { observers: common, transports, rings };
   const views: WorldObservers['views'] = (vm, guest) => {
     const control = { device: controlOf(vm), driver: driverControlOf(vm) };
     const tally = tellingBreaches(book);
-    return new WatchedMachine({ vm, queues: map, maxQps, maxCqs, tally, sink: ringsOf(vm), control }, guest);
+    const { outside } = options;
+    const init = { vm, queues: map, maxQps, maxCqs, tally, sink: ringsOf(vm), control, outside };
+    return new WatchedMachine(init, guest);
   };
   return { observers: { ...common, views }, transports, rings };
 }

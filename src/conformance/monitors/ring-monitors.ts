@@ -40,6 +40,8 @@ export interface RingMonitorOptions {
   isCompletionQueue(queue: number): boolean;
   /** Told of what moves, so that nothing moves on a queue that is not live. */
   readonly transport?: Pick<TransportMonitors, 'published' | 'taken' | 'used'>;
+  /** Who raises, looks and sleeps when is not seen: the machines of notification are left alone. */
+  readonly chainsOnly?: boolean;
 }
 
 /** The rings of one machine, driver half and device half both reporting. */
@@ -87,8 +89,12 @@ export class RingMonitors implements RingObserver {
   }
 
   available(queue: number, head: number): void {
-    this.#unpublished[queue]++;
+    if (this.#options.chainsOnly !== true) this.#unpublished[queue]++;
     this.#chain(queue, head, chain.MAKE_AVAILABLE);
+  }
+
+  #notify(monitor: Monitor, queue: number, event: number, count = 0): void {
+    if (this.#options.chainsOnly !== true) monitor.event(this.#firstQueue + queue, event, count);
   }
 
   published(queue: number, _availIdx: number, notifies: boolean): void {
@@ -96,22 +102,18 @@ export class RingMonitors implements RingObserver {
     this.#unpublished[queue] = 0;
     if (count === 0) return;
     this.#options.transport?.published(queue);
-    this.#toDevice.event(
-      this.#firstQueue + queue,
-      notifies ? notify.WRITE_NOTIFY : notify.WRITE_SILENT,
-      count,
-    );
+    this.#notify(this.#toDevice, queue, notifies ? notify.WRITE_NOTIFY : notify.WRITE_SILENT, count);
   }
 
   /** The driver's notification reached the device. */
   notified(queue: number): void {
-    this.#toDevice.event(this.#firstQueue + queue, notify.WAKE);
+    this.#notify(this.#toDevice, queue, notify.WAKE);
   }
 
   taken(queue: number, head: number): void {
     this.#options.transport?.taken(queue);
     this.#held[queue]++;
-    this.#toDevice.event(this.#firstQueue + queue, notify.READ);
+    this.#notify(this.#toDevice, queue, notify.READ);
     this.#chain(queue, head, chain.TAKE);
   }
 
@@ -125,18 +127,14 @@ export class RingMonitors implements RingObserver {
   interrupt(queue: number, _usedIdx: number, sent: boolean): void {
     if (this.#options.isCompletionQueue(queue)) return;
     this.#written(queue, sent);
-    if (sent) this.#toDriver.event(this.#firstQueue + queue, notify.WAKE);
+    if (sent) this.#notify(this.#toDriver, queue, notify.WAKE);
   }
 
   #written(queue: number, notifies: boolean): void {
     const count = this.#undecided[queue];
     this.#undecided[queue] = 0;
     if (count === 0) return;
-    this.#toDriver.event(
-      this.#firstQueue + queue,
-      notifies ? notify.WRITE_NOTIFY : notify.WRITE_SILENT,
-      count,
-    );
+    this.#notify(this.#toDriver, queue, notifies ? notify.WRITE_NOTIFY : notify.WRITE_SILENT, count);
   }
 
   consumed(queue: number, head: number): void {
@@ -144,21 +142,21 @@ export class RingMonitors implements RingObserver {
     if (this.#options.isCompletionQueue(queue)) return;
     // The driver may look before the device has decided about an interrupt: it was awake then.
     if (this.#toDriver.count(this.#firstQueue + queue) === 0) this.#written(queue, false);
-    this.#toDriver.event(this.#firstQueue + queue, notify.READ);
+    this.#notify(this.#toDriver, queue, notify.READ);
   }
 
   /** A side that slept is awake, for reasons of its own. */
   woke(queue: number, side: 'driver' | 'device'): void {
     const monitor = side === 'device' ? this.#toDevice : this.#toDriver;
-    monitor.event(this.#firstQueue + queue, notify.WAKE);
+    this.#notify(monitor, queue, notify.WAKE);
   }
 
   asleep(queue: number, side: 'driver' | 'device'): void {
     if (side === 'driver' && this.#options.isCompletionQueue(queue)) return;
     const monitor = side === 'device' ? this.#toDevice : this.#toDriver;
     // Whoever goes to sleep was awake: a side may wake by itself, for reasons of its own.
-    monitor.event(this.#firstQueue + queue, notify.WAKE);
-    monitor.event(this.#firstQueue + queue, notify.SLEEP);
+    this.#notify(monitor, queue, notify.WAKE);
+    this.#notify(monitor, queue, notify.SLEEP);
   }
 
   /** The queue, or the whole device, was reset: its chains are the driver's again, and nobody sleeps. */

@@ -3,6 +3,7 @@
  * touches what it must not.
  */
 import type { ObservationKey } from './observations.js';
+import type { OutsideWatch } from './outside/outside-watch.js';
 import type { Place, Places } from './places.js';
 import type { Regions } from './regions.js';
 import type { RingState } from './ring-state.js';
@@ -23,6 +24,8 @@ export interface AccessHost {
   readonly regions: Regions;
   readonly tally: Tally;
   readonly rings: ReadonlyMap<number, RingState>;
+  /** The watch over a device in another process. */
+  readonly outside: OutsideWatch | undefined;
   /** A reset is going on: the device may still look at what it had. */
   readonly resetting: boolean;
   /** Called behind each access. */
@@ -41,9 +44,15 @@ export class AccessWatch {
   }
 
   #driverListener(): OsListener {
+    const { outside } = this.#host;
     return {
+      ...(outside === undefined
+        ? {}
+        : { storing: (address: number, value: number) => outside.storing(address, value) }),
       read: (address, length) => {
-        for (const place of this.#host.places.touching(address, address + length).slice())
+        const places = this.#host.places.touching(address, address + length).slice();
+        outside?.driverRead(places);
+        for (const place of places)
           place.ring.driver.read(
             place,
             Math.max(address, place.start),
@@ -52,12 +61,14 @@ export class AccessWatch {
         this.#host.hook?.('driver', 'read', address, length);
       },
       written: (address, length) => {
-        for (const place of this.#host.places.touching(address, address + length).slice())
+        const places = this.#host.places.touching(address, address + length).slice();
+        for (const place of outside?.isTold(address) === true ? [] : places)
           place.ring.driver.wrote(
             place,
             Math.max(address, place.start),
             Math.min(address + length, place.end),
           );
+        outside?.driverWrote(address, length, places);
         this.#host.hook?.('driver', 'written', address, length);
       },
       freeing: (address, length) => this.#freeing(address, length),

@@ -2,4 +2,5 @@
 export { runObservations } from './campaign.js';
 export type { ObservationOutcome, ObservationReport } from './campaign.js';
 export { observationCases } from './observation-cases.js';
-export { ringObservations } from './observations.js';
+export { observations, ringObservations } from './observations.js';
+export { unseenOutside } from './outside/unseen.js';

@@ -13,6 +13,12 @@ const view = new DataView(scratch.buffer);
 /** What is wrong with a chain; of one that is shown in part nothing more can be said. */
 export type PackedFault = ChainFault | { readonly breaks: 'chainShown'; readonly message: string };
 
+/** Flags of a slot that stand in place of those in memory. */
+export interface ShownFlags {
+  readonly slot: number;
+  readonly flags: number;
+}
+
 export class PackedPostedChain extends PostedChain {
   id = 0;
   /** The device was seen to read its first flags, and other bytes of it. */
@@ -25,6 +31,7 @@ export class PackedPostedChain extends PostedChain {
     position: number,
     size: number,
     indirectAllowed: boolean,
+    shown?: ShownFlags,
   ): PackedFault | undefined {
     this.clear();
     this.flagsRead = false;
@@ -35,6 +42,7 @@ export class PackedPostedChain extends PostedChain {
       if (count > size) return shape(`it has more than ${size} descriptors`);
       const slot = slotOf(at);
       memory.read(ring + PackedDescriptor.SIZE * slot, scratch, 0, PackedDescriptor.SIZE);
+      if (shown?.slot === slot) view.setUint16(PackedDescriptor.FLAGS, shown.flags, true);
       const flags = view.getUint16(PackedDescriptor.FLAGS, true);
       if (!isAvailable(flags, at))
         return { breaks: 'chainShown', message: `descriptor ${slot}, the ${count}. of it, is not available` };

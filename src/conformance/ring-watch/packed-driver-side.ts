@@ -216,6 +216,7 @@ export class PackedDriverSide {
       ring.published.position,
       ring.size,
       ring.features.indirect,
+      ring.shown,
     );
     if (fault !== undefined) {
       if (fault.breaks !== 'driverFlags')

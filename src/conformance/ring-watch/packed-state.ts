@@ -13,6 +13,7 @@ import {
 } from '../../virtio/index.js';
 import type { MemoryWindow, QueueConfig, RingFeatures } from '../../virtio/index.js';
 import { PackedPostedChain } from './packed-chain.js';
+import type { ShownFlags } from './packed-chain.js';
 import { ChainOrder, RingState, U16 } from './ring-state.js';
 import type { QueueKind, RingHost } from './ring-state.js';
 import { WakeUps } from './wake-ups.js';
@@ -62,6 +63,11 @@ export abstract class PackedState extends RingState {
   /** Bytes that the device has read of each descriptor, and the driver of each used element, a bit each. */
   readonly descriptorRead: Uint16Array;
   readonly elementRead: Uint16Array;
+  /**
+   * Flags that the driver is about to store, the last of what it publishes. A device in another process may put a used element
+   * in their place before anybody can look again.
+   */
+  shown: ShownFlags | undefined;
   /** Somebody has written to the ring since it was last at rest. */
   driverWrote = false;
   deviceWrote = false;
@@ -158,6 +164,7 @@ export abstract class PackedState extends RingState {
   }
 
   flags(slot: number): number {
+    if (this.shown?.slot === slot) return this.shown.flags;
     return this.ring.get16(PackedDescriptor.SIZE * slot + PackedDescriptor.FLAGS);
   }
 
@@ -165,6 +172,9 @@ export abstract class PackedState extends RingState {
   keep(slot: number): void {
     const at = PackedDescriptor.SIZE * slot;
     this.host.memory.read(this.config.descriptors + at, this.copy, at, PackedDescriptor.SIZE);
+    if (this.shown?.slot !== slot) return;
+    this.copy[at + PackedDescriptor.FLAGS] = this.shown.flags & 0xff;
+    this.copy[at + PackedDescriptor.FLAGS + 1] = this.shown.flags >>> 8;
   }
 
   protected lastLook(): void {

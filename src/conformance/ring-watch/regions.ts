@@ -86,6 +86,11 @@ export class Regions {
     this.#allWritable = 0;
   }
 
+  /** A region lets the device write to all of memory. */
+  get all(): boolean {
+    return this.#allWritable > 0;
+  }
+
   /** How many regions list a page. */
   users(page: number): number {
     return this.#byPage.get(page)?.length ?? 0;

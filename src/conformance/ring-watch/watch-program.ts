@@ -1,9 +1,11 @@
 /** Runs one program with every ring of its world watched, and tallies what is seen. */
 import { profiles } from '../../abi/index.js';
 import type { ProfileName } from '../../abi/index.js';
+import { fitProgram } from '../fit-program.js';
 import type { Implementation } from '../implementation.js';
 import { LawBroken, laws } from '../laws.js';
 import { limitsOf } from '../limits.js';
+import type { Limits } from '../limits.js';
 import { MonitorBook } from '../monitors/book.js';
 import { bothControls, recordedRings } from '../monitors/both.js';
 import { CommandMonitors, RingMonitors } from '../monitors/ring-monitors.js';
@@ -52,14 +54,18 @@ const machineKeys: readonly (readonly [machine: string, key: ObservationKey])[] 
 /** Steps that may follow the reset at the end. */
 const STEPS_MAX = 100_000;
 
-export async function watchProgram(program: Program, options: WatchOptions): Promise<Watched> {
+/** A program that a device outside cannot run is not run. */
+export async function watchProgram(asked: Program, options: WatchOptions): Promise<Watched> {
   const { profile, tally, recorder, implementation, memories } = options;
+  const program = fitProgram(asked, implementation?.outsideDevice);
+  if (typeof program === 'string') return { calls: 0, observation: undefined, failure: undefined };
   const book = options.book ?? new MonitorBook();
   book.begin();
   const before = machineKeys.map(([machine]) => steps(book, machine));
   const machines: WatchedMachine[] = [];
   const limits = limitsOf(program, implementation?.outsideDevice);
   const queues = profiles[profile].queues(limits.device.maxQps, limits.device.maxCqs);
+  const outside = implementation?.outsideDevice && { driverSeen: implementation.driver === undefined };
   let run: Run | undefined;
   let failure: Error | undefined;
   const atRest = (): void => {
@@ -75,8 +81,11 @@ export async function watchProgram(program: Program, options: WatchOptions): Pro
         wire: recorder?.wire,
         views: (vm, guest) => {
           const { maxQps, maxCqs } = limits.device;
-          const { sink, control } = sinksOf(book, options, vm, limits.device.queueSizeMax);
-          const machine = new WatchedMachine({ vm, queues, maxQps, maxCqs, tally, sink, control }, guest);
+          const { sink, control } = sinksOf(book, options, vm, limits);
+          const machine = new WatchedMachine(
+            { vm, queues, maxQps, maxCqs, tally, sink, control, outside },
+            guest,
+          );
           options.meddle?.(machine);
           machines.push(machine);
           return machine;
@@ -119,18 +128,18 @@ function steps(book: MonitorBook, machine: string): number {
 
 function sinksOf(
   book: MonitorBook,
-  { profile, recorder }: WatchOptions,
+  { profile, recorder, implementation }: WatchOptions,
   vm: number,
-  queueSizeMax: number,
+  { device }: Limits,
 ): { sink: RingSink; control: ControlSinks } {
-  const { device } = limitsOf({});
   const queues = profiles[profile].queues(device.maxQps, device.maxCqs);
   const firstCq = queues.cq(0);
   const rings = new RingMonitors(book, {
     vm,
     queueCount: queues.count,
-    queueSizeMax,
+    queueSizeMax: device.queueSizeMax,
     isCompletionQueue: queue => queue >= firstCq && queue < firstCq + device.maxCqs,
+    chainsOnly: implementation?.outsideDevice !== undefined,
   });
   const commands = new CommandMonitors(book, vm);
   const control =

@@ -22,6 +22,8 @@ import type { ObservationKey } from './observations.js';
 import { Places } from './places.js';
 import type { PostedChain } from './posted-chain.js';
 import { Regions } from './regions.js';
+import { OutsideWatch } from './outside/outside-watch.js';
+import { OutsideTally, chainsOnly } from './outside/unseen.js';
 import { nonZeroByte } from './set-up.js';
 import type { Tally } from './tally.js';
 import { WatchedMemory, WatchedOs } from './watched-memory.js';
@@ -46,6 +48,11 @@ export interface WatchedMachineInit {
    * the device publishes is then judged before the driver can have seen it.
    */
   readonly concurrent?: boolean;
+  /**
+   * The device runs in another process, and what it does is seen in memory. `driverSeen`: each write of the driver to DMA
+   * memory goes through its view, so that any other is the device's.
+   */
+  readonly outside?: { readonly driverSeen: boolean } | undefined;
   /** A queue is no longer enabled. */
   closed?(queue: number): void;
 }
@@ -75,6 +82,7 @@ export class WatchedMachine implements RingHost, RegisterListener, AccessHost {
   onUsed: ((ring: RingState, chain: PostedChain) => void) | undefined;
   readonly #init: WatchedMachineInit;
   readonly #objects: ObjectsWatch;
+  readonly outside: OutsideWatch | undefined;
   #device: VirtioDevice | undefined;
   #features: FeatureSet = 0n;
   #status = 0;
@@ -82,9 +90,13 @@ export class WatchedMachine implements RingHost, RegisterListener, AccessHost {
   constructor(init: WatchedMachineInit, guest: WatchedGuest) {
     this.#init = init;
     this.vm = init.vm;
-    this.tally = init.tally;
-    this.sink = init.sink;
     this.memory = guest.memory;
+    const { outside } = init;
+    const tally = outside === undefined ? init.tally : new OutsideTally(init.tally);
+    this.tally = tally;
+    this.sink = outside === undefined ? init.sink : chainsOnly(init.sink);
+    if (outside !== undefined && tally instanceof OutsideTally)
+      this.outside = new OutsideWatch(this, tally, outside.driverSeen);
     const accesses = new AccessWatch(this);
     this.driverMemory = new WatchedMemory(accesses.driver);
     this.deviceMemory = new WatchedMemory({
@@ -96,8 +108,13 @@ export class WatchedMachine implements RingHost, RegisterListener, AccessHost {
     });
     guest.shareWith(this.driverMemory);
     guest.shareWith(this.deviceMemory);
-    this.os = new WatchedOs(guest, accesses.driver);
+    this.os = new WatchedOs(this.outside?.osOf(guest) ?? guest, accesses.driver);
     this.#objects = new ObjectsWatch(this, init.queues, init.control);
+  }
+
+  /** The device works in another process. */
+  get deviceOutside(): boolean {
+    return this.outside !== undefined;
   }
 
   get live(): boolean {
@@ -125,6 +142,8 @@ export class WatchedMachine implements RingHost, RegisterListener, AccessHost {
 
   /** Nothing moves any more. */
   atRest(): void {
+    this.outside?.atRest();
+    this.#objects.atRest();
     for (const ring of this.rings.values()) ring.atRest();
   }
 
@@ -167,6 +186,7 @@ export class WatchedMachine implements RingHost, RegisterListener, AccessHost {
     this.#status = 0;
     this.#features = 0n;
     this.regions.clear();
+    this.outside?.forget();
   }
 
   enabling(index: number, size: number, addresses: QueueAddresses, start?: QueuePosition): void {
@@ -196,6 +216,7 @@ export class WatchedMachine implements RingHost, RegisterListener, AccessHost {
   queueReset(index: number): void {
     this.rings.get(index)?.close();
     this.rings.delete(index);
+    this.outside?.forget();
     this.#init.closed?.(index);
   }
 
@@ -213,6 +234,7 @@ export class WatchedMachine implements RingHost, RegisterListener, AccessHost {
   }
 
   interrupting(index: number): void {
+    this.outside?.lookAtAll();
     const ring = this.rings.get(index);
     if (ring === undefined || ring.lost) {
       this.tally.looked('afterReset');
@@ -220,20 +242,25 @@ export class WatchedMachine implements RingHost, RegisterListener, AccessHost {
         this.breach('afterReset', `an interrupt of queue ${index}, which is not enabled`);
       return;
     }
-    if (ring.kind === 'completion') this.#objects.completionInterrupt(ring);
+    if (ring.kind === 'completion') {
+      if (this.outside?.isUnused(ring) !== true) this.#objects.completionInterrupt(ring);
+    } else if (this.outside !== undefined) this.outside.called(ring);
     else ring.toDriver.notified();
   }
 
   // ---------------------------------------------------------------- chains
 
   published(ring: RingState, chain: PostedChain): void {
+    this.outside?.published(chain);
     this.#objects.published(ring, chain);
     this.onPublished?.(ring, chain);
   }
   taken(ring: RingState, chain: PostedChain): void {
+    this.outside?.taken(chain);
     this.#objects.taken(ring, chain);
   }
   used(ring: RingState, chain: PostedChain): void {
+    this.outside?.returned(ring, chain);
     this.#objects.used(ring, chain);
     this.onUsed?.(ring, chain);
   }

@@ -6,10 +6,10 @@ import { connectInProcess } from '../in-process.js';
 import type { InProcessTransport } from '../in-process.js';
 import {
   GuestMemory,
-  SplitDriverQueue,
-  layOutSplitRing,
+  layOutRing,
+  newDriverQueue,
+  ringBytes,
   ringFeatures,
-  splitRingBytes,
 } from '../../virtio/index.js';
 import type { DriverQueue, FeatureSet } from '../../virtio/index.js';
 import { EventSet } from './event-set.js';
@@ -120,16 +120,13 @@ export class VhostUserClient {
     this.transport.setDriverFeatures(features);
   }
 
-  /** Lays a split queue out in guest memory and enables it; to be called between FEATURES_OK and DRIVER_OK. */
+  /** Lays a queue of the agreed format out in guest memory and enables it; to be called between FEATURES_OK and DRIVER_OK. */
   queue(index: number, wanted = QUEUE_SIZE): DriverQueue {
     const size = Math.min(wanted, this.transport.queueSizeMax(index));
-    const ring = this.alloc(splitRingBytes(size), 16);
-    const addresses = layOutSplitRing(ring.address, size);
-    const queue = new SplitDriverQueue(
-      this.memory,
-      { index, size, ...addresses },
-      { ...ringFeatures(this.#features), indirect: false },
-    );
+    const features = { ...ringFeatures(this.#features), indirect: false };
+    const ring = this.alloc(ringBytes(size, features), 16);
+    const addresses = layOutRing(ring.address, size, features);
+    const queue = newDriverQueue(this.memory, { index, size, ...addresses }, features);
     this.transport.enableQueue(index, size, addresses);
     return queue;
   }

@@ -2,12 +2,13 @@
  * A device in another process as the `VirtioDevice` that a transport drives: registers become requests, kicks and calls are
  * events, and the rings lie in memory that both share. Nothing here waits for the device but for the answers to requests.
  */
-import { DeviceStatus, FeatureBit, featureSet } from '../../virtio/index.js';
+import { DeviceStatus, FeatureBit, GuestMemory, featureSet, ringFeatures } from '../../virtio/index.js';
 import type { DeviceHost, FeatureSet, QueueAddresses, VirtioDevice } from '../../virtio/index.js';
 import type { EventSet } from './event-set.js';
 import { RequestRefused } from './front-end.js';
 import type { FrontEnd } from './front-end.js';
 import { FrontQueue } from './front-queue.js';
+import { newBase } from './front-ring.js';
 import type { PeerOptions } from './peer-options.js';
 import { F_PROTOCOL_FEATURES } from './protocol.js';
 import type { MemoryFile } from './shared-memory.js';
@@ -52,6 +53,7 @@ export class FrontDevice implements VirtioDevice {
   readonly #init: FrontDeviceInit;
   #front: FrontEnd;
   #memory: FrontMemory | undefined;
+  #guest = new GuestMemory();
   /** What the device knows of memory. */
   #shared: FrontMemory | undefined;
   #host: DeviceHost | undefined;
@@ -95,6 +97,8 @@ export class FrontDevice implements VirtioDevice {
   /** The memory of the machine that gets the device; it must have been reset. */
   useMemory(memory: FrontMemory): void {
     this.#memory = memory;
+    this.#guest = new GuestMemory();
+    this.#guest.addRegion(memory.address, memory.file.bytes.subarray(0, memory.bytes));
   }
 
   attach(host: DeviceHost): void {
@@ -274,10 +278,10 @@ export class FrontDevice implements VirtioDevice {
   }
 
   enableQueue(index: number, size: number, addresses: QueueAddresses): void {
-    const memory = this.#memory;
-    if (memory === undefined || this.queueSizeMax(index) === 0 || this.queueEnabled(index)) return;
+    if (this.#memory === undefined || this.queueSizeMax(index) === 0 || this.queueEnabled(index)) return;
     const queue = this.#queues[index] ?? this.#newQueue(index);
-    queue.place(size, addresses, memory.file.bytes.subarray(0, memory.bytes), memory.address);
+    const single = this.#init.completionQueues.has(index);
+    queue.place(this.#guest, size, addresses, ringFeatures(this.#features), single);
     this.#enabled.add(queue);
     const live = (this.#status & DRIVER_OK) !== 0;
     if (live && this.#init.options.rings === 'start') this.#start([queue]);
@@ -289,6 +293,8 @@ export class FrontDevice implements VirtioDevice {
     this.#init.events.add(queue.call, () => {
       if (!queue.takeCall()) return;
       this.told = true;
+      // Before the driver puts something else where what came back stands.
+      queue.look();
       this.#init.beforeCall();
       this.#host?.interruptQueue(index);
     });
@@ -315,7 +321,7 @@ export class FrontDevice implements VirtioDevice {
     this.#front.setUpQueue({
       index,
       size,
-      base: 0,
+      base: newBase(ringFeatures(this.#features)),
       addresses: {
         descriptors: user(addresses.descriptors),
         available: user(addresses.driver),
@@ -352,6 +358,8 @@ export class FrontDevice implements VirtioDevice {
     this.told = true;
     if (index !== this.#init.controlQueue) this.kicked = true;
     this.#init.beforeTelling();
+    // The device has not seen it yet: all of it is as the driver has put it there.
+    queue.see();
     if (this.#init.options.rings === 'first-kick' && (this.#status & DRIVER_OK) !== 0)
       this.#start([...this.#enabled].filter(each => each.used || each === queue));
     if (this.#init.options.kicks === 'event') this.#init.kick(queue);
@@ -369,13 +377,8 @@ export class FrontDevice implements VirtioDevice {
   }
 }
 
-/** Kicks go as an event, which carries no data; and what comes back is looked for in split rings, element by element. */
-const UNUSED = featureSet(
-  FeatureBit.NOTIFICATION_DATA,
-  FeatureBit.NOTIF_CONFIG_DATA,
-  FeatureBit.RING_PACKED,
-  FeatureBit.IN_ORDER,
-);
+/** A kick is an event, which carries no data: no message or descriptor of vhost-user has room for that of a notification. */
+const UNUSED = featureSet(FeatureBit.NOTIFICATION_DATA, FeatureBit.NOTIF_CONFIG_DATA);
 
 /** A bit that is no feature of any device: the connection uses it. */
 const PROTOCOLS_OWN = 1n << BigInt(F_PROTOCOL_FEATURES);

@@ -1,7 +1,8 @@
 /** One queue of a device in another process, as its front-end has it: its events, and what its rings in shared memory show. */
-import { Avail, Used } from '../../virtio/index.js';
-import type { QueueAddresses } from '../../virtio/index.js';
+import type { GuestMemory, QueueAddresses, RingFeatures } from '../../virtio/index.js';
 import { closeFd, drainEvent, newEvent, signalEvent } from './descriptors.js';
+import { frontRing } from './front-ring.js';
+import type { FrontRing } from './front-ring.js';
 
 export class FrontQueue {
   readonly index: number;
@@ -16,12 +17,12 @@ export class FrontQueue {
   callDue = false;
   /** Used elements with something in them, over all set-ups since the device was reset. */
   filled = 0;
-  #availIdx: Uint16Array | undefined;
-  #usedIdx: Uint16Array | undefined;
-  #elements: DataView | undefined;
-  #seen = 0;
+  #ring: FrontRing | undefined;
   #offered = 0;
+  #seen = 0;
   #givenUp = 0;
+  /** Of the ring's count, what is in `filled`. */
+  #filledSeen = 0;
 
   /** Throws SystemError when there are no descriptors left. */
   constructor(index: number) {
@@ -30,26 +31,21 @@ export class FrontQueue {
     this.call = newEvent();
   }
 
-  /** `bytes`: guest memory that begins at guest-physical address `base`; the rings lie in it. */
-  place(size: number, addresses: QueueAddresses, bytes: Uint8Array, base: number): void {
+  /** `single`: each of its chains is one descriptor. */
+  place(
+    memory: GuestMemory,
+    size: number,
+    addresses: QueueAddresses,
+    features: RingFeatures,
+    single: boolean,
+  ): void {
     this.size = size;
     this.addresses = addresses;
+    this.#ring = frontRing(memory, { size, addresses, features, single });
     this.#seen = 0;
     this.#offered = 0;
     this.#givenUp = 0;
-    const word = (address: number): Uint16Array | undefined => {
-      const at = bytes.byteOffset + address - base;
-      const inside = address >= base && address + 2 <= base + bytes.length && at % 2 === 0;
-      return inside ? new Uint16Array(bytes.buffer, at, 1) : undefined;
-    };
-    this.#availIdx = word(addresses.driver + Avail.IDX);
-    this.#usedIdx = word(addresses.device + Used.IDX);
-    const first = addresses.device + Used.RING - base;
-    const length = Used.ENTRY * size;
-    this.#elements =
-      first >= 0 && first + length <= bytes.length
-        ? new DataView(bytes.buffer, bytes.byteOffset + first, length)
-        : undefined;
+    this.#filledSeen = 0;
   }
 
   get enabled(): boolean {
@@ -58,36 +54,45 @@ export class FrontQueue {
 
   /** Something was ever made available. */
   get used(): boolean {
-    return this.#availIdx !== undefined && Atomics.load(this.#availIdx, 0) !== 0;
+    this.#ring?.look();
+    return (this.#ring?.published ?? 0) > 0;
   }
 
   disable(): void {
     this.addresses = undefined;
     this.told = false;
-    this.#availIdx = undefined;
-    this.#usedIdx = undefined;
-    this.#elements = undefined;
+    this.#ring = undefined;
+  }
+
+  /** Where the device goes on, with nothing outstanding, when it is told of the ring again. */
+  get base(): number {
+    return this.#ring?.base ?? 0;
   }
 
   /** Chains with the device, but those given up: made available, and not returned when this was last looked at. */
   get outstanding(): number {
+    this.#ring?.look();
     return Math.max(0, this.#withDevice - this.#givenUp);
   }
 
   /** Nobody waits any longer for what is with the device now. */
   giveUp(): void {
+    this.#ring?.look();
     this.#givenUp = this.#withDevice;
   }
 
   get #withDevice(): number {
-    if (this.#availIdx === undefined) return 0;
-    return (Atomics.load(this.#availIdx, 0) - this.#seen) & 0xffff;
+    return (this.#ring?.published ?? 0) - this.#seen;
+  }
+
+  /** Takes note of what is there, without saying so. */
+  see(): void {
+    this.#ring?.look();
   }
 
   /** Whether chains were made available since the last look; a device that is awake is not kicked for them. */
   offers(): boolean {
-    if (this.#availIdx === undefined) return false;
-    const now = Atomics.load(this.#availIdx, 0);
+    const now = this.#ring?.published ?? 0;
     if (now === this.#offered) return false;
     this.#offered = now;
     return true;
@@ -95,16 +100,15 @@ export class FrontQueue {
 
   /** Whether chains have come back since the last look. */
   look(): boolean {
-    if (this.#usedIdx === undefined) return false;
-    const now = Atomics.load(this.#usedIdx, 0);
-    if (now === this.#seen) return false;
-    const elements = this.#elements;
-    for (let left = Math.min((now - this.#seen) & 0xffff, this.size); left > 0; left--) {
-      const at = Used.ENTRY * ((now - left) & (this.size - 1));
-      if (elements !== undefined && elements.getUint32(at + Used.LEN, true) > 0) this.filled++;
-    }
-    this.#givenUp = Math.max(0, this.#givenUp - ((now - this.#seen) & 0xffff));
-    this.#seen = now;
+    const ring = this.#ring;
+    if (ring === undefined) return false;
+    ring.look();
+    this.filled += ring.filled - this.#filledSeen;
+    this.#filledSeen = ring.filled;
+    const came = ring.returned - this.#seen;
+    if (came === 0) return false;
+    this.#givenUp = Math.max(0, this.#givenUp - came);
+    this.#seen = ring.returned;
     this.callDue = true;
     return true;
   }

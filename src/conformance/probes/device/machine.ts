@@ -3,10 +3,10 @@
  * completions. Everything else can be done with the rings and registers themselves, which `RingMachine` has.
  */
 import { Ack, commandHeader, cqReq } from '../../../abi/index.js';
-import type { StructValue } from '../../../abi/index.js';
+import type { CommandShape, StructValue } from '../../../abi/index.js';
 import type { VirtioDevice } from '../../../virtio/index.js';
 import { bytesOf, recvRequest, sendRequest, viewOf } from './messages.js';
-import type { CommandShape, SendFields, SgeValue } from './messages.js';
+import type { SendFields, SgeValue } from './messages.js';
 import { UNWRITTEN, answerText, ends, fieldsText, makes, pieces, seen } from './answers.js';
 import type { Answer } from './answers.js';
 import type { Chain } from './pen.js';

@@ -12,9 +12,8 @@ import type { Verbs } from '../../../verbs/index.js';
 import { FeatureBit, hasFeature } from '../../../virtio/index.js';
 import type { RingFeatures } from '../../../virtio/index.js';
 import { bundledDriver } from '../../bundled.js';
-import { CaseBroken } from '../../cases/case.js';
-import type { CaseContext } from '../../cases/case.js';
-import type { ChartEvent } from '../../report.js';
+import type { CaseBroken, CaseContext } from '../../cases/case.js';
+import type { ChartEvent } from '../../chart-event.js';
 import { Steps } from '../steps.js';
 import { turn } from '../../turn.js';
 import { configBytes, featuresOf, queueSizeOf } from './bench-options.js';
@@ -327,17 +326,14 @@ export class Bench {
     // What was taken down before is nearer to the cause than what came of it.
     const [first] = this.#findings;
     if (first !== undefined) return first;
-    return new CaseBroken(requirements, message, [
-      ...this.#told.shown,
-      this.#event('driver', 'driver', message),
-    ]);
+    return this.#told.broken(requirements, this.#event('driver', 'driver', message));
   }
 
   /** Takes a broken rule down; the case fails with the first one. */
   finding(requirements: readonly string[], message: string): void {
     if (this.tampered && !requirements.some(id => id.startsWith('HOST') || id.startsWith('PERF'))) return;
-    const steps = [...this.#told.shown, this.#event('driver', 'driver', message)];
-    if (this.#findings.length < 8) this.#findings.push(new CaseBroken(requirements, message, steps));
+    if (this.#findings.length < 8)
+      this.#findings.push(this.#told.broken(requirements, this.#event('driver', 'driver', message)));
   }
   get findings(): readonly CaseBroken[] {
     return this.#findings;
@@ -355,7 +351,8 @@ export class Bench {
   }
 
   step(from: string, to: string, text: string): void {
-    this.#told.add(this.#event(from, to, text));
+    // What the driver does is what came of the steps of the program and the device, both of which the case plays.
+    this.#told.add(this.#event(from, to, text), from === 'driver' ? 'answer' : 'action');
   }
 
   /** Does what only sets the scene: one step of the exchange when it went well. */
