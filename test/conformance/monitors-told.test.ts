@@ -146,6 +146,7 @@ describe('the monitors of rings', () => {
       'CHAIN 1 USE',
       'CHAIN 1 CONSUME',
     ]);
+    monitors.available(0, 3);
     expect(monitors.unread(0)).toBe(0);
     const whole = new RingMonitors(told.book, { ...options, chainsOnly: false });
     expect(
