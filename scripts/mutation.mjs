@@ -7,7 +7,6 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 
-const laws = 'test/conformance/invariants.test.ts';
 const edges = 'test/conformance/invariants-edges.test.ts';
 const monitors = 'test/conformance/monitors.test.ts';
 const told = 'test/conformance/monitors-told.test.ts';

@@ -110,6 +110,53 @@ describe('the monitors of rings', () => {
     expect(told.by(() => monitors.woke(1, 'device'))).toEqual(['NOTIFY_DEVICE 5 WAKE']);
   });
 
+  it('[VQ-39] take what was decided before for that, and count each queue by itself', () => {
+    const { told, monitors } = rings();
+    for (const head of [1, 2, 3]) monitors.available(2, head);
+    monitors.published(2, 3, true);
+    monitors.available(2, 4);
+    expect([0, 1, 2].map(queue => monitors.unread(queue))).toEqual([0, 0, 4]);
+    for (const head of [1, 2, 3]) monitors.taken(2, head);
+    for (const head of [1, 2]) monitors.used(2, head);
+    monitors.interrupt(2, 2, true);
+    monitors.used(2, 3);
+    expect(told.by(() => monitors.consumed(2, 1))).toEqual(['CHAIN 49 CONSUME', 'NOTIFY_DRIVER 6 READ']);
+    expect(told.by(() => monitors.interrupt(2, 3, false))).toEqual(['NOTIFY_DRIVER 6 WRITE_SILENT 1']);
+  });
+
+  it('follow chains alone where nothing else is seen, with nobody else to tell', () => {
+    const told = new Told('CHAIN', 'NOTIFY_DEVICE', 'NOTIFY_DRIVER');
+    const options = { vm: 0, queueCount: 1, queueSizeMax: 8, isCompletionQueue, chainsOnly: true };
+    const monitors = new RingMonitors(told.book, options);
+    const heard = told.by(() => {
+      monitors.available(0, 1);
+      monitors.published(0, 1, false);
+      monitors.notified(0);
+      monitors.asleep(0, 'driver');
+      monitors.taken(0, 1);
+      monitors.used(0, 1);
+      monitors.interrupt(0, 1, true);
+      monitors.consumed(0, 1);
+      monitors.woke(0, 'device');
+    });
+    expect(heard).toEqual([
+      'CHAIN 1 opened',
+      'CHAIN 1 MAKE_AVAILABLE',
+      'CHAIN 1 TAKE',
+      'CHAIN 1 USE',
+      'CHAIN 1 CONSUME',
+    ]);
+    monitors.available(0, 3);
+    expect(monitors.unread(0)).toBe(0);
+    const whole = new RingMonitors(told.book, { ...options, chainsOnly: false });
+    expect(
+      told.by(() => {
+        whole.available(0, 2);
+        whole.published(0, 1, true);
+      }),
+    ).toContain('NOTIFY_DEVICE 0 WRITE_NOTIFY 1');
+  });
+
   it('[RST-37] forget all of a queue at its reset, and nothing of another', () => {
     const { told, monitors } = rings();
     for (const queue of [0, 1]) {
