@@ -98,7 +98,8 @@ export class CaseBook {
     const byId = new Map(outcomes.map(outcome => [outcome.observation.id, outcome]));
     const added = this.open('rings').flatMap(({ each }): CaseResult[] => {
       const outcome = each.how.kind === 'observation' ? byId.get(each.how.observation) : undefined;
-      const unseen = this.#implementation.outsideDevice !== undefined && unseenById.has(outcome?.observation.id ?? '');
+      const unseen =
+        this.#implementation.outsideDevice !== undefined && unseenById.has(outcome?.observation.id ?? '');
       return outcome === undefined || unseen ? [] : [observationResult(each, outcome, programs, elapsedMs)];
     });
     for (const result of added) this.add(result);

@@ -65,8 +65,7 @@ export async function watchProgram(asked: Program, options: WatchOptions): Promi
   const machines: WatchedMachine[] = [];
   const limits = limitsOf(program, implementation?.outsideDevice);
   const queues = profiles[profile].queues(limits.device.maxQps, limits.device.maxCqs);
-  const outside =
-    implementation?.outsideDevice && { driverSeen: implementation.driver === undefined };
+  const outside = implementation?.outsideDevice && { driverSeen: implementation.driver === undefined };
   let run: Run | undefined;
   let failure: Error | undefined;
   const atRest = (): void => {
