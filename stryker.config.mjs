@@ -28,7 +28,7 @@ export default {
   ignoreStatic: true,
   concurrency: 1,
   // A changed loop that never ends must not be taken for a slow machine, nor the other way round.
-  timeoutMS: 60_000,
+  timeoutMS: 20_000,
   tempDirName: '.stryker-tmp',
   ignorePatterns: ['dist', 'coverage', 'findings', '.stryker-tmp'],
 };

@@ -9,7 +9,8 @@ export default defineConfig({
       BREAKING_TESTS === undefined
         ? [
             'test/conformance/{invariants,invariants-edges,monitors,oracle,judge}.test.ts',
-            'test/statemachines/{monitor,tables}.test.ts',
+            'test/conformance/invariants/*.test.ts',
+            'test/statemachines/{engine,monitor,tables}.test.ts',
             'test/properties/machines.test.ts',
           ]
         : BREAKING_TESTS.split(','),

@@ -64,3 +64,16 @@ function exchange(vm) {
     poll(peer),
   ];
 }
+
+/** Control commands and nothing else: protection domains that come and go, in threes, on one machine. */
+export function commandProgram(mode, calls) {
+  const names = ['pd0', 'pd1', 'pd2'];
+  const round = [
+    ...names.map(as => ({ op: 'createPd', vm: 0, as })),
+    ...names.map(pd => ({ op: 'destroyPd', vm: 0, pd })),
+  ];
+  return {
+    ...trafficProgram(mode, 0, 0),
+    actions: Array.from({ length: Math.ceil(calls / 6) }, () => round).flat(),
+  };
+}

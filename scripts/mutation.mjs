@@ -10,6 +10,8 @@ import { basename } from 'node:path';
 const laws = 'test/conformance/invariants.test.ts';
 const edges = 'test/conformance/invariants-edges.test.ts';
 const monitors = 'test/conformance/monitors.test.ts';
+const told = 'test/conformance/monitors-told.test.ts';
+const book = 'test/conformance/monitors-book.test.ts';
 const rings = 'test/conformance/ring-watch.test.ts';
 
 /** Source files, each with the tests that break it. */
@@ -18,27 +20,29 @@ const testsOf = {
   'src/conformance/invariants/exactly-once.ts': [edges],
   'src/conformance/invariants/use-counts.ts': [edges],
   'src/conformance/invariants/rest.ts': [edges],
-  'src/conformance/invariants/reset.ts': [laws],
-  'src/conformance/invariants/memory.ts': [laws, 'test/conformance/writers.test.ts'],
-  'src/conformance/invariants/writers.ts': [laws, 'test/conformance/writers.test.ts'],
-  'src/conformance/invariants/data.ts': [laws],
+  'src/conformance/invariants/reset.ts': ['test/conformance/invariants/reset.test.ts'],
+  'src/conformance/invariants/memory.ts': ['test/conformance/invariants/memory.test.ts'],
+  'src/conformance/invariants/writers.ts': ['test/conformance/invariants/writers.test.ts'],
+  'src/conformance/invariants/data.ts': ['test/conformance/invariants/data.test.ts'],
   'src/conformance/compare-memory.ts': ['test/conformance/oracle.test.ts'],
   'src/conformance/observation.ts': ['test/conformance/oracle.test.ts'],
   'src/conformance/expectations.ts': ['test/conformance/oracle.test.ts'],
   'src/conformance/judge.ts': ['test/conformance/judge.test.ts'],
-  'src/conformance/monitors/book.ts': [monitors],
+  'src/conformance/bare-metal.ts': ['test/conformance/judge.test.ts'],
+  'src/conformance/depends-on-timing.ts': ['test/conformance/judge.test.ts'],
+  'src/conformance/monitors/book.ts': [book],
   'src/conformance/monitors/attach.ts': [monitors],
-  'src/conformance/monitors/both.ts': [monitors],
-  'src/conformance/monitors/hca-events.ts': [monitors],
-  'src/conformance/monitors/hca-monitors.ts': [monitors],
-  'src/conformance/monitors/ring-monitors.ts': [monitors],
-  'src/conformance/monitors/transport-monitors.ts': [monitors],
-  'src/conformance/monitors/verbs-monitors.ts': [monitors],
+  'src/conformance/monitors/both.ts': [book],
+  'src/conformance/monitors/hca-events.ts': [book],
+  'src/conformance/monitors/hca-monitors.ts': ['test/conformance/monitors-adapter.test.ts'],
+  'src/conformance/monitors/ring-monitors.ts': [told],
+  'src/conformance/monitors/transport-monitors.ts': [told],
+  'src/conformance/monitors/verbs-monitors.ts': [told],
   'src/conformance/ring-watch/driver-side.ts': [rings],
   'src/conformance/ring-watch/device-side.ts': [rings],
-  'src/conformance/ring-watch/wake-ups.ts': [rings],
-  'src/statemachines/compile.ts': ['test/statemachines/tables.test.ts', 'test/statemachines/monitor.test.ts'],
-  'src/statemachines/monitor.ts': ['test/statemachines/monitor.test.ts'],
+  'src/conformance/ring-watch/wake-ups.ts': ['test/conformance/ring-watch-wake-ups.test.ts'],
+  'src/statemachines/compile.ts': ['test/statemachines/engine.test.ts', 'test/statemachines/tables.test.ts'],
+  'src/statemachines/monitor.ts': ['test/statemachines/engine.test.ts', 'test/statemachines/monitor.test.ts'],
 };
 
 const directory = 'coverage/mutation';

@@ -113,17 +113,6 @@ static int wrong_send(const struct vr_device *dev, const struct vr_qp *qp, const
 	return 0;
 }
 
-static void put_imm(uint8_t to[4], uint32_t imm)
-{
-	for (int i = 0; i < 4; i++)
-		to[i] = imm >> (24 - 8 * i);
-}
-
-static uint32_t get_imm(const uint8_t from[4])
-{
-	return (uint32_t)from[0] << 24 | (uint32_t)from[1] << 16 | (uint32_t)from[2] << 8 | from[3];
-}
-
 int vr_post_send(struct vr_device *dev, struct vr_qp *qp, const struct vr_send *s)
 {
 	if (dev->dead != NULL)
@@ -148,7 +137,7 @@ int vr_post_send(struct vr_device *dev, struct vr_qp *qp, const struct vr_send *
 	w->opcode = s->opcode;
 	w->send_flags = s->flags;
 	if (s->opcode == OP_SEND_WITH_IMM || s->opcode == OP_WRITE_WITH_IMM)
-		put_imm(w->imm_data, s->imm);
+		w->imm_data = htobe32(s->imm);
 	if (datagram) {
 		/* A handle that is gone is written as one that never was: its number may be another's by now (10.2). */
 		bool there = exists(dev, OBJECT(s->ah), KIND_AH);
@@ -264,7 +253,7 @@ int cq_collect(struct vr_device *dev, struct vr_cq *cq)
 		if (c->status == 0) { /* the rest is void otherwise (CQ-27) */
 			wc.opcode = c->opcode;
 			wc.byte_len = le32toh(c->byte_len);
-			wc.imm = get_imm(c->imm_data);
+			wc.imm = be32toh(c->imm_data);
 			wc.src_qp = le32toh(c->src_qp);
 			wc.flags = le32toh(c->wc_flags);
 		}

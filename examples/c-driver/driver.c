@@ -55,14 +55,14 @@ int give_up(struct vr_device *dev, const char *why)
 /* Hands the request of a call to the device. */
 static void issue(struct vr_device *dev, struct vr_call *call, unsigned slot)
 {
-	struct vr_queue *q = &dev->control;
+	struct vr_queue *q = dev->control;
 	unsigned answer_slot = FAULT_SHARED_ACK ? 0 : slot;
 	uint8_t *bytes = dev->slots.bytes + slot * SLOT_BYTES;
 	uint64_t address = dev->slots.address + slot * SLOT_BYTES;
 	uint64_t result = dev->slots.address + answer_slot * SLOT_BYTES + AT_RESULT - 1;
 	uint64_t request = call->request.bytes != NULL ? call->request.address + 6 : address + AT_REQUEST - 2;
 	uint8_t *header = call->request.bytes != NULL ? call->request.bytes + 6 : bytes + AT_REQUEST - 2;
-	uint32_t room = 1 + verbs[call->command].result;
+	uint32_t room = 1 + verb_result_bytes(call);
 	bool indirect = (dev->features & F_INDIRECT_DESC) != 0;
 	uint16_t head = indirect ? slot : 2 * slot;
 	struct desc read = { htole64(request), htole32(2 + call->request_bytes), htole16(DESC_NEXT), 0 };
@@ -90,13 +90,11 @@ static void issue_waiting(struct vr_device *dev)
 {
 	while (dev->waiting != NULL && dev->dead == NULL) {
 		struct vr_call *call = dev->waiting;
-		const struct verb *verb = &verbs[call->command];
+		bool company = dev->in_flight_count > 0;
 		unsigned slot = 0;
 
-		bool company = dev->in_flight_count > 0;
-
 		/* Nothing is asked for before the limits are known by which it is judged. */
-		if (company && (dev->alone || verb->alone || !dev->limits_known || dev->in_flight_count == dev->slot_count))
+		if (company && (dev->alone || verb_alone(call) || !dev->limits_known || dev->in_flight_count == dev->slot_count))
 			return;
 		while (dev->in_flight[slot] != NULL)
 			slot++;
@@ -106,14 +104,13 @@ static void issue_waiting(struct vr_device *dev)
 		uint8_t *bytes = dev->slots.bytes + slot * SLOT_BYTES + AT_REQUEST;
 
 		memset(bytes, 0, SLOT_REQUEST_MAX);
-		call->request_bytes = verb->request;
-		int error = verb->prepare(dev, call, bytes);
+		int error = verb_prepare(dev, call, bytes);
 
 		if (error != 0) {
 			settle(dev, call, error);
 			continue;
 		}
-		dev->alone = verb->alone;
+		dev->alone = verb_alone(call);
 		issue(dev, call, slot);
 	}
 }
@@ -135,23 +132,22 @@ static int answered(struct vr_device *dev, uint32_t head, uint32_t length)
 {
 	unsigned slot = (dev->features & F_INDIRECT_DESC) != 0 ? head : head / 2;
 	struct vr_call *call = dev->in_flight[slot];
-	const struct verb *verb = &verbs[call->command];
 	const uint8_t *from = dev->slots.bytes + (FAULT_SHARED_ACK ? 0 : slot) * SLOT_BYTES + AT_RESULT - 1;
 	uint64_t result[16]; /* the copy that is judged (HOST-32) */
 	uint8_t ack = *(const volatile uint8_t *)from;
 
 	copy_once(result, from + 1, sizeof result);
 	_Static_assert(sizeof result >= sizeof(struct wire_device), "room for every result");
-	if (length == 0 || ack > ACK_ERR || (ack == ACK_OK && length != 1u + verb->result))
+	if (length == 0 || ack > ACK_ERR || (ack == ACK_OK && length != 1 + verb_result_bytes(call)))
 		return give_up(dev, "an answer of the wrong length or with an unknown ack (HOST-10, HOST-11, HOST-12)");
 	dev->in_flight[slot] = NULL;
 	dev->in_flight_count--;
 	dev->alone = false;
 	if (ack == ACK_ERR) {
-		settle(dev, call, verb->refused == NULL ? EINVAL : verb->refused(dev, call));
+		settle(dev, call, verb_refused(dev, call));
 		return 0;
 	}
-	if (verb->accepted != NULL && verb->accepted(dev, call, result) != 0) {
+	if (verb_accepted(dev, call, result) != 0) {
 		settle(dev, call, EIO);
 		return -1;
 	}
@@ -163,19 +159,19 @@ static void take_answers(struct vr_device *dev)
 {
 	uint32_t head, length;
 
-	queue_interrupts(&dev->control, false);
+	queue_interrupts(dev->control, false);
 	do
-		while (queue_take(&dev->control, &head, &length) > 0)
+		while (queue_take(dev->control, &head, &length) > 0)
 			if (answered(dev, head, length) != 0)
 				return;
-	while (dev->dead == NULL && queue_interrupts(&dev->control, true));
+	while (dev->dead == NULL && queue_interrupts(dev->control, true));
 	issue_waiting(dev);
 }
 
 static void interrupted(void *context, int source)
 {
 	struct vr_device *dev = context;
-	uint32_t cqn = source - dev->control.index - 1;
+	uint32_t cqn = source - dev->control->index - 1;
 	uint8_t status;
 
 	if (dev->dead != NULL)
@@ -183,7 +179,7 @@ static void interrupted(void *context, int source)
 	if (source == OS_CONFIG) {
 		if (os_status(dev->os, &status) != 0 || (status & STATUS_NEEDS_RESET) != 0)
 			give_up(dev, "the device needs a reset or is gone");
-	} else if ((unsigned)source == dev->control.index) {
+	} else if ((unsigned)source == dev->control->index) {
 		take_answers(dev);
 	} else if (dev->cqs != NULL && cqn < dev->max_cq && dev->cqs[cqn] != NULL && dev->cqs[cqn]->armed > 0) {
 		struct vr_cq *cq = dev->cqs[cqn];
@@ -239,23 +235,20 @@ static int configure(struct vr_device *dev, bool net)
 
 static int open_queues(struct vr_device *dev, unsigned control)
 {
-	dev->cq_queues = calloc(dev->max_cq, sizeof *dev->cq_queues);
-	dev->qp_queues = calloc(2 * (size_t)dev->max_qp, sizeof *dev->qp_queues);
+	dev->queue_count = 1 + dev->max_cq + 2 * dev->max_qp;
+	dev->control = calloc(dev->queue_count, sizeof *dev->control);
 	dev->cqs = calloc(dev->max_cq, sizeof *dev->cqs);
 	dev->qps = calloc(dev->max_qp, sizeof *dev->qps);
-	if (dev->cq_queues == NULL || dev->qp_queues == NULL || dev->cqs == NULL || dev->qps == NULL)
+	if (dev->control == NULL || dev->cqs == NULL || dev->qps == NULL)
 		return give_up(dev, "no memory for the queues");
-	if (queue_open(dev, &dev->control, control) != 0)
-		return -1;
-	for (unsigned n = 0; n < dev->max_cq; n++)
-		if (queue_open(dev, &dev->cq_queues[n], control + 1 + n) != 0)
-			return -1;
-	for (unsigned n = 2; n < 2 * dev->max_qp; n++) /* those of pair 0 are never used */
-		if (queue_open(dev, &dev->qp_queues[n], control + 1 + dev->max_cq + n) != 0)
+	dev->cq_queues = dev->control + 1;
+	dev->qp_queues = dev->cq_queues + dev->max_cq;
+	for (unsigned n = 0; n < dev->queue_count; n++)
+		if (n - dev->max_cq - 1 > 1 && queue_open(dev, &dev->control[n], control + n) != 0) /* pair 0 is never used */
 			return -1;
 	/* A command is a chain of two descriptors, in the ring or in a table. */
-	dev->slot_count = (dev->features & F_INDIRECT_DESC) != 0 && dev->control.size > 1 ? dev->control.size
-											 : dev->control.size / 2;
+	dev->slot_count = (dev->features & F_INDIRECT_DESC) != 0 && dev->control->size > 1 ? dev->control->size
+											 : dev->control->size / 2;
 	if (dev->slot_count > SLOTS_MAX)
 		dev->slot_count = SLOTS_MAX;
 	if (dev->slot_count == 0 || os_dma_alloc(dev->os, SLOTS_MAX * SLOT_BYTES, 64, &dev->slots) != 0)
@@ -297,7 +290,7 @@ int vr_start(struct vr_device *dev, struct os *os)
 		return -1;
 	if (configure(dev, net) != 0 || open_queues(dev, net ? 2 : 0) != 0)
 		return -1;
-	queue_interrupts(&dev->control, true);
+	queue_interrupts(dev->control, true);
 	os_on_interrupt(os, interrupted, dev);
 	if (set_status(dev, &status, STATUS_DRIVER_OK) != 0)
 		return -1;
@@ -336,25 +329,18 @@ void vr_stop(struct vr_device *dev)
 		;
 	/* Only now is the memory the driver's again (RST-37). Of DMA memory the system takes all back with the machine. */
 	for (enum vr_kind kind = 0; kind < KINDS; kind++)
-		for (struct vr_object *object = dev->objects[kind]; object != NULL; object = object->next)
+		for (struct vr_object *object = dev->objects[kind]; object != NULL; object = object->next) {
 			object->alive = false;
-	for (unsigned n = 0; dev->qps != NULL && n < dev->max_qp; n++)
-		if (dev->qps[n] != NULL) {
-			free(dev->qps[n]->sends.log);
-			free(dev->qps[n]->recvs.log);
+			if (kind == KIND_CQ)
+				cq_free((struct vr_cq *)object);
+			if (kind == KIND_QP) {
+				free(((struct vr_qp *)object)->sends.log);
+				free(((struct vr_qp *)object)->recvs.log);
+			}
 		}
-	for (unsigned n = 0; dev->cqs != NULL && n < dev->max_cq; n++)
-		if (dev->cqs[n] != NULL) {
-			free(dev->cqs[n]->ready);
-			free(dev->cqs[n]->kept);
-		}
-	for (unsigned n = 0; dev->cq_queues != NULL && n < dev->max_cq; n++)
-		free(dev->cq_queues[n].room);
-	for (unsigned n = 0; dev->qp_queues != NULL && n < 2 * dev->max_qp; n++)
-		free(dev->qp_queues[n].room);
-	free(dev->control.room);
-	free(dev->cq_queues);
-	free(dev->qp_queues);
+	for (unsigned n = 0; dev->control != NULL && n < dev->queue_count; n++)
+		free(dev->control[n].room);
+	free(dev->control);
 	free(dev->cqs);
 	free(dev->qps);
 }

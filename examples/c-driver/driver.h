@@ -36,6 +36,7 @@ enum vr_kind { KIND_PD, KIND_CQ, KIND_MR, KIND_QP, KIND_AH, KINDS };
 struct vr_object {
 	struct vr_device *dev;
 	struct vr_object *next;
+	struct vr_object *pd; /* the protection domain that it belongs to, if it does */
 	enum vr_kind kind;
 	uint32_t number;
 	unsigned uses;
@@ -43,10 +44,9 @@ struct vr_object {
 };
 
 struct vr_pd { struct vr_object object; };
-struct vr_ah { struct vr_object object; struct vr_pd *pd; };
+struct vr_ah { struct vr_object object; };
 struct vr_mr {
 	struct vr_object object;
-	struct vr_pd *pd;
 	uint64_t addr, length; /* length 0: all memory */
 	uint32_t access, lkey, rkey;
 };
@@ -101,7 +101,6 @@ struct vr_qp {
 	struct vr_object object;
 	enum qp_type type;
 	bool sig_all, has_av;
-	struct vr_pd *pd;
 	struct vr_cq *send_cq, *recv_cq;
 	struct vr_cap cap;
 	enum qp_state state; /* as learnt last */
@@ -161,7 +160,8 @@ struct vr_device {
 	struct vr_limits limits; /* as soon as they are known; verbs wait until then */
 	bool limits_known;
 	struct vr_call first; /* asks for them */
-	struct vr_queue control, *cq_queues, *qp_queues; /* send and receive queue of pair n: 2n and 2n + 1 */
+	struct vr_queue *control, *cq_queues, *qp_queues; /* one array; send and receive queue of pair n: 2n and 2n + 1 */
+	unsigned queue_count;
 	struct vr_object *objects[KINDS];
 	unsigned counts[KINDS];
 	struct vr_cq **cqs; /* by number */

@@ -33,18 +33,16 @@ int queue_take(struct vr_queue *q, uint32_t *head, uint32_t *length);
 bool queue_interrupts(struct vr_queue *q, bool wanted);
 void queue_describe(struct vr_queue *q, uint16_t at, uint64_t addr, uint32_t length, uint16_t flags, uint16_t next);
 
-/* verbs.c: the commands. */
-struct verb {
-	uint16_t request, result; /* bytes of the two structs */
-	bool alone;               /* it ends something: no other command may be under way beside it */
-	/* Checks the arguments and fills in the struct, which is zero. Nothing is kept when it returns an error. */
-	int (*prepare)(struct vr_device *dev, struct vr_call *call, void *request);
-	/* The answer is OK: -1 when it gives the device up. */
-	int (*accepted)(struct vr_device *dev, struct vr_call *call, const void *result);
-	/* The device refused, or was given up: takes back what prepare() did. Returns the errno of a refusal. */
-	int (*refused)(struct vr_device *dev, struct vr_call *call);
-};
-extern const struct verb verbs[COMMANDS];
+/* verbs.c: the commands, for the engine in driver.c that carries them. */
+bool verb_alone(const struct vr_call *call); /* it ends something: no other command may be under way beside it */
+uint32_t verb_result_bytes(const struct vr_call *call);
+/* Checks the arguments and fills in the request, which is zero. Nothing is kept when it returns an error. */
+int verb_prepare(struct vr_device *dev, struct vr_call *call, void *request);
+/* The answer is OK: -1 when it gives the device up. */
+int verb_accepted(struct vr_device *dev, struct vr_call *call, const void *result);
+/* The device refused: the errno. */
+int verb_refused(struct vr_device *dev, struct vr_call *call);
+void cq_free(struct vr_cq *cq);
 bool exists(const struct vr_device *dev, const struct vr_object *object, enum vr_kind kind);
 
 /* data.c */

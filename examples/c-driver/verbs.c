@@ -10,15 +10,19 @@ bool exists(const struct vr_device *dev, const struct vr_object *object, enum vr
 }
 
 /* Makes a new object known. The device must not use the number of one that is alive. */
-static int adopt(struct vr_device *dev, struct vr_object *object, enum vr_kind kind, uint32_t number)
+static int adopt(struct vr_device *dev, struct vr_call *call, enum vr_kind kind, uint32_t number)
 {
+	struct vr_object *object = call->object, *pd = kind > KIND_CQ ? OBJECT(call->pd) : NULL;
+
 	for (const struct vr_object *other = dev->objects[kind]; other != NULL; other = other->next)
 		if (other->number == number)
 			return give_up(dev, "a new object has the number of one that exists (HOST-13)");
-	*object = (struct vr_object){ .dev = dev, .kind = kind, .number = number, .alive = true };
+	*object = (struct vr_object){ .dev = dev, .kind = kind, .number = number, .pd = pd, .alive = true };
 	object->next = dev->objects[kind];
 	dev->objects[kind] = object;
 	dev->counts[kind]++;
+	if (pd != NULL)
+		pd->uses++;
 	return 0;
 }
 
@@ -30,37 +34,12 @@ static void forget(struct vr_device *dev, struct vr_object *object)
 		at = &(*at)->next;
 	*at = object->next;
 	dev->counts[object->kind]--;
+	if (object->pd != NULL)
+		object->pd->uses--;
 	object->alive = false;
 }
 
-static int refused_create(struct vr_device *dev, enum vr_kind kind, uint32_t most)
-{
-	return dev->counts[kind] >= most ? ENOMEM : EINVAL;
-}
-
-/* A destroy that the device refuses: others use the object (ERR-03). */
-static int refused_destroy(struct vr_device *dev, struct vr_call *call)
-{
-	(void)dev;
-	return call->object->uses > 0 && !FAULT_NO_USE_COUNT ? EBUSY : EINVAL;
-}
-
-/* For requests that are the number of one object. */
-static int prepare_number(struct vr_device *dev, struct vr_call *call, void *request, enum vr_kind kind)
-{
-	if (!exists(dev, call->object, kind))
-		return EINVAL;
-	*(struct wire_number *)request = (struct wire_number){ htole32(call->object->number) };
-	return 0;
-}
-
 /* QUERY_DEVICE: out.limits */
-static int no_arguments(struct vr_device *dev, struct vr_call *call, void *request)
-{
-	(void)dev, (void)call, (void)request;
-	return 0;
-}
-
 static int got_device(struct vr_device *dev, struct vr_call *call, const void *result)
 {
 	const struct wire_device *r = result;
@@ -82,31 +61,6 @@ static int got_port(struct vr_device *dev, struct vr_call *call, const void *res
 	const struct wire_port *r = result;
 
 	call->out.port = (struct vr_port){ le32toh(r->gid_tbl_len), le32toh(r->max_msg_sz), dev->active_mtu };
-	return 0;
-}
-
-/* CREATE_PD: object, a struct vr_pd */
-static int got_pd(struct vr_device *dev, struct vr_call *call, const void *result)
-{
-	return adopt(dev, call->object, KIND_PD, le32toh(((const struct wire_number *)result)->number));
-}
-
-static int refused_pd(struct vr_device *dev, struct vr_call *call)
-{
-	(void)call;
-	return refused_create(dev, KIND_PD, dev->limits.max_pd);
-}
-
-/* DESTROY_PD: object */
-static int prepare_destroy_pd(struct vr_device *dev, struct vr_call *call, void *request)
-{
-	return prepare_number(dev, call, request, KIND_PD);
-}
-
-static int gone(struct vr_device *dev, struct vr_call *call, const void *result)
-{
-	(void)result;
-	forget(dev, call->object);
 	return 0;
 }
 
@@ -134,9 +88,8 @@ static int prepare_create_cq(struct vr_device *dev, struct vr_call *call, void *
 	return 0;
 }
 
-static void free_cq(struct vr_device *dev, struct vr_cq *cq)
+void cq_free(struct vr_cq *cq)
 {
-	os_dma_free(dev->os, &cq->buffers);
 	free(cq->ready);
 	free(cq->kept);
 }
@@ -144,12 +97,10 @@ static void free_cq(struct vr_device *dev, struct vr_cq *cq)
 static int got_cq(struct vr_device *dev, struct vr_call *call, const void *result)
 {
 	struct vr_cq *cq = (struct vr_cq *)call->object;
-	uint32_t cqn = le32toh(((const struct wire_number *)result)->number);
+	uint32_t cqn = call->object->number;
 
 	if (cqn >= dev->max_cq)
 		return give_up(dev, "a cqn that cannot be (HOST-14)");
-	if (adopt(dev, call->object, KIND_CQ, cqn) != 0)
-		return -1;
 	cq->queue = &dev->cq_queues[cqn];
 	if (cq->queue->out > 0 || cq->cqe > cq->queue->size)
 		return give_up(dev, "more completions than the queue has entries");
@@ -160,38 +111,35 @@ static int got_cq(struct vr_device *dev, struct vr_call *call, const void *resul
 	return 0;
 }
 
-static int refused_cq(struct vr_device *dev, struct vr_call *call)
+static void release_cq(struct vr_device *dev, struct vr_call *call)
 {
-	free_cq(dev, (struct vr_cq *)call->object);
-	return refused_create(dev, KIND_CQ, dev->max_cq);
+	struct vr_cq *cq = (struct vr_cq *)call->object;
+
+	os_dma_free(dev->os, &cq->buffers);
+	cq_free(cq);
 }
 
 /* DESTROY_CQ: object. Buffers that come free meanwhile are kept: the device could miss them when it returns all (RST-12). */
 static int prepare_destroy_cq(struct vr_device *dev, struct vr_call *call, void *request)
 {
-	int error = prepare_number(dev, call, request, KIND_CQ);
-
-	if (error == 0)
-		((struct vr_cq *)call->object)->closing = true;
-	return error;
+	((struct vr_cq *)call->object)->closing = true;
+	return 0;
 }
 
 static int destroyed_cq(struct vr_device *dev, struct vr_call *call, const void *result)
 {
 	struct vr_cq *cq = (struct vr_cq *)call->object;
 
-	(void)result;
 	if (cq_collect(dev, cq) != 0)
 		return -1;
 	if (cq->queue->out > 0)
 		return give_up(dev, "a completion buffer did not come back (HOST-27)");
 	dev->cqs[cq->object.number] = NULL;
-	forget(dev, call->object);
-	free_cq(dev, cq);
+	release_cq(dev, call);
 	return 0;
 }
 
-static int refused_destroy_cq(struct vr_device *dev, struct vr_call *call)
+static void refused_destroy_cq(struct vr_device *dev, struct vr_call *call)
 {
 	struct vr_cq *cq = (struct vr_cq *)call->object;
 
@@ -199,39 +147,31 @@ static int refused_destroy_cq(struct vr_device *dev, struct vr_call *call)
 	cq_refill(cq, cq->kept, cq->kept_count);
 	cq->kept_count = 0;
 	queue_publish(cq->queue);
-	return refused_destroy(dev, call);
 }
 
 /* REQ_NOTIFY_CQ: object; in.solicited_only. The event may come before the answer: counted from here on (CQ-48). */
 static int prepare_notify(struct vr_device *dev, struct vr_call *call, void *request)
 {
-	int error = prepare_number(dev, call, request, KIND_CQ);
-
-	if (error == 0) {
-		((struct wire_req_notify *)request)->flags = htole32(call->in.solicited_only ? 1 : 2);
-		((struct vr_cq *)call->object)->armed += !FAULT_ARMED_AT_THE_ANSWER;
-	}
-	return error;
+	((struct wire_req_notify *)request)->flags = htole32(call->in.solicited_only ? 1 : 2);
+	((struct vr_cq *)call->object)->armed += !FAULT_ARMED_AT_THE_ANSWER;
+	return 0;
 }
 
 static int armed(struct vr_device *dev, struct vr_call *call, const void *result)
 {
 	struct vr_cq *cq = (struct vr_cq *)call->object;
 
-	(void)dev, (void)result;
 	if (cq->armed == 0)
 		cq->armed = 1; /* an interrupt meanwhile may have been a stray one (CQ-49) */
 	return 0;
 }
 
-static int refused_notify(struct vr_device *dev, struct vr_call *call)
+static void refused_notify(struct vr_device *dev, struct vr_call *call)
 {
 	struct vr_cq *cq = (struct vr_cq *)call->object;
 
-	(void)dev;
 	if (cq->armed > 0)
 		cq->armed--;
-	return EINVAL;
 }
 
 /* GET_DMA_MR: object, a struct vr_mr; pd; in.mr.access */
@@ -239,9 +179,7 @@ static int prepare_dma_mr(struct vr_device *dev, struct vr_call *call, void *req
 {
 	struct vr_mr *mr = (struct vr_mr *)call->object;
 
-	if (!exists(dev, OBJECT(call->pd), KIND_PD))
-		return EINVAL;
-	*mr = (struct vr_mr){ .pd = call->pd, .access = call->in.mr.access };
+	*mr = (struct vr_mr){ .access = call->in.mr.access };
 	*(struct wire_get_dma_mr *)request =
 		(struct wire_get_dma_mr){ htole32(call->pd->object.number), htole32(mr->access) };
 	return 0;
@@ -264,12 +202,10 @@ static int prepare_user_mr(struct vr_device *dev, struct vr_call *call, void *re
 	struct vr_mr *mr = (struct vr_mr *)call->object;
 	uint64_t addr = call->in.mr.addr, length = call->in.mr.length, first = addr - addr % PAGE;
 
-	(void)request; /* a page list does not fit into a slot */
-	if (!exists(dev, OBJECT(call->pd), KIND_PD) || length == 0 || length > dev->limits.max_mr_size ||
-	    addr + length < addr)
+	if (length == 0 || length > dev->limits.max_mr_size || addr + length < addr)
 		return EINVAL;
 	uint64_t pages = page_count(addr, length), listed = pages - (FAULT_PAGE_LIST_SHORT && pages > 2);
-	uint32_t bytes = sizeof(struct wire_reg_user_mr) + 8 * listed;
+	uint32_t bytes = sizeof(struct wire_reg_user_mr) + 8 * listed; /* which does not fit into a slot */
 
 	if (os_dma_alloc(dev->os, 8 + bytes, 8, &call->request) != 0)
 		return ENOMEM;
@@ -291,7 +227,7 @@ static int prepare_user_mr(struct vr_device *dev, struct vr_call *call, void *re
 	r->length = htole64(length);
 	r->npages = htole32(listed);
 	call->request_bytes = bytes;
-	*mr = (struct vr_mr){ .pd = call->pd, .access = call->in.mr.access, .addr = addr, .length = length };
+	*mr = (struct vr_mr){ .access = call->in.mr.access, .addr = addr, .length = length };
 	return 0;
 }
 
@@ -306,39 +242,25 @@ static int got_mr(struct vr_device *dev, struct vr_call *call, const void *resul
 	if (mr->lkey == 0 || (mr->rkey != 0) != remote)
 		return give_up(dev, "keys that cannot be (HOST-16, HOST-17)");
 	for (const struct vr_object *other = dev->objects[KIND_MR]; other != NULL; other = other->next)
-		if (((const struct vr_mr *)other)->lkey == mr->lkey)
+		if (other != call->object && ((const struct vr_mr *)other)->lkey == mr->lkey)
 			return give_up(dev, "the key of a region that exists (HOST-16)");
-	if (adopt(dev, &mr->object, KIND_MR, le32toh(r->mrn)) != 0)
-		return -1;
-	mr->pd->object.uses++;
 	if (FAULT_KEY_OF_A_FREED_REGION && dev->freed_lkey != 0)
 		mr->lkey = dev->freed_lkey;
 	return 0;
 }
 
-static int refused_mr(struct vr_device *dev, struct vr_call *call)
+static void release_mr(struct vr_device *dev, struct vr_call *call)
 {
 	const struct vr_mr *mr = (const struct vr_mr *)call->object;
 
 	release_pages(dev, mr->addr, page_count(mr->addr, mr->length));
-	return refused_create(dev, KIND_MR, dev->limits.max_mr);
 }
 
 /* DEREG_MR: object */
-static int prepare_dereg_mr(struct vr_device *dev, struct vr_call *call, void *request)
-{
-	return prepare_number(dev, call, request, KIND_MR);
-}
-
 static int gone_mr(struct vr_device *dev, struct vr_call *call, const void *result)
 {
-	struct vr_mr *mr = (struct vr_mr *)call->object;
-
-	(void)result;
-	release_pages(dev, mr->addr, page_count(mr->addr, mr->length)); /* not before the answer (RST-18) */
-	mr->pd->object.uses--;
-	forget(dev, call->object);
-	dev->freed_lkey = FAULT_KEY_OF_A_FREED_REGION ? mr->lkey : 0;
+	release_mr(dev, call); /* not before the answer (RST-18) */
+	dev->freed_lkey = FAULT_KEY_OF_A_FREED_REGION ? ((const struct vr_mr *)call->object)->lkey : 0;
 	return 0;
 }
 
@@ -364,8 +286,7 @@ static int prepare_create_qp(struct vr_device *dev, struct vr_call *call, void *
 	const struct vr_cap *cap = &call->in.qp.cap;
 	const struct vr_limits *limits = &dev->limits;
 
-	if (!exists(dev, OBJECT(call->pd), KIND_PD) || !exists(dev, OBJECT(call->in.qp.send_cq), KIND_CQ) ||
-	    !exists(dev, OBJECT(call->in.qp.recv_cq), KIND_CQ))
+	if (!exists(dev, OBJECT(call->in.qp.send_cq), KIND_CQ) || !exists(dev, OBJECT(call->in.qp.recv_cq), KIND_CQ))
 		return EINVAL;
 	if (cap->max_send_wr > limits->max_qp_wr || cap->max_recv_wr > limits->max_qp_wr ||
 	    cap->max_send_sge > limits->max_send_sge || cap->max_recv_sge > limits->max_recv_sge ||
@@ -374,7 +295,6 @@ static int prepare_create_qp(struct vr_device *dev, struct vr_call *call, void *
 	memset(qp, 0, sizeof *qp);
 	qp->type = call->in.qp.type;
 	qp->sig_all = call->in.qp.sig_all;
-	qp->pd = call->pd;
 	qp->send_cq = call->in.qp.send_cq;
 	qp->recv_cq = call->in.qp.recv_cq;
 	qp->cap = *cap;
@@ -397,32 +317,26 @@ static int prepare_create_qp(struct vr_device *dev, struct vr_call *call, void *
 static int got_qp(struct vr_device *dev, struct vr_call *call, const void *result)
 {
 	struct vr_qp *qp = (struct vr_qp *)call->object;
-	uint32_t qpn = le32toh(((const struct wire_number *)result)->number);
+	uint32_t qpn = call->object->number;
 
 	if (qpn >= dev->max_qp || qpn == 0 || (qpn == GSI_NUMBER) != (qp->type == QP_GSI))
 		return give_up(dev, "a qpn that cannot be (HOST-15)");
-	if (adopt(dev, call->object, KIND_QP, qpn) != 0)
-		return -1;
 	qp->sends.queue = &dev->qp_queues[2 * qpn];
 	qp->recvs.queue = &dev->qp_queues[2 * qpn + 1];
 	if (qp->cap.max_send_wr > qp->sends.queue->size || qp->cap.max_recv_wr > qp->recvs.queue->size)
 		return give_up(dev, "more requests than the queue has entries");
 	dev->qps[qpn] = qp;
-	qp->pd->object.uses++;
 	qp->send_cq->object.uses++;
 	qp->recv_cq->object.uses++;
 	return 0;
 }
 
-static int refused_qp(struct vr_device *dev, struct vr_call *call)
+static void release_qp(struct vr_device *dev, struct vr_call *call)
 {
 	struct vr_qp *qp = (struct vr_qp *)call->object;
-	unsigned gsi = dev->max_qp > GSI_NUMBER && dev->qps[GSI_NUMBER] != NULL;
-	bool full = qp->type == QP_GSI ? gsi == 1 : dev->counts[KIND_QP] - gsi + 2 >= dev->max_qp;
 
 	requests_close(dev, &qp->sends);
 	requests_close(dev, &qp->recvs);
-	return full ? ENOMEM : EINVAL;
 }
 
 /* Whether the table of 6.4 may have a change. Only RESET and ERR are left by nothing unseen (QP-34). */
@@ -452,7 +366,7 @@ static int prepare_modify_qp(struct vr_device *dev, struct vr_call *call, void *
 	const struct vr_qp_attr *a = &call->in.attr;
 	struct wire_modify_qp *r = request;
 
-	if (!exists(dev, call->object, KIND_QP) || !may_modify(qp, a->mask, a->state))
+	if (!may_modify(qp, a->mask, a->state))
 		return EINVAL;
 	*r = (struct wire_modify_qp){
 		.qpn = htole32(qp->object.number), .attr_mask = htole32(a->mask), .qp_state = a->state,
@@ -495,7 +409,6 @@ static int modified_qp(struct vr_device *dev, struct vr_call *call, const void *
 	struct vr_qp *qp = (struct vr_qp *)call->object;
 	const struct vr_qp_attr *a = &call->in.attr;
 
-	(void)result;
 	qp->modifying--;
 	if (to_reset(a))
 		return discarded(dev, qp);
@@ -515,24 +428,20 @@ static void go_on_posting(struct vr_qp *qp)
 	requests_release(&qp->recvs);
 }
 
-static int refused_modify(struct vr_device *dev, struct vr_call *call)
+static void refused_modify(struct vr_device *dev, struct vr_call *call)
 {
 	struct vr_qp *qp = (struct vr_qp *)call->object;
 
-	(void)dev;
 	qp->modifying--;
 	if (to_reset(&call->in.attr))
 		go_on_posting(qp);
-	return EINVAL;
 }
 
 /* QUERY_QP: object; out.attr */
 static int prepare_query_qp(struct vr_device *dev, struct vr_call *call, void *request)
 {
-	int error = prepare_number(dev, call, request, KIND_QP);
-
 	((struct wire_query_qp *)request)->attr_mask = htole32(ATTR_ALL);
-	return error;
+	return 0;
 }
 
 static int got_attributes(struct vr_device *dev, struct vr_call *call, const void *result)
@@ -563,78 +472,43 @@ static int got_attributes(struct vr_device *dev, struct vr_call *call, const voi
 /* DESTROY_QP: object */
 static int prepare_destroy_qp(struct vr_device *dev, struct vr_call *call, void *request)
 {
-	int error = prepare_number(dev, call, request, KIND_QP);
-
-	if (error == 0)
-		((struct vr_qp *)call->object)->discarding++;
-	return error;
+	((struct vr_qp *)call->object)->discarding++;
+	return 0;
 }
 
 static int destroyed_qp(struct vr_device *dev, struct vr_call *call, const void *result)
 {
 	struct vr_qp *qp = (struct vr_qp *)call->object;
 
-	(void)result;
 	if (discarded(dev, qp) != 0)
 		return -1;
 	dev->qps[qp->object.number] = NULL;
-	qp->pd->object.uses--;
 	qp->send_cq->object.uses--;
 	qp->recv_cq->object.uses--;
-	forget(dev, call->object);
-	requests_close(dev, &qp->sends);
-	requests_close(dev, &qp->recvs);
+	release_qp(dev, call);
 	return 0;
 }
 
-static int refused_destroy_qp(struct vr_device *dev, struct vr_call *call)
+static void refused_destroy_qp(struct vr_device *dev, struct vr_call *call)
 {
-	(void)dev;
 	go_on_posting((struct vr_qp *)call->object);
-	return EINVAL;
 }
 
 /* CREATE_AH: object, a struct vr_ah; pd; in.ah */
 static int prepare_create_ah(struct vr_device *dev, struct vr_call *call, void *request)
 {
-	if (!exists(dev, OBJECT(call->pd), KIND_PD))
-		return EINVAL;
-	*(struct vr_ah *)call->object = (struct vr_ah){ .pd = call->pd };
 	*(struct wire_create_ah *)request =
 		(struct wire_create_ah){ htole32(call->pd->object.number), 0, wire_ah(&call->in.ah) };
 	return 0;
 }
 
-static int got_ah(struct vr_device *dev, struct vr_call *call, const void *result)
-{
-	if (adopt(dev, call->object, KIND_AH, le32toh(((const struct wire_number *)result)->number)) != 0)
-		return -1;
-	((struct vr_ah *)call->object)->pd->object.uses++;
-	return 0;
-}
-
-static int refused_ah(struct vr_device *dev, struct vr_call *call)
-{
-	(void)call;
-	return refused_create(dev, KIND_AH, dev->limits.max_ah);
-}
-
 /* DESTROY_AH: object */
 static int prepare_destroy_ah(struct vr_device *dev, struct vr_call *call, void *request)
 {
-	const struct vr_ah *ah = (const struct vr_ah *)call->object;
+	const struct vr_object *ah = call->object;
 
-	if (!exists(dev, call->object, KIND_AH))
-		return EINVAL;
-	*(struct wire_destroy_ah *)request =
-		(struct wire_destroy_ah){ htole32(ah->pd->object.number), htole32(ah->object.number) };
+	*(struct wire_destroy_ah *)request = (struct wire_destroy_ah){ htole32(ah->pd->number), htole32(ah->number) };
 	return 0;
-}
-
-static int gone_ah(struct vr_device *dev, struct vr_call *call, const void *result)
-{
-	((struct vr_ah *)call->object)->pd->object.uses--;
-	return gone(dev, call, result);
 }
 
 /* ADD_GID: in.gid */
@@ -642,7 +516,6 @@ static int prepare_add_gid(struct vr_device *dev, struct vr_call *call, void *re
 {
 	struct wire_add_gid *r = request;
 
-	(void)dev;
 	r->index = htole16(call->in.gid.index);
 	memcpy(r->gid, call->in.gid.gid, sizeof r->gid);
 	return 0;
@@ -651,29 +524,106 @@ static int prepare_add_gid(struct vr_device *dev, struct vr_call *call, void *re
 /* DEL_GID: in.gid.index */
 static int prepare_del_gid(struct vr_device *dev, struct vr_call *call, void *request)
 {
-	(void)dev;
 	*(struct wire_del_gid *)request = (struct wire_del_gid){ htole16(call->in.gid.index) };
 	return 0;
 }
 
+/* What a command does to `call->object`. One that ends something travels alone. */
+enum use { NOTHING, CREATES, CHANGES, ENDS };
 enum { NUMBER = sizeof(struct wire_number) };
-const struct verb verbs[COMMANDS] = {
-	[QUERY_DEVICE] = { 0, sizeof(struct wire_device), false, no_arguments, got_device, NULL },
-	[QUERY_PORT] = { 0, sizeof(struct wire_port), false, no_arguments, got_port, NULL },
-	[CREATE_CQ] = { sizeof(struct wire_create_cq), NUMBER, false, prepare_create_cq, got_cq, refused_cq },
-	[DESTROY_CQ] = { NUMBER, 0, true, prepare_destroy_cq, destroyed_cq, refused_destroy_cq },
-	[CREATE_PD] = { 0, NUMBER, false, no_arguments, got_pd, refused_pd },
-	[DESTROY_PD] = { NUMBER, 0, true, prepare_destroy_pd, gone, refused_destroy },
-	[GET_DMA_MR] = { sizeof(struct wire_get_dma_mr), sizeof(struct wire_mr), false, prepare_dma_mr, got_mr, refused_mr },
-	[REG_USER_MR] = { 0, sizeof(struct wire_mr), false, prepare_user_mr, got_mr, refused_mr },
-	[DEREG_MR] = { NUMBER, 0, true, prepare_dereg_mr, gone_mr, NULL },
-	[CREATE_QP] = { sizeof(struct wire_create_qp), NUMBER, false, prepare_create_qp, got_qp, refused_qp },
-	[MODIFY_QP] = { sizeof(struct wire_modify_qp), 0, false, prepare_modify_qp, modified_qp, refused_modify },
-	[QUERY_QP] = { sizeof(struct wire_query_qp), sizeof(struct wire_qp), false, prepare_query_qp, got_attributes, NULL },
-	[DESTROY_QP] = { NUMBER, 0, true, prepare_destroy_qp, destroyed_qp, refused_destroy_qp },
-	[CREATE_AH] = { sizeof(struct wire_create_ah), NUMBER, false, prepare_create_ah, got_ah, refused_ah },
-	[DESTROY_AH] = { sizeof(struct wire_destroy_ah), 0, true, prepare_destroy_ah, gone_ah, NULL },
-	[ADD_GID] = { sizeof(struct wire_add_gid), 0, false, prepare_add_gid, NULL, NULL },
-	[DEL_GID] = { sizeof(struct wire_del_gid), 0, false, prepare_del_gid, NULL, NULL },
-	[REQ_NOTIFY_CQ] = { sizeof(struct wire_req_notify), 0, false, prepare_notify, armed, refused_notify },
+
+static const struct verb {
+	uint16_t request, result; /* bytes of the two structs */
+	enum use use;
+	enum vr_kind kind;
+	/* What is particular to a command; each may be null. Checks the arguments and fills in the struct, which is zero but for the number. */
+	int (*prepare)(struct vr_device *dev, struct vr_call *call, void *request);
+	/* The answer is OK: -1 when it gives the device up. */
+	int (*accepted)(struct vr_device *dev, struct vr_call *call, const void *result);
+	/* The device refused: takes back what prepare() did. */
+	void (*refused)(struct vr_device *dev, struct vr_call *call);
+} verbs[COMMANDS] = {
+	[QUERY_DEVICE] = { 0, sizeof(struct wire_device), NOTHING, 0, NULL, got_device, NULL },
+	[QUERY_PORT] = { 0, sizeof(struct wire_port), NOTHING, 0, NULL, got_port, NULL },
+	[CREATE_CQ] = { sizeof(struct wire_create_cq), NUMBER, CREATES, KIND_CQ, prepare_create_cq, got_cq, release_cq },
+	[DESTROY_CQ] = { NUMBER, 0, ENDS, KIND_CQ, prepare_destroy_cq, destroyed_cq, refused_destroy_cq },
+	[REQ_NOTIFY_CQ] = { sizeof(struct wire_req_notify), 0, CHANGES, KIND_CQ, prepare_notify, armed, refused_notify },
+	/* Nothing is particular to a struct vr_pd. */
+	[CREATE_PD] = { 0, NUMBER, CREATES, KIND_PD, NULL, NULL, NULL },
+	[DESTROY_PD] = { NUMBER, 0, ENDS, KIND_PD, NULL, NULL, NULL },
+	[GET_DMA_MR] = { sizeof(struct wire_get_dma_mr), sizeof(struct wire_mr), CREATES, KIND_MR, prepare_dma_mr, got_mr, release_mr },
+	[REG_USER_MR] = { 0, sizeof(struct wire_mr), CREATES, KIND_MR, prepare_user_mr, got_mr, release_mr },
+	[DEREG_MR] = { NUMBER, 0, ENDS, KIND_MR, NULL, gone_mr, NULL },
+	[CREATE_QP] = { sizeof(struct wire_create_qp), NUMBER, CREATES, KIND_QP, prepare_create_qp, got_qp, release_qp },
+	[MODIFY_QP] = { sizeof(struct wire_modify_qp), 0, CHANGES, KIND_QP, prepare_modify_qp, modified_qp, refused_modify },
+	[QUERY_QP] = { sizeof(struct wire_query_qp), sizeof(struct wire_qp), CHANGES, KIND_QP, prepare_query_qp, got_attributes, NULL },
+	[DESTROY_QP] = { NUMBER, 0, ENDS, KIND_QP, prepare_destroy_qp, destroyed_qp, refused_destroy_qp },
+	[CREATE_AH] = { sizeof(struct wire_create_ah), NUMBER, CREATES, KIND_AH, prepare_create_ah, NULL, NULL },
+	[DESTROY_AH] = { sizeof(struct wire_destroy_ah), 0, ENDS, KIND_AH, prepare_destroy_ah, NULL, NULL },
+	[ADD_GID] = { sizeof(struct wire_add_gid), 0, NOTHING, 0, prepare_add_gid, NULL, NULL },
+	[DEL_GID] = { sizeof(struct wire_del_gid), 0, NOTHING, 0, prepare_del_gid, NULL, NULL },
 };
+
+bool verb_alone(const struct vr_call *call)
+{
+	return verbs[call->command].use == ENDS;
+}
+
+uint32_t verb_result_bytes(const struct vr_call *call)
+{
+	return verbs[call->command].result;
+}
+
+int verb_prepare(struct vr_device *dev, struct vr_call *call, void *request)
+{
+	const struct verb *verb = &verbs[call->command];
+
+	call->request_bytes = verb->request;
+	if (verb->use == CREATES && verb->kind > KIND_CQ && !exists(dev, OBJECT(call->pd), KIND_PD))
+		return EINVAL;
+	if (verb->use == CHANGES || verb->use == ENDS) {
+		if (!exists(dev, call->object, verb->kind))
+			return EINVAL;
+		((struct wire_number *)request)->number = htole32(call->object->number);
+	}
+	return verb->prepare == NULL ? 0 : verb->prepare(dev, call, request);
+}
+
+int verb_accepted(struct vr_device *dev, struct vr_call *call, const void *result)
+{
+	const struct verb *verb = &verbs[call->command];
+	const struct wire_number *number = result;
+
+	if (verb->use == CREATES && adopt(dev, call, verb->kind, le32toh(number->number)) != 0)
+		return -1;
+	if (verb->accepted != NULL && verb->accepted(dev, call, result) != 0)
+		return -1;
+	if (verb->use == ENDS)
+		forget(dev, call->object);
+	return 0;
+}
+
+/* There are as many as there may be. */
+static bool full(const struct vr_device *dev, const struct vr_call *call, enum vr_kind kind)
+{
+	const uint32_t most[KINDS] = { [KIND_PD] = dev->limits.max_pd, [KIND_CQ] = dev->max_cq,
+				       [KIND_MR] = dev->limits.max_mr, [KIND_AH] = dev->limits.max_ah };
+
+	if (kind != KIND_QP)
+		return dev->counts[kind] >= most[kind];
+	unsigned gsi = dev->max_qp > GSI_NUMBER && dev->qps[GSI_NUMBER] != NULL;
+
+	return call->in.qp.type == QP_GSI ? gsi == 1 : dev->counts[KIND_QP] - gsi + 2 >= dev->max_qp;
+}
+
+/* The device does not say why it refuses; what the driver has on record does (ERR-03). */
+int verb_refused(struct vr_device *dev, struct vr_call *call)
+{
+	const struct verb *verb = &verbs[call->command];
+
+	if (verb->refused != NULL)
+		verb->refused(dev, call);
+	if (verb->use == CREATES && full(dev, call, verb->kind))
+		return ENOMEM;
+	return verb->use == ENDS && call->object->uses > 0 && !FAULT_NO_USE_COUNT ? EBUSY : EINVAL;
+}

@@ -94,7 +94,7 @@ struct wire_send {
 	uint64_t wr_id;
 	uint8_t opcode, send_flags;
 	uint16_t padding;
-	uint8_t imm_data[4];
+	uint32_t imm_data; /* big-endian */
 	union {
 		struct { uint64_t remote_addr; uint32_t rkey; } rdma;
 		struct { uint32_t remote_qpn, remote_qkey, ah; } ud;
@@ -111,7 +111,7 @@ struct wire_completion {
 	uint8_t status, opcode;
 	uint16_t padding;
 	uint32_t vendor_err, byte_len;
-	uint8_t imm_data[4];
+	uint32_t imm_data; /* big-endian */
 	uint32_t qp_num, src_qp, wc_flags, reserved[3];
 };
 

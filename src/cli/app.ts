@@ -16,13 +16,7 @@ import { CliError, ExitCode } from './exit-code.js';
 import type { Io } from './io.js';
 import type { Kit } from './kit.js';
 import { unknownName } from './nearest.js';
-
-/** What a command is run with; it leaves its exit code here. */
-export interface Session {
-  readonly io: Io;
-  readonly kit: Kit;
-  exitCode: ExitCode;
-}
+import type { Session } from './session.js';
 
 /** Runs one command. Never throws. @param argv without node and script */
 export async function main(argv: readonly string[], io: Io, kit: Kit): Promise<ExitCode> {

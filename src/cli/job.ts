@@ -24,6 +24,8 @@ export interface ReplayJob {
   readonly task: 'replay';
   readonly profile: ProfileName;
   readonly program: Program;
+  /** Whether a capture of the network is wanted. */
+  readonly capture: boolean;
 }
 
 export type Job = CheckJob | ReplayJob;

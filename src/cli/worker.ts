@@ -56,9 +56,9 @@ async function work(): Promise<WorkerMessage> {
   Atomics.store(signals, Signal.phase, Phase.judging);
   const work = match(job)
     .with({ task: 'check' }, async checkJob => check(engine, checkJob, implementation, gone))
-    .with({ task: 'replay' }, async ({ program, profile }) => ({
+    .with({ task: 'replay' }, async ({ program, profile, capture }) => ({
       kind: 'replayed' as const,
-      report: await engine.replay(program, { profile, implementation }),
+      report: await engine.replay(program, { profile, implementation, capture }),
     }))
     .exhaustive();
   return work.finally(() => close());

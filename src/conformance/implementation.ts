@@ -15,6 +15,7 @@ import type {
   VirtioDevice,
   VirtioTransport,
 } from '../virtio/index.js';
+import type { DeviceLimits } from './limits.js';
 import type { Outside, OutsideDevice } from './outside.js';
 import type { RemoteMachines } from './remote-machines.js';
 import type { Memories } from './simulated-guest.js';
@@ -38,15 +39,6 @@ export interface DriverContext {
 
 /** Resolves when the driver has set DRIVER_OK and its verbs may be called. */
 export type DriverFactory = (context: DriverContext) => Verbs | Promise<Verbs>;
-
-export interface DeviceLimits {
-  /** Queue pair numbers 0 .. maxQps-1. */
-  readonly maxQps: number;
-  /** Completion queue numbers 0 .. maxCqs-1. */
-  readonly maxCqs: number;
-  /** Largest size of any virtqueue; a power of two. */
-  readonly queueSizeMax: number;
-}
 
 /** What the kit gives a device: one virtual machine's memory and a function of the host's HCA. */
 export interface DeviceContext {

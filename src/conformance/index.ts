@@ -2,6 +2,7 @@
 export * from './agent/index.js';
 export { programOf } from './campaign.js';
 export * from './cases/index.js';
+export type { ChartEvent } from './chart-event.js';
 export * from './check.js';
 export * from './elsewhere/index.js';
 export * from './implementation.js';

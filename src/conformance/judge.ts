@@ -1,8 +1,10 @@
 /** Judges one program: runs it, holds it against bare metal if it is settled, and says which law broke first, if any. */
-import type { ProfileName } from '../abi/index.js';
-import { compareMemory } from './compare-memory.js';
 import { profiles } from '../abi/index.js';
+import type { ProfileName } from '../abi/index.js';
+import { compare, runBare, runBareFirst, waitsByMarks } from './bare-metal.js';
+import type { Bare, Side } from './bare-metal.js';
 import type { Coverage } from './coverage.js';
+import { dependsOnTiming } from './depends-on-timing.js';
 import type { Implementation } from './implementation.js';
 import { DataArrives } from './invariants/data.js';
 import { EventsAreArmed } from './invariants/events.js';
@@ -14,19 +16,18 @@ import { UseCounts } from './invariants/use-counts.js';
 import { fitProgram } from './fit-program.js';
 import { limitsOf } from './limits.js';
 import type { Limits } from './limits.js';
-import { attach, attachBare } from './monitors/attach.js';
+import { attach } from './monitors/attach.js';
 import type { Attached } from './monitors/attach.js';
 import { MonitorBook } from './monitors/book.js';
 import { VerbsMonitors } from './monitors/verbs-monitors.js';
 import { LawBroken, laws } from './laws.js';
 import type { RunObserver } from './observer.js';
-import type { Action, Program } from './program.js';
+import type { Program } from './program.js';
 import { Run } from './run/run.js';
 import type { TraceRecorder } from './trace.js';
 import { turn } from './turn.js';
-import { World, bareMetalWorld, paravirtualWorld } from './world.js';
+import { World, paravirtualWorld } from './world.js';
 import { MemoryPool } from './simulated-guest.js';
-import type { Timing } from './world.js';
 import type { VerbsWorld } from './verbs-world.js';
 
 export interface JudgeOptions {
@@ -83,123 +84,62 @@ interface Judging extends JudgeOptions {
 const pool = new MemoryPool();
 
 async function judgeMain(program: Program, judging: Judging): Promise<Judgement> {
-  const { book } = judging;
-  let run: Run | undefined;
-  let world: VerbsWorld | undefined;
-  const alone = judging.sought !== undefined && judging.sought !== laws.invisible.name;
-  const compared = program.mode === 'settled' && !alone;
+  const { sought, implementation } = judging;
+  const settled = program.mode === 'settled';
   // Where a party works outside, what bare metal comes to says when the party is done.
   let bare: Bare | undefined;
-  if (program.mode === 'settled' && waitsByMarks(judging.implementation)) {
+  if (settled && waitsByMarks(implementation)) {
     const found = await runBareFirst(program, judging);
     if (typeof found === 'string') return { broken: undefined, calls: 0, unfit: found };
     bare = found;
   }
+  const ours = await runJudged(program, judging, bare);
+  if ('broken' in ours) return ours;
+  const alone = sought !== undefined && sought !== laws.invisible.name;
+  if (settled && !alone)
+    return compareSides(program, judging, ours, bare ?? (await runBare(program, judging)));
+  for (const over of [ours.world, bare?.world]) over?.release();
+  return { broken: undefined, calls: ours.run.calls };
+}
+
+/** Runs the program on what is judged: the run when every law held, else which one did not. */
+async function runJudged(
+  program: Program,
+  judging: Judging,
+  bare: Bare | undefined,
+): Promise<Side | Judgement> {
+  const { book, recorder } = judging;
+  let run: Run | undefined;
   book.begin();
   try {
-    const attached = attachTo(judging, judging.recorder);
-    const judged = await openWorld(program, judging, attached);
-    world = judged;
-    judging.recorder?.useClock(() => judged.scheduler.nowNs);
-    run = new Run(program, judged, judges(program, judged, judging, attached), { expected: bare?.run.marks });
+    const attached = attachTo(judging, recorder);
+    const world = await openWorld(program, judging, attached);
+    recorder?.useClock(() => world.scheduler.nowNs);
+    run = new Run(program, world, judges(program, world, judging, attached), { expected: bare?.run.marks });
     await run.execute();
     throwBroken(book.finish());
-    if (judged instanceof World) {
-      expectCleanReset(judged, vm => attached.transports[vm]?.enabled ?? [], 'at the end');
+    if (world instanceof World) {
+      expectCleanReset(world, vm => attached.transports[vm]?.enabled ?? [], 'at the end');
       throwBroken(book.broken);
     }
+    return { run, world };
   } catch (error) {
     // A machine that was violated tells more than what came of it.
     return { broken: book.broken ?? asLaw(error), calls: run?.calls ?? 0 };
   }
-  if (!compared) {
-    for (const over of [world, bare?.world]) over?.release();
-    return { broken: undefined, calls: run.calls };
-  }
-  bare ??= await runBare(program, judging);
-  const calls = run.calls + bare.run.calls;
+}
+
+async function compareSides(program: Program, judging: Judging, ours: Side, bare: Bare): Promise<Judgement> {
+  const calls = ours.run.calls + bare.run.calls;
   try {
-    const broken = compare(run, world, bare.run, bare.world);
-    if (broken === undefined || world instanceof World) return { broken, calls };
+    const broken = compare(ours, bare);
+    if (broken === undefined || ours.world instanceof World) return { broken, calls };
     return { broken: (await dependsOnTiming(program, judging, bare)) ? undefined : broken, calls };
   } catch (error) {
     return { broken: asLaw(error), calls };
   } finally {
-    for (const over of [world, bare.world]) over.release();
+    for (const over of [ours.world, bare.world]) over.release();
   }
-}
-
-/** Somebody outside has to be told what a program comes to on bare metal. */
-function waitsByMarks(implementation: Implementation | undefined): boolean {
-  return implementation?.outside !== undefined || implementation?.remote?.restsByExpected === true;
-}
-
-/**
- * Whether bare metal itself comes to something else when its network and its parties take other times. An HCA elsewhere has
- * times of its own, and what depends on them is not its fault.
- */
-async function dependsOnTiming(program: Program, judging: Judging, usual: Bare): Promise<boolean> {
-  // Which completions a queue that overruns loses, and whether a queue pair that is its own peer hears its requests or their
-  // answers first, is a matter of nothing but time.
-  if (usual.run.overran || program.actions.some(isOwnPeer)) return true;
-  for (const { timing, seed } of otherTimes) {
-    const choices = seed === undefined ? program.choices : { list: [], only: false };
-    const other = await runBare({ ...program, choices, seed: seed ?? program.seed }, judging, timing);
-    const differs = compare(other.run, other.world, usual.run, usual.world) !== undefined;
-    other.world.release();
-    if (differs) return true;
-  }
-  return false;
-}
-
-function isOwnPeer(action: Action): boolean {
-  if (action.op !== 'modifyQp') return false;
-  const { dest } = action.set;
-  return typeof dest === 'object' && dest.vm === action.vm && dest.qp === action.qp;
-}
-
-/** An answer comes long before, or long after, the next packet goes; and parties take turns in another order. */
-const otherTimes: readonly { readonly timing?: Timing; readonly seed?: number }[] = [
-  { timing: { latencyNs: 1, bandwidthBitsPerSecond: 1_000_000_000 } },
-  { timing: { latencyNs: 20_000, bandwidthBitsPerSecond: 100_000_000_000 } },
-  { seed: 1 },
-  { seed: 2 },
-  { seed: 3 },
-  { seed: 4 },
-];
-
-interface Bare {
-  readonly run: Run;
-  readonly world: World;
-}
-
-/** A program may expect what a device with other limits cannot come to: the reason, then. */
-async function runBareFirst(program: Program, judging: Judging): Promise<Bare | string> {
-  try {
-    return await runBare(program, judging);
-  } catch (error) {
-    const expects = error instanceof LawBroken && error.law === laws.expected.name;
-    if (!expects || judging.implementation?.outsideDevice === undefined) throw error;
-    return `it was written for other limits than those of the device: ${error.message}`;
-  }
-}
-
-/** Throws when the reference itself breaks a law: a fault of the kit. */
-async function runBare(
-  program: Program,
-  { profile, limits, book, memories, implementation }: Judging,
-  timing?: Timing,
-): Promise<Bare> {
-  book.begin();
-  const observers = attachBare(book);
-  const world = bareMetalWorld(program, { profile, limits, observers, memories, timing });
-  const run = new Run(program, world, [new ExactlyOnce()], {
-    marking: waitsByMarks(implementation),
-  });
-  await run.execute();
-  const broken = book.finish();
-  if (broken !== undefined) throw new Error(`the reference adapter broke a law: ${broken.message}`);
-  return { run, world };
 }
 
 function attachTo(judging: Judging, recorder: TraceRecorder | undefined): Attached {
@@ -276,13 +216,6 @@ function judges(program: Program, world: VerbsWorld, judging: Judging, attached:
     list.unshift(coverage);
   }
   return list;
-}
-
-/** The central theorem: a settled program is observed exactly as on bare metal. */
-function compare(run: Run, world: VerbsWorld, bare: Run, bareWorld: World): LawBroken | undefined {
-  const difference = run.observation.difference(bare.observation) ?? compareMemory(world, bareWorld);
-  if (difference === undefined) return undefined;
-  return new LawBroken(laws.invisible, difference);
 }
 
 function asLaw(error: unknown): LawBroken {

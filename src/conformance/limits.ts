@@ -3,7 +3,15 @@
  * for more.
  */
 import type { DeviceAttributes, PortAttributes } from '../verbs/index.js';
-import type { DeviceLimits } from './implementation.js';
+
+export interface DeviceLimits {
+  /** Queue pair numbers 0 .. maxQps-1. */
+  readonly maxQps: number;
+  /** Completion queue numbers 0 .. maxCqs-1. */
+  readonly maxCqs: number;
+  /** Largest size of any virtqueue; a power of two. */
+  readonly queueSizeMax: number;
+}
 
 export interface Limits {
   readonly attributes: DeviceAttributes;

@@ -1,10 +1,12 @@
 /** Runs one saved program again, with everything that can be seen of it. */
+import { WireCapture } from '../fabric/index.js';
 import { judge } from './judge.js';
 import type { JudgeOptions } from './judge.js';
 import { programSchema, PROGRAM_VERSION } from './program.js';
 import type { Program } from './program.js';
 import { actionLine } from './script.js';
-import type { ChartEvent, Finding } from './report.js';
+import type { ChartEvent } from './chart-event.js';
+import type { Finding } from './report.js';
 import { limitsOf } from './limits.js';
 import { TraceRecorder, chart, traceHeader, traceToText } from './trace.js';
 
@@ -21,10 +23,26 @@ export interface ReplayReport {
   readonly steps: readonly ReplayStep[];
   /** The whole trace as JSON Lines. */
   readonly trace: string;
+  /** What left the ports of the network, where that was asked for. */
+  readonly capture: ReplayCapture | undefined;
 }
 
-export async function replay(program: Program, options: JudgeOptions): Promise<ReplayReport> {
-  const recorder = new TraceRecorder();
+export interface ReplayCapture {
+  /** A pcap file. */
+  readonly file: Uint8Array;
+  readonly frames: number;
+  /** Packets for which there is no frame, such as one between an IPv4 and an IPv6 address. */
+  readonly leftOut: number;
+}
+
+export interface ReplayOptions extends JudgeOptions {
+  /** Whether a capture is wanted. */
+  readonly capture?: boolean;
+}
+
+export async function replay(program: Program, options: ReplayOptions): Promise<ReplayReport> {
+  const capture = options.capture === true ? new WireCapture() : undefined;
+  const recorder = new TraceRecorder(capture);
   const { broken } = await judge(program, { ...options, recorder });
   const { events } = recorder;
   const finding: Finding | undefined = broken && {
@@ -48,6 +66,7 @@ export async function replay(program: Program, options: JudgeOptions): Promise<R
       ),
       events,
     ),
+    capture: capture && { file: capture.file(), frames: capture.frames, leftOut: capture.leftOut },
   };
 }
 

@@ -1,5 +1,6 @@
 /** What a check reports while it runs and when it ends: plain data that every face (console, JSON, page) reads. */
 import type { CaseResult, ImplementationName, RequirementTexts } from './cases/case-report.js';
+import type { ChartEvent } from './chart-event.js';
 import type { Program } from './program.js';
 
 /** In the order in which a check runs them. */
@@ -42,14 +43,6 @@ export interface Finding {
   readonly shrinks: number;
   /** The last events before the failure, oldest first, for the sequence chart. */
   readonly tail: readonly ChartEvent[];
-}
-
-/** One arrow or note of a sequence chart. */
-export interface ChartEvent {
-  readonly timeNs: number;
-  readonly from: string;
-  readonly to: string;
-  readonly text: string;
 }
 
 export interface SuiteReport {

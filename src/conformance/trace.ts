@@ -7,7 +7,7 @@ import type { ProfileName } from '../abi/index.js';
 import { TRACE_VERSION } from './elsewhere/format.js';
 import type { CallEvent, RingEvent, TraceEvent, TraceHeader } from './elsewhere/format.js';
 import { packetOpcodeName } from '../fabric/index.js';
-import type { DropReason, Packet, WireObserver } from '../fabric/index.js';
+import type { DropReason, Packet, WireCapture, WireObserver } from '../fabric/index.js';
 import type { WorkCompletion } from '../verbs/index.js';
 import type { ControlObserver } from '../virtio/index.js';
 import { maskOfSpec } from './attributes.js';
@@ -17,7 +17,7 @@ import type { RingSink } from './ring-watch/ring-state.js';
 import { actionLine } from './script.js';
 import type { Action } from './program.js';
 import type { CqRecord, ObjectRecord, QpRecord, WrRecord } from './records.js';
-import type { ChartEvent } from './report.js';
+import type { ChartEvent } from './chart-event.js';
 
 export type { TraceEvent, TraceHeader } from './elsewhere/format.js';
 
@@ -48,11 +48,18 @@ export class TraceRecorder extends RunObserver {
   /** Where in the list each action begins, oldest first. */
   readonly starts: { readonly action: number; readonly at: number }[] = [];
   readonly wire: WireObserver = this.#wire();
+  /** Gets the packets that leave, where a capture of them is wanted. */
+  readonly #capture: WireCapture | undefined;
   #now: () => number = () => 0;
   /** The query whose answer is about to be told. */
   #query: { readonly call: number; readonly vm: number } | undefined;
   /** Queue pairs by machine and number, the newest of each. */
   readonly #qps = new Map<string, QpRecord>();
+
+  constructor(capture?: WireCapture) {
+    super();
+    this.#capture = capture;
+  }
 
   /** Where the virtual time comes from; set when the world is there. */
   useClock(now: () => number): void {
@@ -213,7 +220,10 @@ export class TraceRecorder extends RunObserver {
       });
     };
     return {
-      sent: packet => put('sent', packet),
+      sent: packet => {
+        put('sent', packet);
+        this.#capture?.take(packet, this.#now());
+      },
       delivered: packet => put('delivered', packet),
       dropped: (packet, why: DropReason) => put('dropped', packet, why),
     };

@@ -5,6 +5,7 @@ export * from './faults.js';
 export * from './packet.js';
 export * from './packet-opcode.js';
 export * from './roce/addresses.js';
+export * from './roce/capture.js';
 export * from './roce/codec.js';
 export * from './roce/frame.js';
 export { wireHeaders } from './roce/headers.js';

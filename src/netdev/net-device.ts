@@ -29,6 +29,8 @@ export interface NetDeviceOptions {
   readonly ringFeatures: RingFeatures;
   /** Never asks for notifications: the host calls `poll` again and again. */
   readonly polling?: boolean;
+  /** Most looks at a queue that frames came through lately, before the device asks to be notified; 0 when absent. */
+  readonly looksMax?: number;
   /** There is work: the host should call `run` soon, and again as long as it returns true. */
   wake(): void;
   readonly ringObserver?: RingObserver | undefined;
@@ -101,12 +103,19 @@ export class NetDevice extends VirtioDeviceModel implements SwitchPort {
     return more;
   }
 
-  /** As `run`, but looks at every queue whether or not it was notified. */
+  /** As `run`, but looks at every queue whether or not it was notified. True when it found something. */
   poll(): boolean {
     if (!this.live) return false;
     this.#awake.fill(1);
     this.#controlAwake = true;
-    return this.run();
+    const before = this.#moved;
+    return this.run() || this.#moved !== before;
+  }
+
+  /** Frames that went either way, whatever became of them. */
+  get #moved(): number {
+    const { sent, received, malformed } = this.counts;
+    return sent + received + malformed;
   }
 
   /** Takes the device out of its network for good. */
@@ -179,6 +188,7 @@ export class NetDevice extends VirtioDeviceModel implements SwitchPort {
     return new QueuePair({
       mergeable: hasFeature(this.negotiatedFeatures, NetFeature.MRG_RXBUF),
       polling: this.#options.polling ?? false,
+      looksMax: this.#options.looksMax ?? 0,
       counts: this.counts,
       interrupt: queue => this.interruptQueue(queue.index),
       broken: queue => this.queueBroke(queue),

@@ -22,6 +22,8 @@ export interface NetCounts {
 export interface QueuePairInit {
   readonly mergeable: boolean;
   readonly polling: boolean;
+  /** Most looks at a queue with nothing in it before the device asks to be notified. */
+  readonly looksMax: number;
   readonly counts: NetCounts;
   interrupt(queue: DeviceQueue): void;
   broken(queue: DeviceQueue): void;
@@ -46,6 +48,11 @@ export class QueuePair {
   #chain: DescriptorChain | undefined;
   /** A packet whose chain was taken, and that needs more receive buffers than there are yet. */
   #waiting: Uint8Array | undefined;
+  /**
+   * Looks that are left. Each frame earns one: a driver that is busy need not notify, and to look in vain costs no more than
+   * the work before it did.
+   */
+  #looks = 0;
 
   constructor(init: QueuePairInit) {
     this.#init = init;
@@ -90,6 +97,7 @@ export class QueuePair {
       if (length > 0) network.forward(from, scratch, length, pair);
       queue.stageUsed(chain.head, 0);
     }
+    this.#earn(BATCH - left);
     return this.#endBatch(queue) && (left === 0 || this.#rest(queue));
   }
 
@@ -112,18 +120,33 @@ export class QueuePair {
       if (blocked) break;
       queue.stageUsed(chain.head, 0);
     }
+    // First what was sent: a driver that sends what it receives has room for it then.
+    queue.publishUsed();
     this.flushReceived();
     if (receive.queue.broken !== undefined) this.#init.broken(receive.queue);
+    this.#earn(BATCH - left);
     return this.#endBatch(queue) && (left === 0 || this.#rest(blocked ? receive.queue : queue));
   }
 
   /** False when the frame must wait for more buffers: its chain stays with the device until it is delivered. */
   #comeBack(receive: ReceiveSide, chain: DescriptorChain): boolean {
     const waiting = this.#waiting;
+    if (waiting === undefined && this.#straightBack(receive, chain)) return true;
     const length = waiting?.length ?? this.#read(chain);
     const waits = length > 0 && this.#deliver(receive, length, waiting) === 'no-buffer';
     this.#waiting = waits ? (waiting ?? scratch.slice(0, length)) : undefined;
     return !waits;
+  }
+
+  /** The way of nearly every frame: from one buffer of the driver's to another. */
+  #straightBack(receive: ReceiveSide, chain: DescriptorChain): boolean {
+    const { counts } = this.#init;
+    const length = chain.readableBytes;
+    if (length < PACKET_BYTES_MIN || length > PACKET_BYTES_MAX || !receive.deliverFrom(chain, length))
+      return false;
+    counts.sent++;
+    counts.received++;
+    return true;
   }
 
   receive(packet: Uint8Array, length: number): void {
@@ -167,8 +190,15 @@ export class QueuePair {
     return queue.broken === undefined;
   }
 
-  /** Nothing is left to take from a queue: sleeps until it is notified. True when something came meanwhile. */
+  #earn(frames: number): void {
+    if (frames > 0) this.#looks = Math.min(this.#looks + frames, this.#init.looksMax);
+  }
+
+  /** Nothing is left to take from a queue: looks again later, or sleeps until it is notified. True when it is to be run again. */
   #rest(queue: DeviceQueue): boolean {
-    return !this.#init.polling && queue.enableNotifications();
+    if (this.#init.polling) return false;
+    if (this.#looks === 0) return queue.enableNotifications();
+    this.#looks--;
+    return true;
   }
 }

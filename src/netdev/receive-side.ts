@@ -55,6 +55,21 @@ export class ReceiveSide {
     return 'delivered';
   }
 
+  /**
+   * Delivers the frame of a transmit chain without a copy of it in between, if one buffer that is there holds it. `length`:
+   * of its bytes and its header's together. False, and nothing done, when it is not as simple as that.
+   */
+  deliverFrom(source: DescriptorChain, length: number): boolean {
+    const chain = this.#chains[0];
+    if (this.#taken !== 1 || chain.writableBytes < length) return false;
+    chain.writeWritable(0, headerOfOne, 0, headerOfOne.length);
+    source.copyTo(netHeader.size, chain, netHeader.size, length - netHeader.size);
+    this.#room = 0;
+    this.#taken = 0;
+    this.#return(chain, length);
+    return true;
+  }
+
   #takeOne(): 'chain' | 'empty' | 'broken' {
     const chain = (this.#chains[this.#taken] ??= this.queue.newChain());
     const result = this.queue.take(chain);
@@ -104,3 +119,6 @@ export class ReceiveSide {
 }
 
 const NUM_BUFFERS = netHeader.offsets.num_buffers;
+/** Header of a frame in one buffer. */
+const headerOfOne = new Uint8Array(netHeader.size);
+headerOfOne[NUM_BUFFERS] = 1;

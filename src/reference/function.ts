@@ -14,18 +14,19 @@ import { AddressHandle, faultOfAddress, validGid } from './address-handle.js';
 import { CompletionQueue } from './completion-queue.js';
 import { Counters } from './counters.js';
 import type { FunctionContext } from './function-context.js';
+import { halvesOf } from './halves-of.js';
 import type {
   HcaAh,
   HcaCq,
   HcaCqOwner,
   HcaFunction,
+  HcaLimits,
   HcaMr,
   HcaMrInit,
   HcaPd,
   HcaQp,
   HcaQpOwner,
 } from './hca.js';
-import type { HcaLimits } from './reference-hca.js';
 import { MemoryKeys, MemoryRegion } from './memory-keys.js';
 import { modifyQueuePair, queryQueuePair } from './modify.js';
 import { DEFAULT_PARTITION_KEY } from './packet-sender.js';
@@ -146,7 +147,7 @@ export class ReferenceFunction implements HcaFunction, PacketReceiver {
     this.#checkCap(init.cap);
     const number = this.#chooseQpNum(init.type, qpNum);
     if (number !== GSI_QPN) this.#checkQpRoom();
-    const qp = new QueuePair(this.#context, number, domain, { ...init, sendCq, recvCq }, owner);
+    const qp = new QueuePair(this.#context, number, domain, { ...init, sendCq, recvCq }, owner, halvesOf);
     this.#qps.set(number, qp);
     domain.users++;
     sendCq.users.add(qp);

@@ -21,6 +21,12 @@ import type {
 } from '../verbs/index.js';
 import type { WcStatus } from '../abi/index.js';
 
+/** Limits of every function. */
+export interface HcaLimits {
+  readonly attributes: DeviceAttributes;
+  readonly port: PortAttributes;
+}
+
 export interface Hca {
   openFunction(): HcaFunction;
 }

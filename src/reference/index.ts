@@ -4,5 +4,4 @@ export { Counters } from './counters.js';
 export { ReferenceFunction } from './function.js';
 export { NativeVerbs } from './native-verbs.js';
 export { ReferenceHca } from './reference-hca.js';
-export type { HcaLimits } from './reference-hca.js';
 export { ackTimeoutNs, rnrTimerNs } from './retry.js';

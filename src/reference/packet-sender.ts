@@ -3,8 +3,9 @@ import { QpType } from '../abi/index.js';
 import { PacketOperation, PacketTransport } from '../fabric/index.js';
 import type { Packet } from '../fabric/index.js';
 import type { AhAttributes } from '../verbs/index.js';
+import type { FunctionContext } from './function-context.js';
 import { TransmissionCounts } from './psn.js';
-import type { QueuePair } from './queue-pair.js';
+import type { QpValues } from './qp-values.js';
 
 /** The only partition of a RoCE port: full member of the default partition. */
 export const DEFAULT_PARTITION_KEY = 0xffff;
@@ -12,13 +13,21 @@ export const DEFAULT_PARTITION_KEY = 0xffff;
 /** Time for which a link may be booked ahead before a queue pair waits for it. */
 const LINK_AHEAD_NS = 10_000;
 
+/** What the headers say of the queue pair that sends. */
+interface Sending {
+  readonly context: FunctionContext;
+  readonly qpNum: number;
+  readonly type: QpType;
+  readonly values: QpValues;
+}
+
 export class PacketSender {
   readonly transport: number;
-  readonly #qp: QueuePair;
+  readonly #qp: Sending;
   readonly #requests = new TransmissionCounts();
   readonly #responses = new TransmissionCounts();
 
-  constructor(qp: QueuePair) {
+  constructor(qp: Sending) {
     this.#qp = qp;
     if (qp.type === QpType.RC) this.transport = PacketTransport.RC;
     else this.transport = qp.type === QpType.UC ? PacketTransport.UC : PacketTransport.UD;

@@ -1,6 +1,12 @@
 /** The two halves of a queue pair, as the queue pair sees them. */
 import type { Packet } from '../fabric/index.js';
 
+/** Both, made for one queue pair. */
+export interface Halves {
+  readonly requester: Requester;
+  readonly responder: Responder;
+}
+
 /** The half that executes the send queue. */
 export interface Requester {
   /** PSN of the next new packet. */

@@ -11,15 +11,10 @@ import type { CompletionQueue, CqUser } from './completion-queue.js';
 import type { HcaQp, HcaQpOwner } from './hca.js';
 import type { FunctionContext } from './function-context.js';
 import { PacketSender } from './packet-sender.js';
-import type { Requester, Responder } from './qp-halves.js';
+import type { Halves, Requester, Responder } from './qp-halves.js';
 import { initialValues } from './qp-values.js';
 import type { QpValues } from './qp-values.js';
 import type { ProtectionDomain } from './protection-domain.js';
-import { RcResponder } from './responder.js';
-import { RcRequester } from './requester.js';
-import { UnreliableRequester } from './requester-unreliable.js';
-import { UcResponder } from './responder-uc.js';
-import { UdResponder } from './responder-ud.js';
 import { RecvQueue, SendQueue } from './work-queue.js';
 import type { SendSlot } from './work-queue.js';
 
@@ -58,6 +53,7 @@ export class QueuePair implements HcaQp, CqUser {
     pd: ProtectionDomain,
     init: QpInit<CompletionQueue>,
     owner: HcaQpOwner,
+    halvesOf: (qp: QueuePair) => Halves,
   ) {
     const { cap } = init;
     this.context = context;
@@ -73,19 +69,7 @@ export class QueuePair implements HcaQp, CqUser {
     this.sendQueue = new SendQueue(cap.maxSendWr, cap.maxSendSge, cap.maxInlineData, keys, pd);
     this.recvQueue = new RecvQueue(cap.maxRecvWr, cap.maxRecvSge, keys, pd);
     this.sender = new PacketSender(this);
-    switch (this.type) {
-      case QpType.RC:
-        this.requester = new RcRequester(this);
-        this.responder = new RcResponder(this);
-        break;
-      case QpType.UC:
-        this.requester = new UnreliableRequester(this);
-        this.responder = new UcResponder(this);
-        break;
-      default:
-        this.requester = new UnreliableRequester(this);
-        this.responder = new UdResponder(this);
-    }
+    ({ requester: this.requester, responder: this.responder } = halvesOf(this));
   }
 
   get isRc(): boolean {

@@ -1,15 +1,8 @@
 /** The reference HCA: each function is a port of its own on the fabric, and shares nothing with the others. */
 import type { Fabric, Scheduler } from '../fabric/index.js';
-import type { DeviceAttributes, PortAttributes } from '../verbs/index.js';
 import { Counters } from './counters.js';
 import { ReferenceFunction } from './function.js';
-import type { Hca } from './hca.js';
-
-/** Limits of every function. */
-export interface HcaLimits {
-  readonly attributes: DeviceAttributes;
-  readonly port: PortAttributes;
-}
+import type { Hca, HcaLimits } from './hca.js';
 
 export class ReferenceHca implements Hca {
   readonly #scheduler: Scheduler;

@@ -6,13 +6,35 @@ import { WcStatus, WrOpcode } from '../abi/index.js';
 import { operationOf, PacketOperation } from '../fabric/index.js';
 import type { Packet } from '../fabric/index.js';
 import { psnAdd, psnDistance } from './psn.js';
-import type { RcRequester } from './requester.js';
+import type { QueuePair } from './queue-pair.js';
+import type { RetryCounters } from './retry.js';
 import { nakStatus, Syndrome, syndromeKind, SyndromeKind } from './syndrome.js';
 import type { SendSlot } from './work-queue.js';
 
 const { ACKNOWLEDGE, READ_RESPONSE_LAST, READ_RESPONSE_ONLY } = PacketOperation;
 
-export function receiveResponse(requester: RcRequester, packet: Packet): void {
+/** A requester, as what comes back acts on it. */
+export interface Answered {
+  readonly qp: QueuePair;
+  readonly retry: RetryCounters;
+  /** First sequence number that was never sent. */
+  readonly sentPsn: number;
+  /** Oldest sequence number that is not acknowledged. */
+  ackPsn: number;
+  /** A receiver was not ready, and the time that it named is not over. */
+  readonly waitingRnr: boolean;
+  /** Completes the oldest request, all of which is acknowledged. */
+  completeOldest(slot: SendSlot): void;
+  /** The peer's answer was worked in: go on from the oldest packet it has not got, and watch the time again. */
+  answered(): void;
+  /** A packet was lost: sends again from the oldest unacknowledged one, if a try is left. */
+  repeat(): void;
+  /** The receiver was not ready: waits for the time it named, then sends again. */
+  waitForReceiver(timerCode: number): void;
+  restoreRetries(): void;
+}
+
+export function receiveResponse(requester: Answered, packet: Packet): void {
   // What names a packet that is acknowledged already, or was never sent, is stale.
   if (psnDistance(packet.psn, requester.ackPsn) < 0) return;
   if (psnDistance(packet.psn, requester.sentPsn) >= 0) return;
@@ -20,7 +42,7 @@ export function receiveResponse(requester: RcRequester, packet: Packet): void {
   else receiveReadResponse(requester, packet);
 }
 
-function receiveAcknowledge(requester: RcRequester, packet: Packet): void {
+function receiveAcknowledge(requester: Answered, packet: Packet): void {
   const { psn, syndrome } = packet;
   switch (syndromeKind(syndrome)) {
     case SyndromeKind.ACK:
@@ -43,7 +65,7 @@ function receiveAcknowledge(requester: RcRequester, packet: Packet): void {
   }
 }
 
-function receiveReadResponse(requester: RcRequester, packet: Packet): void {
+function receiveReadResponse(requester: Answered, packet: Packet): void {
   const { qp } = requester;
   const { psn, payloadLength } = packet;
   if (!acknowledgeBefore(requester, psn)) return;
@@ -69,7 +91,7 @@ function endsRead(opcode: number): boolean {
 }
 
 /** Acknowledges everything before `psn`. False when the answer ends there: a read is missing, or the queue has failed. */
-function acknowledgeBefore(requester: RcRequester, psn: number): boolean {
+function acknowledgeBefore(requester: Answered, psn: number): boolean {
   if (psn === requester.ackPsn) return requester.qp.sending;
   return acknowledgeThrough(requester, psnAdd(psn, -1));
 }
@@ -78,7 +100,7 @@ function acknowledgeBefore(requester: RcRequester, psn: number): boolean {
  * Completes the requests whose last packet is not after `psn`, oldest first. A read in between whose responses have not
  * come means that they were lost: it is asked for again (an implied NAK) [DATA-80].
  */
-function acknowledgeThrough(requester: RcRequester, psn: number): boolean {
+function acknowledgeThrough(requester: Answered, psn: number): boolean {
   const { qp } = requester;
   const { sendQueue } = qp;
   while (psnDistance(psn, requester.ackPsn) >= 0) {
@@ -102,7 +124,7 @@ function lastAcknowledged(slot: SendSlot, psn: number): boolean {
   return slot.localStatus === WcStatus.SUCCESS && psnDistance(psn, slot.lastPsn) >= 0;
 }
 
-function impliedNak(requester: RcRequester): void {
+function impliedNak(requester: Answered): void {
   if (!requester.retry.repeating && !requester.waitingRnr) requester.repeat();
   requester.answered();
 }

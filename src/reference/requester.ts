@@ -10,6 +10,7 @@ import type { Requester } from './qp-halves.js';
 import type { QueuePair } from './queue-pair.js';
 import { fillRequestPacket, localFault } from './request-packet.js';
 import { receiveResponse } from './requester-responses.js';
+import type { Answered } from './requester-responses.js';
 import {
   ackTimeoutNs,
   endlessRnrNs,
@@ -27,12 +28,10 @@ const PSN_WINDOW = 256;
 /** An acknowledge is asked for in the last packet of a message and in every 32nd. */
 const ACK_EVERY_PACKETS = 32;
 
-export class RcRequester implements Requester {
+export class RcRequester implements Requester, Answered {
   /** First sequence number that no request has. */
   newPsn = 0;
-  /** First sequence number that was never sent. */
   sentPsn = 0;
-  /** Oldest sequence number that is not acknowledged. */
   ackPsn = 0;
   /** Position behind the last request that has sequence numbers. */
   started = 0;
@@ -103,14 +102,12 @@ export class RcRequester implements Requester {
     this.retry.restore(this.qp.values.retryCnt, this.qp.values.rnrRetry);
   }
 
-  /** Completes the oldest request, all of which is acknowledged. */
   completeOldest(slot: SendSlot): void {
     if (slot.opcode === WrOpcode.RDMA_READ) this.#readsOutstanding--;
     this.ackPsn = psnAdd(slot.lastPsn, 1);
     this.qp.completeSend(WcStatus.SUCCESS);
   }
 
-  /** The peer's answer was worked in: go on from the oldest packet it has not got, and watch the time again. */
   answered(): void {
     if (!this.qp.sending) return;
     if (psnDistance(this.#nextPsn, this.ackPsn) < 0) this.#goTo(this.ackPsn);
@@ -119,7 +116,6 @@ export class RcRequester implements Requester {
     if (this.#nextPosition < this.qp.sendQueue.tail) this.qp.kick();
   }
 
-  /** A packet was lost: sends again from the oldest unacknowledged one, if a try is left. */
   repeat(): void {
     if (this.retry.retryLeft === 0) return this.qp.failSend(WcStatus.RETRY_EXC_ERR);
     this.retry.retryLeft--;
@@ -129,7 +125,6 @@ export class RcRequester implements Requester {
     this.qp.kick();
   }
 
-  /** The receiver was not ready: waits for the time it named, then sends again. */
   waitForReceiver(timerCode: number): void {
     const { retry, qp } = this;
     if (this.#waitingRnr) return;

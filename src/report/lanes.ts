@@ -1,5 +1,5 @@
 /** The parties of a sequence chart, in the order in which a reader expects them. */
-import type { ChartEvent } from '../conformance/report.js';
+import type { ChartEvent } from '../conformance/chart-event.js';
 
 const ROLES = ['program', 'driver', 'device', 'hca'];
 

@@ -164,9 +164,10 @@ export class Monitor {
   /** The command in flight took effect at some time since `begin`. Returns false when it never could. */
   commit(key: number): boolean {
     this.consumed++;
+    if (this.#lifeOf(key) !== Life.open) return this.#notOpen(key, NOTHING, 0);
     const event = this.#pendingEvent[key];
     const arg = this.#pendingArg[key];
-    if (this.#lifeOf(key) !== Life.open || event === NOTHING) return this.#notOpen(key, event, arg);
+    if (event === NOTHING) return this.#notOpen(key, NOTHING, 0);
     const after = this.#possibleAfter[key];
     if (after === 0) return this.#fail(key, this.machine.eventNames[event], event, arg);
     if (this.#pendingTaken[key] === 0) this.#follow(key, this.#possible[key], event, arg);
@@ -181,9 +182,10 @@ export class Monitor {
    */
   abort(key: number, judged = false): boolean {
     this.consumed++;
+    if (this.#lifeOf(key) !== Life.open) return this.#notOpen(key, NOTHING, 0);
     const event = this.#pendingEvent[key];
     const arg = this.#pendingArg[key];
-    if (this.#lifeOf(key) !== Life.open || event === NOTHING) return this.#notOpen(key, event, arg);
+    if (event === NOTHING) return this.#notOpen(key, NOTHING, 0);
     const wrong = this.#possible[key] === 0 || (judged && this.#refusable[key] === 0);
     if (wrong) return this.#fail(key, `${this.machine.eventNames[event]} refused`, event, arg);
     this.#endPending(key);

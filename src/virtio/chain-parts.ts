@@ -95,6 +95,28 @@ export abstract class ChainParts implements DescriptorChain {
     return done;
   }
 
+  copyTo(offset: number, target: DescriptorChain, targetOffset: number, length: number): number {
+    if (!(target instanceof ChainParts) || target.memory !== this.memory)
+      throw new TypeError('copyTo: the chain is of another memory');
+    const wanted = Math.min(length, this.#readableBytes - offset, target.#writableBytes - targetOffset);
+    let done = 0;
+    while (done < wanted) {
+      const part = this.#seek(false, offset + done);
+      const within = offset + done - this.#seekStart;
+      const targetPart = target.#seek(true, targetOffset + done);
+      const targetWithin = targetOffset + done - target.#seekStart;
+      const run = Math.min(
+        wanted - done,
+        this.#length[part] - within,
+        target.#length[targetPart] - targetWithin,
+      );
+      if (!this.memory.move(this.#address[part] + within, target.#address[targetPart] + targetWithin, run))
+        break;
+      done += run;
+    }
+    return done;
+  }
+
   /** The part that holds byte `offset` of one half; there is one. Leaves the part's first byte in `#seekStart`. */
   #seek(writable: boolean, offset: number): number {
     if (writable !== this.#seekWritable || offset < this.#seekStart) {

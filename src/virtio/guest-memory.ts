@@ -116,6 +116,29 @@ export class GuestMemory {
     return this.#writeAcross(address, source, sourceOffset, length);
   }
 
+  /**
+   * Copies `length` bytes from one place of guest memory to another, by way of nothing else. Places that overlap may be mixed
+   * up. False, and nothing copied, when one of them is out of range.
+   */
+  move(from: number, to: number, length: number): boolean {
+    const source = this.#whole(from, length);
+    const target = this.#whole(to, length);
+    if (source === undefined || target === undefined) return this.#moveAcross(from, to, length);
+    const at = from - source.address;
+    if (source === target) moveBytes(source, at, to - target.address, length);
+    else
+      copyByWords(
+        source.bytes,
+        source.longWords,
+        at,
+        target.bytes,
+        target.longWords,
+        to - target.address,
+        length,
+      );
+    return true;
+  }
+
   /** A window on [address, address+length), which must lie in one region; undefined when it does not. */
   window(address: number, length: number): MemoryWindow | undefined {
     const window = this.newWindow();
@@ -188,6 +211,16 @@ export class GuestMemory {
     return true;
   }
 
+  #moveAcross(from: number, to: number, length: number): boolean {
+    if (!this.#containsAcross(from, length) || !this.#containsAcross(to, length)) return false;
+    for (let done = 0; done < length;) {
+      const run = Math.min(this.#run(from + done, length - done), this.#run(to + done, length - done));
+      this.move(from + done, to + done, run);
+      done += run;
+    }
+    return true;
+  }
+
   #writeAcross(address: number, source: Uint8Array, sourceOffset: number, length: number): boolean {
     if (!this.#containsAcross(address, length) || sourceOffset + length > source.length) return false;
     for (let done = 0; done < length;) {
@@ -198,6 +231,19 @@ export class GuestMemory {
     return true;
   }
 }
+
+function moveBytes({ bytes, longWords }: Region, from: number, to: number, length: number): void {
+  if (length > MOVE_BY_WORDS_MAX || ((from | to | length) & 3) !== 0) {
+    bytes.copyWithin(to, from, from + length);
+    return;
+  }
+  const shift = (to >>> 2) - (from >>> 2);
+  const end = (from + length) >>> 2;
+  for (let word = from >>> 2; word < end; word++) longWords[word + shift] = longWords[word];
+}
+
+/** Longer moves are quicker in one call. */
+const MOVE_BY_WORDS_MAX = 96;
 
 /**
  * A place in one region for code that knows the layout there: a ring area or an indirect table. Offsets are bytes from its

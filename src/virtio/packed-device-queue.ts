@@ -244,7 +244,7 @@ export class PackedDeviceQueue implements DeviceQueue {
     if (this.#staged === 0) {
       this.#stagedAt = at;
       this.#stagedFlags = flags;
-    } else this.#ring.store16(at + PackedDescriptor.FLAGS, flags);
+    } else this.#ring.set16(at + PackedDescriptor.FLAGS, flags);
     this.#staged += passed;
   }
 

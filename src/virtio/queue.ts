@@ -96,6 +96,11 @@ export interface DescriptorChain {
   copyReadable(offset: number, target: Uint8Array, targetOffset: number, length: number): number;
   /** Writes to the writable part from `offset` on. Returns the bytes written, fewer at the end of the chain. */
   writeWritable(offset: number, source: Uint8Array, sourceOffset: number, length: number): number;
+  /**
+   * Copies readable bytes [offset, offset+length) to the writable part of another chain in the same memory, from
+   * `targetOffset` on. Returns the bytes copied, fewer at the end of either.
+   */
+  copyTo(offset: number, target: DescriptorChain, targetOffset: number, length: number): number;
 }
 
 export type TakeResult =

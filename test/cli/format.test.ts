@@ -11,7 +11,7 @@ import { quoted } from '../../src/cli/options.js';
 import { threwInKit } from '../../src/cli/outcome-report.js';
 import { actionSchema, type Action, type Program } from '../../src/conformance/program.js';
 import type { CaseResult, ImplementationName } from '../../src/conformance/cases/index.js';
-import type { ChartEvent } from '../../src/conformance/report.js';
+import type { ChartEvent } from '../../src/conformance/chart-event.js';
 import type { MachineDefinition } from '../../src/statemachines/index.js';
 import { program } from './support.js';
 

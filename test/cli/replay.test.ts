@@ -47,6 +47,28 @@ describe('replay', () => {
     expect(readFileSync(file, 'utf8')).toBe('{"at":"verbs"}\n');
   });
 
+  it('writes a capture, and says what it leaves out', async () => {
+    const file = join(temporaryDirectory(), 'roce.pcap');
+    const { code, err } = await vrdma(['replay', saved(1), '--pcap', file]);
+    expect([...readFileSync(file)]).toEqual([1, 2, 3]);
+    expect(err).toBe(
+      'vrdma: --pcap: 2 packets without a frame left out: not from IPv4 to IPv4 or IPv6 to IPv6\n',
+    );
+    expect(code).toBe(0);
+  });
+
+  it('prints the same with a capture and without', async () => {
+    const argv = ['replay', saved(1), '--json'];
+    const { out } = await vrdma([...argv, '--pcap', join(temporaryDirectory(), 'roce.pcap')]);
+    expect(out).toBe((await vrdma(argv)).out);
+  });
+
+  it('a place that cannot be written is a matter of usage', async () => {
+    const { code, err } = await vrdma(['replay', saved(1), '--pcap', '/nowhere/roce.pcap']);
+    expect(err).toContain('cannot write --pcap /nowhere/roce.pcap');
+    expect(code).toBe(2);
+  });
+
   it.each([
     ['blocks-on-load.mjs', 3, 'could not be loaded: it blocks'],
     ['throws-on-load.mjs', 3, 'no hardware here'],

@@ -1,10 +1,6 @@
-/**
- * Each monitor can fail: a hand-made sequence breaks its machine. And each is fed: generated programs take transitions of
- * every machine.
- */
+/** Each monitor can fail: a hand-made sequence breaks its machine. */
 import { describe, expect, it } from 'vitest';
 import { Ack, Command, QpState, QpType } from '../../src/abi/index.js';
-import { check } from '../../src/conformance/index.js';
 import { MonitorBook } from '../../src/conformance/monitors/book.js';
 import { InstanceNumbers, WatchedFunction } from '../../src/conformance/monitors/hca-monitors.js';
 import { CommandMonitors, RingMonitors } from '../../src/conformance/monitors/ring-monitors.js';
@@ -13,7 +9,6 @@ import { VerbsMonitors } from '../../src/conformance/monitors/verbs-monitors.js'
 import type { AhRecord, PdRecord } from '../../src/conformance/records.js';
 import { emptyProgram } from '../../src/conformance/suites/leaks.js';
 import { bareMetalWorld } from '../../src/conformance/world.js';
-import { machines } from '../../src/statemachines/index.js';
 import type { HcaCqOwner, HcaQpOwner } from '../../src/reference/index.js';
 import { emptyCompletion } from '../../src/verbs/index.js';
 import { overlay } from './faults/fault.js';
@@ -316,27 +311,5 @@ describe('verbs', () => {
     const book = new MonitorBook();
     verbs(book).actionEnded(0, { op: 'delGid', vm: 0, index: 3 }, undefined);
     expect(book.broken?.law).toBe('machine GID');
-  });
-});
-
-describe('the machines are fed', () => {
-  it('[OVR-11] fifty programs take transitions of every machine', async () => {
-    const report = await check({
-      profile: 'roce',
-      seed: 11,
-      suites: ['settled', 'racing'],
-      runs: 50,
-      nowMs: () => 0,
-      onProgress: () => undefined,
-      shouldStop: () => false,
-    });
-    expect(report.findings).toEqual([]);
-    const counts = report.coverage.find(table => table.name === 'machine transitions')?.counts ?? {};
-    const fed = new Set(
-      Object.entries(counts)
-        .filter(([, count]) => count > 0)
-        .map(([name]) => name.slice(0, name.indexOf(':'))),
-    );
-    expect(machines.map(machine => machine.name).filter(name => !fed.has(name))).toEqual([]);
   });
 });

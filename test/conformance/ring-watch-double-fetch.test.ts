@@ -12,6 +12,7 @@ import { SimulatedGuest } from '../../src/conformance/simulated-guest.js';
 import { Scheduler, firstChoice } from '../../src/fabric/index.js';
 import {
   Descriptor,
+  PackedDescriptor,
   SplitDeviceQueue,
   SplitDriverQueue,
   descriptorTableBytes,
@@ -48,8 +49,11 @@ function descriptorDevice(change: (window: MemoryWindow) => Partial<MemoryWindow
   };
 }
 
-/** The bundled driver with its windows on used rings changed. */
-function usedDriver(change: (window: MemoryWindow) => Partial<MemoryWindow>): Implementation {
+/** The bundled driver with its windows of so many bytes changed: those on used rings, or on packed ones. */
+function usedDriver(
+  change: (window: MemoryWindow) => Partial<MemoryWindow>,
+  bytes: number = usedRingBytes(64),
+): Implementation {
   return {
     driver: context => {
       const { memory } = context;
@@ -58,9 +62,7 @@ function usedDriver(change: (window: MemoryWindow) => Partial<MemoryWindow>): Im
         memory: overlay(memory, {
           window(address, length) {
             const window = memory.window(address, length);
-            return length === usedRingBytes(64) && window !== undefined
-              ? overlay(window, change(window))
-              : window;
+            return length === bytes && window !== undefined ? overlay(window, change(window)) : window;
           },
         }),
       });
@@ -86,6 +88,27 @@ describe('a field that changes behind its first read', () => {
       },
     }));
     await expect(ask('VQ/double-fetch/descriptor-length', falling)).rejects.toThrow(CaseBroken);
+    await expect(ask('VQ/packed-double-fetch/descriptor-length', falling)).rejects.toThrow(CaseBroken);
+  });
+
+  it('shows a device that goes by the buffer id of a second read', async () => {
+    const trusting = descriptorDevice(window => ({
+      get16(offset) {
+        const first = window.get16(offset);
+        return offset % PackedDescriptor.SIZE === PackedDescriptor.ID && first < 64
+          ? window.get16(offset)
+          : first;
+      },
+    }));
+    await expect(ask('VQ/packed-double-fetch/buffer-id', trusting)).resolves.toBeDefined();
+    const mixing = descriptorDevice(window => ({
+      get16(offset) {
+        const first = window.get16(offset);
+        if (offset % PackedDescriptor.SIZE !== PackedDescriptor.ID) return first;
+        return window.get16(offset) === first ? first : (first + 1) & 63;
+      },
+    }));
+    await expect(ask('VQ/packed-double-fetch/buffer-id', mixing)).rejects.toThrow(CaseBroken);
   });
 
   it('shows a driver that checks the id that it read first and goes by the one that it reads then', async () => {
@@ -98,6 +121,22 @@ describe('a field that changes behind its first read', () => {
       },
     }));
     await expect(ask('VQ/double-fetch/used-id', trusting)).rejects.toThrow(CaseBroken);
+  });
+
+  it('shows a driver of packed rings that does', async () => {
+    const trusting = usedDriver(
+      window => ({
+        get16(offset) {
+          const first = window.get16(offset);
+          const second = window.get16(offset);
+          if (offset % PackedDescriptor.SIZE !== PackedDescriptor.ID) return first;
+          if (first < 64 && second >= 64) throw new RangeError(`no chain ${second}`);
+          return second;
+        },
+      }),
+      PackedDescriptor.SIZE * 64,
+    );
+    await expect(ask('VQ/packed-double-fetch/used-id', trusting)).rejects.toThrow(CaseBroken);
   });
 });
 

@@ -21,7 +21,7 @@ const path = (relative: string): string => fileURLToPath(new URL(`../../${relati
 const folder = path('examples/c-driver');
 const cli = path('dist/cli/main.js');
 const driver = ['ring.c', 'driver.c', 'verbs.c', 'data.c', 'os-linux.c'];
-const flags = ['-std=c11', '-D_GNU_SOURCE', '-O1', '-Wall', '-Wextra', '-Werror'];
+const flags = ['-std=c11', '-D_GNU_SOURCE', '-O1', '-Wall', '-Wextra', '-Wno-unused-parameter', '-Werror'];
 /** Only ends what hangs. */
 const LIMIT_MS = 900_000;
 
@@ -163,6 +163,43 @@ describe.skipIf(fault !== undefined)('the driver in C', () => {
       expect(report.verdict).toBe('pass');
       const rings = report.cases.filter(({ id, grade }) => id.startsWith('VQ/ring/') && grade === 'pass');
       expect(rings.length).toBeGreaterThan(15);
+    },
+    LIMIT_MS,
+  );
+
+  it(
+    'keeps every bound of chapter 9 that is asked of it',
+    async () => {
+      const { implementation } = driven(agent);
+      const report = await check({
+        profile: 'roce',
+        seed: 1,
+        runs: 1,
+        suites: ['bounds'],
+        ...implementation,
+        nowMs: () => performance.now(),
+        onProgress: () => {},
+        shouldStop: () => false,
+      });
+      expect(report.findings.map(({ law, message }) => `${law}: ${message}`)).toEqual([]);
+      const grades = report.cases
+        .filter(({ id }) => id.startsWith('PERF/bound/'))
+        .map(({ id, grade }) => `${grade} ${id.slice('PERF/bound/'.length)}`);
+      expect(grades.sort()).toMatchInlineSnapshot(`
+        [
+          "pass commands-a-post",
+          "pass commands-a-verb",
+          "pass exits-a-message",
+          "pass exits-a-poll",
+          "pass kicks-a-command",
+          "pass kicks-a-post",
+          "pass request-interrupts",
+          "skipped completion-interrupts",
+          "skipped interrupts-a-command",
+          "skipped throughput",
+          "unsupported translations",
+        ]
+      `);
     },
     LIMIT_MS,
   );

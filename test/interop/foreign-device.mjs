@@ -4,6 +4,7 @@
  */
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { WATCHDOG_S } from './part.mjs';
 
 const SECTOR = 512;
 const FRAMES = 300;
@@ -12,7 +13,6 @@ export const foreignDevice = {
   name: 'foreign-device',
   about: "the kit's driver halves against DPDK's vhost library and QEMU's storage daemon",
   packages: ['dpdk', 'qemu-system-common'],
-  timeLimitS: 60,
 
   async run(part) {
     const { connectVhostUser } = await import('../../dist/transports/vhost-user/client.js');
@@ -43,11 +43,7 @@ async function frames(part, connect) {
     ].flat(),
     { input: 'pipe' },
   );
-  await part.until(
-    'the prompt of testpmd',
-    () => pmd.exit !== undefined || pmd.text().includes('testpmd>'),
-    40,
-  );
+  await part.until('the prompt of testpmd', () => pmd.exit !== undefined || pmd.text().includes('testpmd>'));
   pmd.say('start');
   const client = connect(socket, { deviceId: 1, queueCount: 2, memoryBytes: 8 << 20 });
   try {
@@ -65,7 +61,7 @@ async function frames(part, connect) {
     const element = { token: 0, written: 0 };
     let sent = 0;
     let came = 0;
-    for (const end = Date.now() + 20_000; came < FRAMES && Date.now() < end;) {
+    for (const end = Date.now() + WATCHDOG_S * 1000; came < FRAMES && Date.now() < end;) {
       // At most one round of frames is under way, so that none is dropped for want of a buffer.
       while (sent < FRAMES && sent - came < 32 && transmit.freeDescriptors > 4) {
         const place = outgoing[sent % 32];
@@ -124,7 +120,7 @@ async function sectors(part, connect) {
     '--export',
     `type=vhost-user-blk,id=e,addr.type=unix,addr.path=${socket},node-name=disk,writable=on`,
   ]);
-  await part.listening(socket, daemon, 20);
+  await part.listening(socket, daemon);
   const client = connect(socket, { deviceId: 2, queueCount: 1 });
   try {
     const [queue] = await start(client, [], [0]);
@@ -150,14 +146,10 @@ async function sectors(part, connect) {
       if (queue.publish()) client.transport.notify(0);
       const element = { token: 0, written: 0 };
       // A call may come for nothing: the daemon makes one when a queue starts.
-      await part.until(
-        'the answer of the disk',
-        () => {
-          client.poll();
-          return queue.hasUsed();
-        },
-        10,
-      );
+      await part.until('the answer of the disk', () => {
+        client.poll();
+        return queue.hasUsed();
+      });
       if (!queue.takeUsed(element)) throw new Error(`no used element: ${queue.broken ?? 'empty'}`);
       if (status.bytes[0] !== 0) throw new Error(`status ${status.bytes[0]} for sector ${sector}`);
     };

@@ -124,7 +124,7 @@ function withLibraries(program) {
  * @param {'cloud' | 'generic'} [options.kernel]
  * @param {string[]} options.modules kernel modules, loaded in this order with what they need
  * @param {string[]} [options.programs] programs of this machine, put at the same path with their libraries
- * @param {{ to: string, from?: string, text?: string, mode?: number }[]} [options.files] further files
+ * @param {{ to: string, from?: string, text?: string | Uint8Array, mode?: number }[]} [options.files] further files
  * @param {string} options.script
  * @param {string} [options.name]
  * @returns {{ kernel: string, initrd: string, release: string }}

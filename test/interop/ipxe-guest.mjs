@@ -2,72 +2,23 @@
  * A second operating system's driver: iPXE has a virtio-net driver of its own, as boot ROM and as an image that boots like a
  * kernel. A Linux guest beside it hands out its address and a script, which it fetches and carries out.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { guestImage } from './guest-image.mjs';
+import { bootServerPackages, startBootServer } from './boot-server.mjs';
 import { Skipped } from './part.mjs';
-import { qemuArguments, qemuPackages } from './qemu.mjs';
+import { qemuArguments, serialText } from './qemu.mjs';
 import { endServing, judgedClean, serveDevice } from './served.mjs';
 
 const LKRN = '/usr/lib/ipxe/ipxe.lkrn';
 
-/** 256 KiB by HTTP, then the script that says so. */
-const SERVER_SCRIPT = `
-ip addr add 10.0.0.1/24 dev eth0
-ip link set eth0 up
-mkdir -p /www /var/lib/misc
-dd if=/dev/zero of=/www/blob bs=1024 count=256 2>/dev/null
-cat >/www/boot.ipxe <<END
-#!ipxe
-echo IPXE-SCRIPT-RUNS
-imgfetch http://10.0.0.1/blob && echo IPXE-BLOB-FETCHED ||
-imgstat
-imgfree blob ||
-imgfetch http://10.0.0.1/blob && echo IPXE-FETCHED-AGAIN ||
-END
-cat >/tmp/udhcpd.conf <<END
-start 10.0.0.50
-end 10.0.0.60
-interface eth0
-lease_file /tmp/leases
-option subnet 255.255.255.0
-option router 10.0.0.1
-boot_file http://10.0.0.1/boot.ipxe
-END
-touch /tmp/leases
-httpd -p 80 -h /www
-udhcpd -f /tmp/udhcpd.conf &
-echo SERVER-UP
-sleep 100
-`;
-
 export const ipxeGuest = {
   name: 'ipxe',
   about: "iPXE's virtio-net driver: DHCP and HTTP through the kit's switch, judged to the end",
-  packages: [...qemuPackages, 'ipxe-qemu'],
-  timeLimitS: 150,
+  packages: [...bootServerPackages, 'ipxe-qemu'],
 
   async run(part) {
-    const image = guestImage(part.folder, {
-      modules: ['virtio_pci', 'virtio_net', 'af_packet'],
-      script: SERVER_SCRIPT,
-      name: 'server',
-    });
     const served = await serveDevice(part, { name: 'serve', device: 'net' });
-    const serverSerial = path.join(part.folder, 'server.serial');
-    const server = part.start(
-      'server',
-      'qemu-system-x86_64',
-      qemuArguments({
-        machine: 'q35',
-        socket: served.socket,
-        serial: serverSerial,
-        image,
-        mac: '52:54:00:00:00:01',
-        device: 'romfile=',
-      }),
-    );
-    await part.until('the server guest', () => serialText(serverSerial).includes('SERVER-UP'), 60);
+    const server = await startBootServer(part, served.socket);
     await rom(part, served.socket);
     await lkrn(part, served.socket);
     await server.stop();
@@ -119,7 +70,7 @@ async function lkrn(part, socket) {
 async function outcome(part, title, guest, serial) {
   await part.check(title, async () => {
     const done = () => /IPXE-FETCHED-AGAIN/.test(serialText(serial)) || guest.exit !== undefined;
-    await part.until(`${title}: the end of its script`, done, 60).catch(error => {
+    await part.until(`${title}: the end of its script`, done).catch(error => {
       throw new Error(
         `${error.message}; ${serialText(serial)
           .trimEnd()
@@ -134,8 +85,4 @@ async function outcome(part, title, guest, serial) {
     return `${/iPXE [\d.]+\S*/.exec(text)?.[0] ?? 'iPXE'}: DHCP, twice 256 KiB by HTTP`;
   });
   await guest.stop();
-}
-
-function serialText(file) {
-  return existsSync(file) ? readFileSync(file, 'latin1') : '';
 }

@@ -1,5 +1,5 @@
 /** QEMU guests whose network device is a vhost-user back-end. Without KVM, so that it runs wherever Node does. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 
 export const qemuPackages = ['qemu-system-x86', 'busybox-static'];
 
@@ -8,16 +8,20 @@ const MEMORY = '192M';
 /**
  * The command line of a guest with one network device behind `socket`.
  * @param {object} options
- * @param {'q35' | 'microvm'} options.machine PCI without MSI-X, or virtio-mmio
+ * @param {'q35' | 'microvm' | 'virt'} options.machine of these `virt` is for qemu-system-aarch64
+ * @param {'pci' | 'mmio'} [options.bus] PCI without MSI-X, or virtio-mmio, which is all that a microvm has
  * @param {string} options.socket
- * @param {string} options.serial file for the serial console
+ * @param {string} [options.serial] file for the serial console; it is QEMU's standard input and output when absent
  * @param {{ kernel: string, initrd: string }} [options.image] what to boot; firmware only when absent
  * @param {string} [options.append] more for the kernel's command line
- * @param {string} options.mac
+ * @param {string} [options.mac] of the network device
+ * @param {boolean} [options.disk] behind the socket is a disk, and not a network device
  * @param {string} [options.device] further properties of the device, such as `packed=on`
  * @param {string[]} [options.more] further arguments
  */
-export function qemuArguments({ machine, socket, serial, image, append = '', mac, device, more = [] }) {
+export function qemuArguments(options) {
+  const { machine, socket, serial, image, append = '', mac, device, disk = false, more = [] } = options;
+  const { bus = machine === 'microvm' ? 'mmio' : 'pci' } = options;
   const properties = device === undefined ? '' : `,${device}`;
   const boot =
     image === undefined
@@ -30,7 +34,7 @@ export function qemuArguments({ machine, socket, serial, image, append = '', mac
           ],
         ].flat();
   return [
-    ['-M', machine === 'q35' ? 'q35,memory-backend=mem' : 'microvm,memory-backend=mem'],
+    ['-M', `${machine},memory-backend=mem`],
     [
       '-cpu',
       'max',
@@ -44,20 +48,31 @@ export function qemuArguments({ machine, socket, serial, image, append = '', mac
       '-no-reboot',
     ],
     ['-object', `memory-backend-memfd,share=on,id=mem,size=${MEMORY}`],
-    ['-chardev', `socket,id=net,path=${socket}`, '-netdev', 'vhost-user,id=net,chardev=net'],
-    machine === 'q35'
-      ? ['-device', `virtio-net-pci,netdev=net,vectors=0,mac=${mac}${properties}`]
-      : // Without this a virtio-mmio device is one of before virtio 1.0.
-        [
-          '-global',
-          'virtio-mmio.force-legacy=false',
-          '-device',
-          `virtio-net-device,netdev=net,mac=${mac}${properties}`,
-        ],
-    ['-serial', `file:${serial}`],
+    [
+      '-chardev',
+      `socket,id=peer,path=${socket}`,
+      ...(disk ? [] : ['-netdev', 'vhost-user,id=net,chardev=peer']),
+    ],
+    disk
+      ? ['-device', 'vhost-user-blk-pci,chardev=peer,num-queues=1,disable-legacy=on,bootindex=0']
+      : bus === 'pci'
+        ? ['-device', `virtio-net-pci,netdev=net,vectors=0,mac=${mac}${properties}`]
+        : // Without this a virtio-mmio device is one of before virtio 1.0.
+          [
+            '-global',
+            'virtio-mmio.force-legacy=false',
+            '-device',
+            `virtio-net-device,netdev=net,mac=${mac}${properties}`,
+          ],
+    ['-serial', serial === undefined ? 'stdio' : `file:${serial}`],
     boot,
     more,
   ].flat();
+}
+
+/** What a guest has printed so far. */
+export function serialText(file) {
+  return existsSync(file) ? readFileSync(file, 'latin1') : '';
 }
 
 /** Without KVM a microvm has nothing that Linux could measure its clock by, so it is told the clock's speed. */

@@ -35,6 +35,12 @@ if (!existsSync(new URL('../../dist/cli/main.js', import.meta.url))) {
 }
 
 const logs = path.resolve(values.logs ?? path.join(os.tmpdir(), `vrdma-interop-${process.pid}`));
+// Consoles are read from their logs: one of an earlier run would speak for this one.
+const before = parts.map(({ name }) => path.join(logs, name)).filter(folder => existsSync(folder));
+if (before.length > 0) {
+  console.error(`logs of an earlier run are in ${before.join(', ')}; remove them or name another folder`);
+  process.exit(2);
+}
 mkdirSync(logs, { recursive: true });
 console.log(`logs: ${logs}`);
 
@@ -56,21 +62,7 @@ async function runPart(definition) {
     console.log(`SKIPPED ${definition.name}: ${reason}`);
     return;
   }
-  const first = await tryPart(definition, definition.name);
-  if (first.failed === 0) return add(first);
-  // Emulated guests share the machine with everything else and have clocks of their own.
-  console.log(`== ${definition.name}: ${first.failed} failed; the whole part once more, and that counts`);
-  add(await tryPart(definition, `${definition.name}-again`));
-}
-
-async function tryPart(definition, folder) {
-  const counts = { passed: 0, failed: 0, skipped: 0 };
-  await new Part(definition, path.join(logs, folder), counts).run();
-  return counts;
-}
-
-function add(counts) {
-  for (const [kind, count] of Object.entries(counts)) total[kind] += count;
+  await new Part(definition, path.join(logs, definition.name), total).run();
 }
 
 /** Why a part cannot run here; undefined when it can. */

@@ -26,7 +26,7 @@ export async function serveDevice(part, { name, device, judge = true, poll = fal
 /** Interrupts a server. Its exit code and all that it printed. */
 export async function endServing({ server }) {
   server.signal('SIGINT');
-  const exit = await server.ended(30);
+  const exit = await server.ended();
   const text = server.text();
   if (exit !== 0 && exit !== 1) throw new Error(`vrdma serve ended with ${exit}: ${server.lastLines(3)}`);
   return { exit, text };

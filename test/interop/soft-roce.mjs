@@ -6,18 +6,15 @@ import { appendFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { FrameJudge } from '../../dist/conformance/index.js';
 import { operationOf, pcapFileHeader, pcapRecord, transportOf } from '../../dist/fabric/index.js';
+import { WATCHDOG_S } from './part.mjs';
 import { scenarios } from './roce/scenarios.mjs';
 import { TwoGuests, rocePackages } from './roce/two-guests.mjs';
-
-/** One program in one scenario; a hung one ends here. */
-const SCENARIO_MS = 120_000;
 
 export const softRoce = {
   name: 'soft-roce',
   about:
     "Linux's rdma_rxe in two guests, pingpongs and perftest, every frame judged; frames lost, corrupted, doubled, overtaken",
   packages: rocePackages,
-  timeLimitS: 900,
 
   async run(part) {
     const capture = path.join(part.folder, 'cable.pcap');
@@ -77,13 +74,7 @@ class Watch {
 async function play(part, guests, watch, scenario) {
   const before = watch.judge.report().findings.length;
   watch.begin(scenario);
-  let ends = await guests.runPair(scenario.command, scenario.port, SCENARIO_MS);
-  // Programs that found no way to each other have shown nothing: once more, before that is held against anybody.
-  if (watch.seen.length === 0 && ends.client.code !== 0) {
-    part.note(`${scenario.id}: no frame at all, ${ends.server.output.split('\n').at(-1)}; once more`);
-    ends = await guests.runPair(scenario.command, scenario.port, SCENARIO_MS);
-  }
-  const { client, server } = ends;
+  const { client, server } = await guests.runPair(scenario.command, scenario.port, WATCHDOG_S * 1000);
   const wrong = [];
   for (const [name, { code, output }] of Object.entries({ client, server }))
     if (code !== 0) wrong.push(`${name} ended with ${code}: ${output.split('\n').slice(-3).join(' | ')}`);

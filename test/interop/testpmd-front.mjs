@@ -21,7 +21,6 @@ export const testpmdFront = {
   name: 'testpmd-virtio-user',
   about: 'DPDK testpmd as virtio-user front-end of vrdma serve, judged',
   packages: ['dpdk'],
-  timeLimitS: 200,
 
   async run(part) {
     for (const [i, ring] of RINGS.entries()) await loop(part, { ...ring, name: `loop-${i}` });
@@ -41,8 +40,8 @@ async function loop(part, { title, vdev, name, judge = true }) {
       socket: served.socket,
       vdev,
       start: 'start tx_first 4',
+      least: 512,
     });
-    if (received < 512) throw new Error(`${received} frames came back`);
     return `${rate} frames/s, ${received} in all`;
   });
   const report = await endServing(served);
@@ -54,7 +53,6 @@ async function severalSegments(part, packed) {
   const title = `${packed === 1 ? 'packed' : 'split'}, frames of four segments`;
   const name = `segments-${packed}`;
   const served = await serveDevice(part, { name: `serve-${name}`, device: 'net' });
-  let taken = 0;
   await part.check(`testpmd, frames are offered: ${title}`, async () => {
     const { sent, rate } = await drive(part, {
       name,
@@ -62,15 +60,14 @@ async function severalSegments(part, packed) {
       vdev: `packed_vq=${packed},mrg_rxbuf=1,in_order=0`,
       more: ['--forward-mode=txonly', '--txpkts=64,100,36,200', '--tx-offloads=0x8000'],
       start: 'start',
+      // The device refuses the packed ring as a whole: docs/findings.md, DPDK-1.
+      least: packed === 1 ? 256 : 512,
     });
-    taken = sent;
-    if (sent < 256) throw new Error(`${sent} frames were offered`);
     return `${rate} frames/s, ${sent} in all`;
   });
   const report = await endServing(served);
   await part.check(`the judge on testpmd: ${title}`, () => {
     if (packed === 1 && report.exit === 1) return knownFinding(report);
-    if (taken < 512) throw new Error(`${taken} frames were taken`);
     return judgedClean(report);
   });
 }
@@ -85,8 +82,11 @@ function knownFinding({ text }) {
   return 'finding DPDK-1 of docs/findings.md, and nothing else';
 }
 
-/** Runs testpmd on one port and counts. It is told what to do line by line, and ended by `quit`. */
-async function drive(part, { name, socket, vdev, start, more = [] }) {
+/**
+ * Runs testpmd on one port until it has moved the `least` frames, and then for a while to see how fast it is. It is told what to do
+ * line by line, and ended by `quit`.
+ */
+async function drive(part, { name, socket, vdev, start, least, more = [] }) {
   const pmd = part.start(
     `testpmd-${name}`,
     // Into a file it would print only when its buffer is full.
@@ -101,23 +101,22 @@ async function drive(part, { name, socket, vdev, start, more = [] }) {
     ].flat(),
     { input: 'pipe' },
   );
-  await part.until(
-    'the prompt of testpmd',
-    () => pmd.exit !== undefined || pmd.text().includes('testpmd>'),
-    60,
-  );
+  await part.until('the prompt of testpmd', () => pmd.exit !== undefined || pmd.text().includes('testpmd>'));
   if (pmd.exit !== undefined) throw new Error(`testpmd ended: ${pmd.lastLines(3)}`);
   pmd.say(start);
-  await sleep(500);
-  const first = await statistics(part, pmd);
+  const moved = counted => (start === 'start' ? counted.sent : counted.received);
+  let first;
+  await part.until(`${least} frames`, async () => {
+    first = await statistics(part, pmd);
+    return moved(first) >= least;
+  });
   await sleep(SECONDS * 1000);
   const second = await statistics(part, pmd);
   pmd.say('stop');
   pmd.say('quit');
-  await pmd.ended(30);
+  await pmd.ended();
   const seconds = (second.atMs - first.atMs) / 1000;
-  const moved = start === 'start' ? second.sent - first.sent : second.received - first.received;
-  return { ...second, rate: Math.round(moved / seconds) };
+  return { ...second, rate: Math.round((moved(second) - moved(first)) / seconds) };
 }
 
 async function statistics(part, pmd) {
@@ -126,7 +125,7 @@ async function statistics(part, pmd) {
   ];
   const before = counted().length;
   pmd.say('show port stats 0');
-  await part.until("testpmd's statistics", () => counted().length > before, 20);
+  await part.until("testpmd's statistics", () => counted().length > before);
   const [, received, sent] = counted().at(-1);
   return { received: Number(received), sent: Number(sent), atMs: performance.now() };
 }

@@ -2,7 +2,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import type { CaseResult, Grade } from '../../src/conformance/cases/case-report.js';
 import { parseSpec } from '../../src/conformance/requirements.js';
-import type { ChartEvent, CheckReport, Finding } from '../../src/conformance/report.js';
+import type { ChartEvent } from '../../src/conformance/chart-event.js';
+import type { CheckReport, Finding } from '../../src/conformance/report.js';
 import { scenarios } from '../../src/conformance/scenarios/index.js';
 import { actionLine } from '../../src/conformance/script.js';
 import type { Program } from '../../src/conformance/program.js';

@@ -130,6 +130,7 @@ describe('taking a chain', () => {
       writableBytes: 0,
       copyReadable: () => 0,
       writeWritable: () => 0,
+      copyTo: () => 0,
     };
     expect(() => r.device.take(other)).toThrow(TypeError);
   });

@@ -1,6 +1,6 @@
 /** `vrdma list` shows the cases, `vrdma explain` tells all about one: what it promises, why, how it is asked, where the machines stand. */
 import type { Command } from 'commander';
-import type { Session } from '../app.js';
+import type { Session } from '../session.js';
 import type { ConformanceCase } from '../../conformance/cases/index.js';
 import { toDot } from '../../explorer/index.js';
 import { machines } from '../../statemachines/index.js';

@@ -1,7 +1,7 @@
 /** `vrdma check`: judges an implementation with random and fixed programs, within a budget. */
 import { Option, type Command } from 'commander';
 import { match } from 'ts-pattern';
-import type { Session } from '../app.js';
+import type { Session } from '../session.js';
 import { suiteNames } from '../../conformance/report.js';
 import type { CaseResult } from '../../conformance/cases/index.js';
 import type { CheckReport, Finding, SuiteName } from '../../conformance/report.js';

@@ -1,6 +1,6 @@
 /** `vrdma diff A.json B.json`: what got better and what got worse. */
 import type { Command } from 'commander';
-import type { Session } from '../app.js';
+import type { Session } from '../session.js';
 import { diffReports } from '../../report/index.js';
 import { ExitCode, usageError } from '../exit-code.js';
 import { diffText } from '../format/diff.js';

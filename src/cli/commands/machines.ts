@@ -1,7 +1,7 @@
 /** `vrdma machines` lists or shows the state machines; `vrdma export` prints one in the notation of another tool. */
 import { writeFileSync } from 'node:fs';
 import { Option, type Command } from 'commander';
-import type { Session } from '../app.js';
+import type { Session } from '../session.js';
 import { exportFormats, exportMachine, type ExportFormat } from '../../explorer/index.js';
 import { machines, type MachineDefinition } from '../../statemachines/index.js';
 import { usageError } from '../exit-code.js';

@@ -1,6 +1,6 @@
 /** `vrdma merge FILE...`: puts runs of several implementations or versions side by side. */
 import type { Command } from 'commander';
-import type { Session } from '../app.js';
+import type { Session } from '../session.js';
 import { htmlReport, mergedReport } from '../../report/index.js';
 import { runTable } from '../format/runs.js';
 import { addOutputOptions, coloursFor, type OutputOptions } from '../options.js';

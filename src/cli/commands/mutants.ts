@@ -2,7 +2,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Command } from 'commander';
-import type { Session } from '../app.js';
+import type { Session } from '../session.js';
 import type { Detection } from '../../conformance/mutants/detect.js';
 import type { Mutant } from '../../conformance/mutants/mutant.js';
 import {
@@ -32,7 +32,8 @@ const PROFILE: ProfileName = 'roce';
 const MARK = '<!-- mutants -->';
 
 const EXAMPLES = `
-A mutant is a sound driver, device, adapter or network with one deliberate fault. Exit code 1 when one gets away.
+A mutant is a sound driver, device, adapter or network with one deliberate fault. Exit code 1 when one gets away, 3 when
+the hunt was cut off before that.
 
 Examples:
   $ vrdma mutants                              every mutant, on three seeds
@@ -77,9 +78,9 @@ async function run(ids: readonly string[], options: MutantsOptions, session: Ses
   const elapsedMs = io.nowMs() - started;
   if (options.json === true)
     io.out(json(rows.map(({ mutant, detections }) => ({ ...plain(mutant), detections }))));
-  else io.out(mutantSummary(rows, elapsedMs, c));
-  if (!complete) session.exitCode = ExitCode.couldNotJudge;
-  else if (!rows.every(isCaught)) session.exitCode = ExitCode.violations;
+  else io.out(mutantSummary(rows, chosen.length, elapsedMs, c));
+  if (!rows.every(isCaught)) session.exitCode = ExitCode.violations;
+  else if (!complete) session.exitCode = ExitCode.couldNotJudge;
   if (complete && options.write !== undefined)
     write(options.write === true ? '.' : options.write, rows, mutants);
 }

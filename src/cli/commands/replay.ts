@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { match } from 'ts-pattern';
-import type { Session } from '../app.js';
+import type { Session } from '../session.js';
 import type { Program } from '../../conformance/program.js';
 import type { ProgramIssue } from '../../conformance/replay.js';
 import { addAgentOptions, agentOf, workerHangMs, type AgentOptions } from '../agent-options.js';
@@ -10,6 +10,7 @@ import type { Engine, ReplayReport } from '../engine.js';
 import { CliError, ExitCode, exitCodeOf, usageError } from '../exit-code.js';
 import { findingText } from '../format/finding.js';
 import { replayVerdict, stepsText } from '../format/replay.js';
+import { plural } from '../format/text.js';
 import {
   addImplementationOptions,
   addOutputOptions,
@@ -22,9 +23,13 @@ import { readTextFile } from '../read-files.js';
 import { describe, threwInKit } from '../outcome-report.js';
 import { supervise, type Outcome } from '../supervise.js';
 
+/** What is printed of a report. */
+type Shown = Omit<ReplayReport, 'capture'>;
+
 interface ReplayOptions extends ImplementationOptions, AgentOptions, OutputOptions {
   readonly json?: boolean;
   readonly out?: string;
+  readonly pcap?: string;
   readonly quiet?: boolean;
 }
 
@@ -34,7 +39,8 @@ A program holds its own seed and choices, so it runs the same way every time.
 Examples:
   $ vrdma replay findings/no-lost-wakeup-7.json
   $ vrdma replay findings/no-lost-wakeup-7.json --driver ./my-driver.js
-  $ vrdma replay examples/programs/hello.json --out trace.jsonl`;
+  $ vrdma replay examples/programs/data-message-rc-send.json --out trace.jsonl
+  $ vrdma replay examples/programs/data-message-rc-send.json --pcap roce.pcap && tshark -r roce.pcap`;
 
 export function addReplayCommand(root: Command, session: Session): void {
   const command = root
@@ -44,6 +50,7 @@ export function addReplayCommand(root: Command, session: Session): void {
     .argument('<file>', 'a verbs program as JSON')
     .option('--json', 'print the steps and the verdict as JSON')
     .option('--out <file>', 'write the trace as JSON Lines')
+    .option('--pcap <file>', 'write what leaves on the network as RoCE v2 frames, in virtual time')
     .option('--quiet', 'print the verdict without the steps');
   addOutputOptions(addAgentOptions(addImplementationOptions(command)));
   command
@@ -57,7 +64,7 @@ async function replay(file: string, options: ReplayOptions, session: Session): P
   const agent = agentOf(options, kit.version);
   const outcome = await withModules(options, (modules, restartDevice) =>
     supervise(
-      { task: 'replay', profile: options.profile, program },
+      { task: 'replay', profile: options.profile, program, capture: options.pcap !== undefined },
       {
         io,
         workerUrl: kit.workerUrl,
@@ -71,8 +78,15 @@ async function replay(file: string, options: ReplayOptions, session: Session): P
       },
     ),
   );
-  const report = reportOf(outcome);
-  if (options.out !== undefined) writeTrace(options.out, report.trace);
+  const { capture, ...report } = reportOf(outcome);
+  if (options.out !== undefined) write('--out', options.out, report.trace);
+  if (options.pcap !== undefined && capture !== undefined) {
+    write('--pcap', options.pcap, capture.file);
+    if (capture.leftOut > 0)
+      io.err(
+        `vrdma: --pcap: ${plural(capture.leftOut, 'packet')} without a frame left out: not from IPv4 to IPv4 or IPv6 to IPv6\n`,
+      );
+  }
   session.exitCode = exitCodeOf({ verdict: report.verdict, interrupted: false });
   io.out(
     options.json === true
@@ -133,15 +147,17 @@ function reportOf(outcome: Outcome): ReplayReport {
     .exhaustive();
 }
 
-function writeTrace(file: string, trace: string): void {
+function write(option: string, file: string, contents: string | Uint8Array): void {
   try {
-    writeFileSync(file, trace);
+    writeFileSync(file, contents);
   } catch (error) {
-    throw usageError(`cannot write --out ${file}: ${error instanceof Error ? error.message : String(error)}`);
+    throw usageError(
+      `cannot write ${option} ${file}: ${error instanceof Error ? error.message : String(error)}`,
+    );
   }
 }
 
-function text(program: Program, report: ReplayReport, options: ReplayOptions, { io, kit }: Session): string {
+function text(program: Program, report: Shown, options: ReplayOptions, { io, kit }: Session): string {
   const c = coloursFor(options, io);
   const steps = options.quiet === true ? '' : `${stepsText(program, report, io.columns, c)}\n`;
   const finding =

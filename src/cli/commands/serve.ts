@@ -1,7 +1,7 @@
 /** `vrdma serve --socket PATH`: a device for drivers in other processes, over vhost-user. */
 import { appendFileSync, writeFileSync } from 'node:fs';
 import { Option, type Command } from 'commander';
-import type { Session } from '../app.js';
+import type { Session } from '../session.js';
 import type { Implementation } from '../../conformance/implementation.js';
 import type { DeviceHost, DeviceKindName, LiveJudge } from '../../conformance/serve/index.js';
 import type { TraceRecorder } from '../../conformance/trace.js';

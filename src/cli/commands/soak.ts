@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import type { Session } from '../app.js';
+import type { Session } from '../session.js';
 import {
   KIT_FAULT,
   SoakStateError,

@@ -1,6 +1,6 @@
 /** `vrdma spec`: the requirements, and what checks each. */
 import type { Command } from 'commander';
-import type { Session } from '../app.js';
+import type { Session } from '../session.js';
 import { ExitCode, usageError } from '../exit-code.js';
 import { requirementText, specOverview } from '../format/spec.js';
 import { unknownName } from '../nearest.js';

@@ -2,7 +2,7 @@
 import { createReadStream, statSync } from 'node:fs';
 import { Readable } from 'node:stream';
 import type { Command } from 'commander';
-import type { Session } from '../app.js';
+import type { Session } from '../session.js';
 import { LineError, Lines, TraceError, TraceJudge } from '../../conformance/elsewhere/index.js';
 import type { TraceVerdict } from '../../conformance/elsewhere/index.js';
 import { CliError, ExitCode, usageError } from '../exit-code.js';
@@ -33,7 +33,7 @@ nothing of it was judged.
 Examples:
   $ vrdma trace recorded.jsonl
   $ zstd -dc recorded.jsonl.zst | vrdma trace -
-  $ vrdma replay examples/programs/hello.json --out trace.jsonl && vrdma trace trace.jsonl`;
+  $ vrdma replay examples/programs/data-message-rc-send.json --out trace.jsonl && vrdma trace trace.jsonl`;
 
 export function addTraceCommand(root: Command, session: Session): void {
   const command = root

@@ -2,7 +2,7 @@
 import { createReadStream } from 'node:fs';
 import { Readable } from 'node:stream';
 import type { Command } from 'commander';
-import type { Session } from '../app.js';
+import type { Session } from '../session.js';
 import { LineError } from '../../conformance/elsewhere/index.js';
 import { CaptureJudge, PcapError } from '../../conformance/wire/index.js';
 import { ExitCode, usageError } from '../exit-code.js';

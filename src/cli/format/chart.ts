@@ -1,5 +1,5 @@
 /** A sequence chart for the terminal: one line an event, time on the left, a lane a party, what happened on the right. */
-import type { ChartEvent } from '../../conformance/report.js';
+import type { ChartEvent } from '../../conformance/chart-event.js';
 import { partiesOf } from '../../report/index.js';
 import { virtualTime, wrap } from './text.js';
 

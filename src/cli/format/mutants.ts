@@ -48,7 +48,13 @@ export function mutantList(mutants: readonly Mutant[], width: number, c: Colours
     .join('\n');
 }
 
-export function mutantSummary(rows: readonly MutantRow[], elapsedMs: number, c: Colours): string {
+/** @param asked how many there were to hunt; fewer rows are a hunt that was cut off, which proves nothing of the rest */
+export function mutantSummary(
+  rows: readonly MutantRow[],
+  asked: number,
+  elapsedMs: number,
+  c: Colours,
+): string {
   const caught = rows.filter(isCaught);
   const seeds = new Set(rows.flatMap(({ detections }) => detections.map(({ seed }) => seed)));
   const times = rows.flatMap(({ detections }) => detections.map(each => each.elapsedMs));
@@ -60,7 +66,7 @@ export function mutantSummary(rows: readonly MutantRow[], elapsedMs: number, c: 
     .filter(found => found.length > 0)
     .map(found => [found[0].mutant.chapter, count(found.length), count(found.filter(isCaught).length)]);
   const needs = (kind: Mutant['needs']): number => rows.filter(({ mutant }) => mutant.needs === kind).length;
-  const head = caught.length === rows.length ? c.green('ALL CAUGHT') : c.red('SOME GOT AWAY');
+  const reached = rows.length < asked ? `, ${count(rows.length)} of ${count(asked)} hunted` : '';
   return [
     '',
     ...table([['chapter', 'mutants', 'caught'], ...chapters], [1, 2]),
@@ -68,10 +74,15 @@ export function mutantSummary(rows: readonly MutantRow[], elapsedMs: number, c: 
     `needing a race ${needs('race')}, a history ${needs('history')}`,
     `median ${duration(median(times))}; ${plural(actions.length, 'program')}, median ${plural(median(actions), 'action')}; ${plural(steps.length, 'exchange')}, median ${plural(median(steps), 'step')}`,
     '',
-    `${head}  ${caught.length} of ${plural(rows.length, 'mutant')} on ${plural(seeds.size, 'seed')}, ${duration(elapsedMs)}`,
+    `${verdictOf(caught.length, rows.length, asked, c)}  ${caught.length} of ${plural(rows.length, 'mutant')} on ${plural(seeds.size, 'seed')}${reached}, ${duration(elapsedMs)}`,
     ...rows.filter(row => !isCaught(row)).map(({ mutant }) => `  ${mutant.id}: ${mutant.doc}`),
     '',
   ].join('\n');
+}
+
+function verdictOf(caught: number, hunted: number, asked: number, c: Colours): string {
+  if (caught < hunted) return c.red('SOME GOT AWAY');
+  return hunted < asked ? c.red('CUT OFF') : c.green('ALL CAUGHT');
 }
 
 export function isCaught({ detections }: MutantRow): boolean {

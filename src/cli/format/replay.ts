@@ -7,7 +7,7 @@ import { actionLine } from '../../conformance/index.js';
 import { partiesOf } from '../../report/index.js';
 import { plural, type Colours } from './text.js';
 
-export function stepsText(program: Program, report: ReplayReport, width: number, c: Colours): string {
+export function stepsText(program: Program, report: Pick<ReplayReport, 'steps' | 'verdict'>, width: number, c: Colours): string {
   const lanes = partiesOf(report.steps.flatMap(step => step.events));
   const digits = String(Math.max(0, report.steps.length - 1)).length;
   return report.steps
@@ -23,7 +23,7 @@ export function stepsText(program: Program, report: ReplayReport, width: number,
     .join('\n');
 }
 
-export function replayVerdict(report: ReplayReport, c: Colours): string {
+export function replayVerdict(report: Pick<ReplayReport, 'steps' | 'verdict'>, c: Colours): string {
   const steps = plural(report.steps.length, 'step');
   return match(report.verdict)
     .with('pass', () => `${c.bold(c.green('PASS'))}  no law broken in ${steps}\n`)

@@ -1,5 +1,6 @@
 /** How a check begins and ends: a heading, a table of suites, what was reached and what was not, the verdict. */
 import { match } from 'ts-pattern';
+import { boundNames } from '../../conformance/report.js';
 import type { CheckReport } from '../../conformance/report.js';
 import { isFailure, leftOut } from '../../report/index.js';
 import { count, duration, plural, table, wrap, type Colours } from './text.js';
@@ -79,11 +80,16 @@ function boundLines({ bounds }: CheckReport, c: Colours): string[] {
     count(row.paravirtualPerSecond),
     row.ratio.toFixed(3),
   ]);
+  const counted = new Set(bounds.rows.map(row => row.name));
+  const missing = boundNames.filter(name => !counted.has(name));
+  const gaps = missing.length === 0 ? [] : [c.dim(`not measured: ${missing.join(', ')}`)];
+  const most = [c.dim('bounds, most counted'), ...table(rows, [2]), ...gaps, ''];
+  if (throughput.length === 0) return most;
   const [head = '', ...lines] = table(
     [['messages/s', 'virtual time', 'bare metal', 'para-virtual', 'ratio'], ...throughput],
     [1, 2, 3, 4],
   );
-  return [c.dim('bounds, most counted'), ...table(rows, [2]), '', c.dim(head), ...lines, ''];
+  return [...most, c.dim(head), ...lines, ''];
 }
 
 /** A run that found something stopped early; what it did not reach says nothing then. */

@@ -310,8 +310,16 @@ class DrivenDriver implements Conversation {
 
   /** An event that comes within a verb waits until the verb is over [CQ-50]. */
   #event(cq: number, within: boolean): void {
-    if (within) this.#context.os.defer({ run: () => this.verbs.event(cq) });
-    else this.verbs.event(cq);
+    if (within) this.#context.os.defer({ run: () => this.#handOn(cq) });
+    else this.#handOn(cq);
+  }
+
+  #handOn(cq: number): void {
+    try {
+      this.verbs.event(cq);
+    } catch (error) {
+      throw error instanceof BadAnswer ? this.#bad(error) : error;
+    }
   }
 
   #late(each: unknown): void {

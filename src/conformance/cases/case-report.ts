@@ -3,7 +3,7 @@
  * `diff`.
  */
 import type { Program } from '../program.js';
-import type { ChartEvent } from '../report.js';
+import type { ChartEvent } from '../chart-event.js';
 import type { CaseHow, Party } from './case.js';
 
 /**

@@ -5,14 +5,14 @@
 import type { ProfileName } from '../../abi/index.js';
 import type { Implementation } from '../implementation.js';
 import type { Program } from '../program.js';
-import type { ChartEvent } from '../report.js';
+import type { ChartEvent } from '../chart-event.js';
 
 /** Whose behaviour a case judges. A case about both needs the two together. */
 export type Party = 'driver' | 'device' | 'both';
 
 /** What an implementation must offer for a case to say anything. */
 export interface CaseNeeds {
-  readonly features?: readonly ('indirect' | 'event-idx' | 'ring-reset')[];
+  readonly features?: readonly ('indirect' | 'event-idx' | 'ring-reset' | 'packed' | 'in-order')[];
   readonly services?: readonly ('RC' | 'UC' | 'UD' | 'GSI')[];
   /** The only profile in which the case makes sense. */
   readonly profile?: ProfileName;
@@ -82,13 +82,21 @@ export class CaseBroken extends Error {
   readonly requirements: readonly string[];
   /** What went on, step by step, the failure last. */
   readonly steps: readonly ChartEvent[];
+  /** What the kit's peer did up to then, steps that are shown no more among them; 0 where nobody counted. */
+  readonly actions: number;
 
   /** @param message one line: what was seen, and what was expected */
-  constructor(requirements: readonly string[], message: string, steps: readonly ChartEvent[] = []) {
+  constructor(
+    requirements: readonly string[],
+    message: string,
+    steps: readonly ChartEvent[] = [],
+    actions = 0,
+  ) {
     super(message);
     this.name = 'CaseBroken';
     this.requirements = requirements;
     this.steps = steps;
+    this.actions = actions;
   }
 }
 

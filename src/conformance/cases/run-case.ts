@@ -78,8 +78,8 @@ async function runProbe(each: ConformanceCase, run: CaseRun, context: CaseContex
   } catch (error) {
     if (error instanceof CaseUnsupported) return { ...untried('unsupported', each), message: error.message };
     if (error instanceof CaseBroken) {
-      const { requirements, message, steps } = error;
-      return { grade: 'fail', requirements, message, steps, runs: 1, actions: steps.length };
+      const { requirements, message, steps, actions } = error;
+      return { grade: 'fail', requirements, message, steps, runs: 1, actions };
     }
     const { name, requirements } = laws.neverCrashes;
     const message = error instanceof Error ? (error.stack ?? error.message) : String(error);

@@ -48,7 +48,7 @@ export interface Detection {
   readonly runs: number;
   /** Actions of the smallest program that was found; undefined where no program shows it. */
   readonly actions: number | undefined;
-  /** Steps of the exchange up to the failure, where a hand-written peer shows it; undefined elsewhere. */
+  /** What a hand-written peer did up to the failure, where one shows it; undefined elsewhere. */
   readonly steps: number | undefined;
   readonly elapsedMs: number;
 }
@@ -146,10 +146,9 @@ class Hunt {
     if (result.grade !== 'fail') return;
     this.by.push({ case: each.id, requirements: result.requirements, message: result.message ?? '' });
     if (!first) return;
-    const { program, law, steps } = result;
+    const { program, law, steps, actions } = result;
     if (program === undefined || law === undefined) {
-      // The failure itself is the last of them.
-      if (steps !== undefined && steps.length > 0) this.steps = steps.length - 1;
+      if (steps !== undefined && steps.length > 0) this.steps = actions;
       return;
     }
     this.actions = (this.#options.quick === true ? program : await this.#shrunk(program, law)).actions.length;

@@ -17,7 +17,7 @@ const recordSchema = z.array(
     runs: z.int(),
     /** Actions of the smallest program that shows it to the first seed, if a program does. */
     actions: z.int().optional(),
-    /** Steps of the exchange of a hand-written peer that shows it, if one does. */
+    /** What the hand-written peer does in the exchange that shows it, if one does. */
     steps: z.int().optional(),
   }),
 );
@@ -85,7 +85,8 @@ function figures(mutants: readonly Mutant[], records: readonly MutantRecord[]): 
   return [
     `${mutants.length} mutants, ${caught.length} caught; ${needs('race')} need a race and ${needs('history')} a long history to show.`,
     `They break ${requirements.size} obligations. Median: ${runs} ${runs === 1 ? 'run' : 'runs'} until the catch. ${actions.length} are shown by a program, made small:`,
-    `median ${median(actions)} ${median(actions) === 1 ? 'action' : 'actions'}, at most ${Math.max(0, ...actions)}. ${steps.length} are shown by a hand-written peer in an exchange that is not shrunk: median ${median(steps)} steps.`,
+    `median ${median(actions)} ${median(actions) === 1 ? 'action' : 'actions'}, at most ${Math.max(0, ...actions)}. ${steps.length} are shown by a hand-written peer in an exchange that is not shrunk: median ${median(steps)} steps, at most ${Math.max(0, ...steps)}.`,
+    `Over both: median ${median([...actions, ...steps])}.`,
     `${rest} ${rest === 1 ? 'shows' : 'show'} in the counts of a campaign or as a crash, and have neither.`,
     '',
   ];

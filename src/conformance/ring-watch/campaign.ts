@@ -8,7 +8,7 @@ import { simpler } from '../generate/shrink.js';
 import type { ShrinkPlace } from '../generate/shrink.js';
 import { MonitorBook } from '../monitors/book.js';
 import type { Program } from '../program.js';
-import type { ChartEvent } from '../report.js';
+import type { ChartEvent } from '../chart-event.js';
 import { MemoryPool } from '../simulated-guest.js';
 import { TraceRecorder, chart } from '../trace.js';
 import { observationKeys, observations } from './observations.js';

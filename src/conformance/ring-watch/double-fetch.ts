@@ -3,243 +3,32 @@
  * what comes of it when nothing changes, or when the field changes before anybody reads it; a mixture of both, or a crash,
  * shows a field that was read twice.
  */
-import { Command, commandHeader, cqReq, regUserMrCommand, sge, sqReq } from '../../abi/index.js';
 import { CaseBroken, CaseUnsupported } from '../cases/case.js';
 import type { CaseContext, CaseEffort, ConformanceCase } from '../cases/case.js';
 import type { Observation } from '../observation.js';
 import type { Program } from '../program.js';
 import { scenarios } from '../scenarios/index.js';
-import { Avail, Descriptor, Used } from '../../virtio/index.js';
-import type { QueueKind, RingState } from './ring-state.js';
+import { targets } from './fetched-fields.js';
+import type { Change, RingFormat, Target } from './fetched-fields.js';
+import type { RingState } from './ring-state.js';
 import type { PostedChain } from './posted-chain.js';
 import { Tally } from './tally.js';
 import { watchProgram } from './watch-program.js';
 import type { WatchedMachine } from './watched-machine.js';
 
-/** A field that is changed under its reader. */
-interface Target {
-  readonly slug: string;
-  readonly what: string;
-  readonly judges: 'driver' | 'device';
-  readonly requirements: readonly string[];
-  readonly queue: QueueKind;
-  /** Where the field of a chain is and how it is changed; undefined for a chain that is not meant. */
-  place(ring: RingState, chain: PostedChain): Change | undefined;
-}
-
-interface Change {
-  readonly address: number;
-  readonly length: number;
-  /** Changes the field, which is lent. */
-  readonly change: (field: Uint8Array) => void;
-}
-
-const flipLow = (field: Uint8Array): void => {
-  field[0] ^= 1;
-};
-
-function descriptorField(
-  offset: number,
-  length: number,
-  change: (field: Uint8Array) => void,
-): Target['place'] {
-  return (ring, chain) => {
-    const table = chain.tableBytes > 0 ? chain.tableAddress : ring.config.descriptors;
-    const first = chain.tableBytes > 0 ? 0 : chain.head;
-    return { address: table + Descriptor.SIZE * first + offset, length, change };
-  };
-}
-
-/** Bytes of the readable string, as far as they lie in one part. */
-function readableField(
-  offset: number,
-  length: number,
-  change: (field: Uint8Array) => void,
-  wanted: (chain: PostedChain) => boolean = () => true,
-): Target['place'] {
-  return (_ring, chain) => {
-    if (!wanted(chain)) return undefined;
-    let start = 0;
-    for (const part of chain.parts) {
-      if (part.writable) return undefined;
-      const left = start + part.length - offset;
-      if (offset >= start && left > 0)
-        return { address: part.address + offset - start, length: Math.min(length, left), change };
-      start += part.length;
-    }
-    return undefined;
-  };
-}
-
-const isCommand =
-  (code: number) =>
-  ({ readable, followed }: PostedChain): boolean =>
-    followed > commandHeader.size && readable[commandHeader.offsets.command] === code;
-
-const deviceTarget = { judges: 'device', requirements: ['VQ-32', 'CTRL-15'] } as const;
-const requestTarget = { judges: 'device', queue: 'send', requirements: ['HOST-02', 'VQ-32'] } as const;
-const driverTarget = { judges: 'driver', requirements: ['HOST-32', 'HOST-35'] } as const;
-
-const targets: readonly Target[] = [
-  {
-    ...deviceTarget,
-    slug: 'descriptor-length',
-    what: 'the length in the first descriptor of a command',
-    queue: 'control',
-    place: descriptorField(Descriptor.LEN, 4, flipLow),
-  },
-  {
-    ...deviceTarget,
-    slug: 'descriptor-address',
-    what: 'the address in the descriptor of a send request',
-    queue: 'send',
-    place: descriptorField(Descriptor.ADDR, 8, field => {
-      field[1] ^= 0x10;
-    }),
-  },
-  {
-    ...deviceTarget,
-    slug: 'descriptor-flags',
-    what: 'the flags in the first descriptor of a command',
-    queue: 'control',
-    place: descriptorField(Descriptor.FLAGS, 2, field => {
-      field[0] ^= 2;
-    }),
-  },
-  {
-    ...deviceTarget,
-    slug: 'slot',
-    what: 'the slot of a command in the available ring',
-    queue: 'control',
-    place: (ring, chain) => ({
-      address: ring.config.driver + Avail.RING + Avail.ENTRY * chain.slot,
-      length: 2,
-      change: field => {
-        field[1] = 0xff;
-      },
-    }),
-  },
-  {
-    ...deviceTarget,
-    slug: 'command-code',
-    what: 'the code of a command',
-    queue: 'control',
-    place: readableField(commandHeader.offsets.command, 1, field => {
-      field[0] = 0xee;
-    }),
-  },
-  {
-    ...deviceTarget,
-    slug: 'page-count',
-    what: 'the number of pages of REG_USER_MR',
-    queue: 'control',
-    place: readableField(
-      commandHeader.size + regUserMrCommand.offsets.npages,
-      4,
-      field => field.fill(0xff),
-      isCommand(Command.REG_USER_MR),
-    ),
-  },
-  {
-    ...deviceTarget,
-    slug: 'page-address',
-    what: 'the first page address of REG_USER_MR',
-    queue: 'control',
-    place: readableField(
-      commandHeader.size + regUserMrCommand.size,
-      8,
-      field => field.fill(0xff),
-      isCommand(Command.REG_USER_MR),
-    ),
-  },
-  {
-    ...requestTarget,
-    slug: 'request-opcode',
-    what: 'the opcode of a send request',
-    place: readableField(sqReq.offsets.opcode, 1, field => {
-      field[0] = 0x77;
-    }),
-  },
-  {
-    ...requestTarget,
-    slug: 'request-elements',
-    what: 'the number of elements of a send request',
-    place: readableField(sqReq.offsets.num_sge, 4, field => field.fill(0x7f)),
-  },
-  {
-    ...requestTarget,
-    slug: 'element-length',
-    what: 'the length of the first element of a send request',
-    place: readableField(sqReq.size + sge.offsets.length, 4, field => field.fill(0xff)),
-  },
-  {
-    ...requestTarget,
-    slug: 'element-key',
-    what: 'the key of the first element of a send request',
-    place: readableField(sqReq.size + sge.offsets.lkey, 4, field => field.fill(0xff)),
-  },
-  {
-    ...driverTarget,
-    slug: 'used-id',
-    what: 'the id of a used element of the control queue',
-    queue: 'control',
-    place: usedField(Used.ID),
-  },
-  {
-    ...driverTarget,
-    slug: 'used-length',
-    what: 'the length of a used element of the control queue',
-    queue: 'control',
-    place: usedField(Used.LEN),
-  },
-  {
-    ...driverTarget,
-    slug: 'completion-id',
-    what: 'the id of a used element of a completion queue',
-    queue: 'completion',
-    place: usedField(Used.ID),
-  },
-  {
-    ...driverTarget,
-    slug: 'completion-status',
-    what: 'the status in a completion',
-    queue: 'completion',
-    place: writableField(cqReq.offsets.status, 1),
-  },
-  {
-    ...driverTarget,
-    slug: 'completion-queue-pair',
-    what: 'the queue pair number in a completion',
-    queue: 'completion',
-    place: writableField(cqReq.offsets.qp_num, 4),
-  },
-];
-
-function usedField(offset: number): Target['place'] {
-  return (ring, chain) => ({
-    address: ring.config.device + Used.RING + Used.ENTRY * chain.usedSlot + offset,
-    length: 4,
-    change: field => field.fill(0xff),
-  });
-}
-
-function writableField(offset: number, length: number): Target['place'] {
-  return (_ring, chain) => {
-    const part = chain.parts.find(each => each.writable);
-    if (part === undefined || offset + length > part.length) return undefined;
-    return { address: part.address + offset, length, change: field => field.fill(0xff) };
-  };
-}
-
-export const doubleFetchCases: readonly ConformanceCase[] = targets.map(target => ({
-  id: `VQ/double-fetch/${target.slug}`,
-  doc: `${target.what[0].toUpperCase()}${target.what.slice(1)} changes right behind its first read, and the outcome is that of the old value or of the new one.`,
-  source: 'derived',
-  requirements: target.requirements,
-  judges: target.judges,
-  needs: {},
-  how: { kind: 'probe', run: context => tryTarget(target, context) },
-}));
+export const doubleFetchCases: readonly ConformanceCase[] = (['split', 'packed'] as const).flatMap(format =>
+  targets
+    .filter(({ formats }) => formats?.includes(format) !== false)
+    .map(target => ({
+      id: `VQ/${format === 'packed' ? 'packed-double-fetch' : 'double-fetch'}/${target.slug}`,
+      doc: `${target.what[0].toUpperCase()}${target.what.slice(1)} changes right behind its first read${format === 'packed' ? ', in a packed ring' : ''}, and the outcome is that of the old value or of the new one.`,
+      source: 'derived',
+      requirements: target.requirements,
+      judges: target.judges,
+      needs: format === 'packed' ? { features: ['packed'] } : {},
+      how: { kind: 'probe', run: context => tryTarget(target, format, context) },
+    })),
+);
 
 /** Chains of the queue that are tried, one at a time. */
 const CHAINS = 6;
@@ -255,8 +44,9 @@ interface Outcome {
   readonly calls: number;
 }
 
-async function tryTarget(target: Target, context: CaseContext): Promise<CaseEffort> {
-  const program = programOf('DATA/message/loopback');
+async function tryTarget(target: Target, format: RingFormat, context: CaseContext): Promise<CaseEffort> {
+  const loopback = programOf('DATA/message/loopback');
+  const program: Program = format === 'packed' ? { ...loopback, packed: true } : loopback;
   const effort = { runs: 0, actions: 0 };
   let seen = 0;
   for (let chain = 0; chain < CHAINS; chain++) {

@@ -194,6 +194,7 @@ export class DriverSide {
     const ring = this.#ring;
     if (ring.features.inOrder !== true) return;
     ring.looked('tableOrder');
+    if (ring.nextDescriptor < 0) ring.nextDescriptor = head;
     for (const at of descriptors) {
       if (at !== ring.nextDescriptor) {
         ring.breach('tableOrder', `chain ${head} has descriptor ${at}, and ${ring.nextDescriptor} is next`);

@@ -6,9 +6,8 @@ import {
   Ack,
   Command,
   ackHeader,
+  commandShapeOf,
   commandHeader,
-  createAhCommand,
-  addGidCommand,
   cqReq,
   createCqAck,
   createCqCommand,
@@ -17,20 +16,8 @@ import {
   deregMrCommand,
   destroyCqCommand,
   destroyQpCommand,
-  getDmaMrAck,
   getDmaMrCommand,
-  modifyQpCommand,
-  delGidCommand,
-  destroyAhCommand,
-  destroyPdCommand,
-  queryDeviceAck,
-  queryPortAck,
-  queryQpAck,
-  queryQpCommand,
-  createPdAck,
-  createAhAck,
   regUserMrAck,
-  regUserMrCommand,
   reqNotifyCommand,
   rqReq,
   sqReq,
@@ -48,29 +35,6 @@ export interface ControlSinks {
   readonly driver: ControlObserver;
   readonly device: ControlObserver;
 }
-
-/** The data and the result of each command. */
-const layouts = new Map<number, { readonly data?: Layout; readonly result?: Layout }>([
-  [Command.QUERY_DEVICE, { result: queryDeviceAck }],
-  [Command.QUERY_PORT, { result: queryPortAck }],
-  [Command.CREATE_CQ, { data: createCqCommand, result: createCqAck }],
-  [Command.DESTROY_CQ, { data: destroyCqCommand }],
-  [Command.REQ_NOTIFY_CQ, { data: reqNotifyCommand }],
-  [Command.CREATE_PD, { result: createPdAck }],
-  [Command.DESTROY_PD, { data: destroyPdCommand }],
-  [Command.GET_DMA_MR, { data: getDmaMrCommand, result: getDmaMrAck }],
-  [Command.REG_USER_MR, { data: regUserMrCommand, result: regUserMrAck }],
-  [Command.DEREG_MR, { data: deregMrCommand }],
-  [Command.CREATE_QP, { data: createQpCommand, result: createQpAck }],
-  [Command.MODIFY_QP, { data: modifyQpCommand }],
-  [Command.QUERY_QP, { data: queryQpCommand, result: queryQpAck }],
-  [Command.DESTROY_QP, { data: destroyQpCommand }],
-  [Command.CREATE_AH, { data: createAhCommand, result: createAhAck }],
-  [Command.DESTROY_AH, { data: destroyAhCommand }],
-  [Command.ADD_GID, { data: addGidCommand }],
-  [Command.DEL_GID, { data: delGidCommand }],
-]);
-type Layout = Parameters<typeof reservedByte>[0];
 
 interface WatchedCommand {
   /** In the order of their issue. */
@@ -147,13 +111,13 @@ export class ObjectsWatch {
     const { readable, followed } = chain;
     const code = followed >= commandHeader.size ? readable[commandHeader.offsets.command] : NO_CODE;
     const data = readable.slice(commandHeader.size, followed);
-    const layout = layouts.get(code);
+    const shape = commandShapeOf(code);
     tally.looked('driverReserved');
-    const byte = layout?.data === undefined ? undefined : reservedByte(layout.data, data, 0, data.length);
+    const byte = shape === undefined ? undefined : reservedByte(shape.request, data, 0, data.length);
     if (byte !== undefined)
       ring.breach('driverReserved', `byte ${byte} of the data of command ${code} is not zero`);
     tally.looked('room');
-    const needed = ackHeader.size + (layout?.result?.size ?? 0);
+    const needed = ackHeader.size + (shape?.result.size ?? 0);
     if (chain.writableBytes < needed)
       ring.breach('room', `command ${code} has ${chain.writableBytes} writable bytes, its answer ${needed}`);
     if (code === Command.CREATE_CQ || code === Command.CREATE_QP) this.#creating++;
@@ -208,14 +172,15 @@ export class ObjectsWatch {
     if (command === undefined) return;
     const { tally, memory, regions } = this.#machine;
     const { code, data } = command;
-    const result = layouts.get(code)?.result;
-    const answer = chain.copyWritable(memory, ackHeader.size + (result?.size ?? 0));
+    const shape = commandShapeOf(code);
+    const resultBytes = shape?.result.size ?? 0;
+    const answer = chain.copyWritable(memory, ackHeader.size + resultBytes);
     if (chain.usedLength === 0 || answer.length === 0) return;
     command.ack = answer[0];
     this.#sinks.device.answer(command.id, code, command.ack);
     const accepted = command.ack === Ack.OK;
     tally.looked('answerLength');
-    const length = ackHeader.size + (accepted ? (result?.size ?? 0) : 0);
+    const length = ackHeader.size + (accepted ? resultBytes : 0);
     if (chain.usedLength !== length)
       ring.breach(
         'answerLength',
@@ -226,14 +191,14 @@ export class ObjectsWatch {
       if (command.region !== undefined) regions.remove(command.region);
       return;
     }
-    if (result !== undefined && answer.length >= length) {
+    if (shape !== undefined && resultBytes > 0 && answer.length >= length) {
       tally.looked('deviceReserved');
-      const byte = reservedByte(result, answer, ackHeader.size, result.size);
+      const byte = reservedByte(shape.result, answer, ackHeader.size, resultBytes);
       if (byte !== undefined)
         ring.breach('deviceReserved', `byte ${byte} of the answer of command ${code} is not zero`);
     }
     // A device that accepts a stump of a command is another judge's.
-    const whole = data.length >= (layouts.get(code)?.data?.size ?? 0) && answer.length >= length;
+    const whole = data.length >= (shape?.request.size ?? 0) && answer.length >= length;
     if (whole) this.#tookEffect(code, data, viewOf(answer), command.region);
   }
 

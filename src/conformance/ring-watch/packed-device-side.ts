@@ -29,6 +29,11 @@ export class PackedDeviceSide {
     this.#driver = driver;
   }
 
+  /** The ring was followed before: the slot whose element was taken up and whose flags are being stored, or -1. */
+  recall(told: number): void {
+    this.#told = told;
+  }
+
   read(place: Place, start: number, end: number): void {
     const ring = this.#ring;
     this.#driver.sync();

@@ -8,8 +8,8 @@ import {
   usedEventOffset,
   usedRingBytes,
 } from '../../virtio/index.js';
-import type { MemoryWindow, QueueConfig, RingFeatures } from '../../virtio/index.js';
-import type { PostedChain } from './posted-chain.js';
+import type { GuestMemory, MemoryWindow, QueueConfig, RingFeatures } from '../../virtio/index.js';
+import { PostedChain } from './posted-chain.js';
 import { ChainOrder, RingState } from './ring-state.js';
 import type { QueueKind, RingHost } from './ring-state.js';
 import { WakeUps, splitWish } from './wake-ups.js';
@@ -30,8 +30,8 @@ export abstract class SplitState extends RingState {
   consumedIdx = 0;
   seenUsed = 0;
 
-  /** With IN_ORDER, the descriptor that the next chain begins with. */
-  nextDescriptor = 0;
+  /** With IN_ORDER, the descriptor that the next chain begins with; -1 of a ring with a past, until one is seen. */
+  nextDescriptor: number;
   readonly order: ChainOrder<PostedChain>;
   readonly chains: (PostedChain | undefined)[];
   /** The chain published last in each slot, and the one returned last in each used element. */
@@ -66,6 +66,7 @@ export abstract class SplitState extends RingState {
     this.descriptorRead = new Uint16Array(size);
     this.elementRead = new Uint8Array(size);
     this.batches = new Uint16Array(size);
+    this.nextDescriptor = start === undefined ? 0 : -1;
     this.availIdx = this.takenIdx = this.seenAvail = start?.avail ?? 0;
     this.usedIdx = this.consumedIdx = this.seenUsed = start?.used ?? 0;
     this.toDevice = new WakeUps(
@@ -75,6 +76,7 @@ export abstract class SplitState extends RingState {
         () => used.get16(availEventOffset(size)),
       ),
       this.toDeviceListener(idx => idx),
+      this.availIdx,
     );
     this.toDriver = new WakeUps(
       splitWish(
@@ -83,6 +85,7 @@ export abstract class SplitState extends RingState {
         () => avail.get16(usedEventOffset(size)),
       ),
       this.toDriverListener(idx => idx),
+      this.usedIdx,
     );
     this.addArea('descriptors', config.descriptors, descriptorTableBytes(size));
     this.addArea('available', config.driver, availRingBytes(size));
@@ -95,6 +98,14 @@ export abstract class SplitState extends RingState {
 
   known(): readonly PostedChain[] {
     return this.chains.filter(chain => chain !== undefined);
+  }
+
+  /** A chain that was made available before the ring was followed here, as it stands in `memory`. */
+  recall(head: number, memory: GuestMemory): PostedChain {
+    const chain = new PostedChain(head);
+    chain.fill(memory, this.config.descriptors, this.size, this.features.indirect);
+    this.chains[head] = chain;
+    return chain;
   }
 
   slot(s: number): number {

@@ -35,9 +35,9 @@ export interface WakeUpListener {
 export class WakeUps {
   readonly #wish: Wish;
   readonly #listener: WakeUpListener;
-  #idx = 0;
+  #idx: number;
   /** Index at the last decision. */
-  #decidedIdx = 0;
+  #decidedIdx: number;
   /** Raised, and no decision seen. */
   #pending = false;
   /** The decision is not told yet. */
@@ -52,9 +52,12 @@ export class WakeUps {
   #everRead = false;
   #asleep = false;
 
-  constructor(wish: Wish, listener: WakeUpListener) {
+  /** @param start index at which the ring is taken up: 0 of a new one */
+  constructor(wish: Wish, listener: WakeUpListener, start = 0) {
     this.#wish = wish;
     this.#listener = listener;
+    this.#idx = start;
+    this.#decidedIdx = start;
   }
 
   #wanted(): boolean {

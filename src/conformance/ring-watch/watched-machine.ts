@@ -13,6 +13,7 @@ import type {
   QueueConfig,
   QueuePosition,
   ResumableDevice,
+  RingFeatures,
   StoppedQueue,
   VirtioDevice,
 } from '../../virtio/index.js';
@@ -28,7 +29,7 @@ import { OutsideTally, chainsOnly } from './outside/unseen.js';
 import { nonZeroByte } from './set-up.js';
 import type { Tally } from './tally.js';
 import { WatchedMemory, WatchedOs } from './watched-memory.js';
-import type { OsListener } from './watched-memory.js';
+import type { AccessListener, OsListener } from './watched-memory.js';
 import { WatchedPackedRing } from './watched-packed-ring.js';
 import { WatchedSplitRing } from './watched-split-ring.js';
 import type { QueueKind, RingHost, RingSink, RingState } from './ring-state.js';
@@ -55,6 +56,21 @@ export interface WatchedMachineInit {
   readonly outside?: { readonly driverSeen: boolean } | undefined;
   /** A queue is no longer enabled. */
   closed?(queue: number): void;
+  /** Who follows the rings of a device without RDMA as long as nothing is wrong with them. */
+  readonly brief?: RingsInBrief | undefined;
+}
+
+/** Rings that are followed elsewhere, and handed over by `adopt` when something is not plainly right. */
+export interface RingsInBrief {
+  /** False: the ring is to be followed here. */
+  open(config: QueueConfig, features: RingFeatures): boolean;
+  has(index: number): boolean;
+  /** These return false for a ring that is followed here, or is from now on. */
+  close(index: number): boolean;
+  notified(index: number, next: number | undefined): boolean;
+  giveUp(): void;
+  /** The device is reset, and all rings are gone. */
+  reset(): void;
 }
 
 /** The memory of a machine that is to be watched. */
@@ -77,6 +93,8 @@ export class WatchedMachine implements RingHost {
   readonly memory: GuestMemory;
   readonly driverMemory: GuestMemory;
   readonly deviceMemory: GuestMemory;
+  /** Told of each access of the device. */
+  readonly deviceListener: AccessListener;
   readonly os: GuestOs;
   readonly places = new Places();
   readonly regions = new Regions();
@@ -110,13 +128,14 @@ export class WatchedMachine implements RingHost {
       this.#outside = new OutsideWatch(this, tally, outside.driverSeen);
     const driver = this.#driverListener();
     this.driverMemory = new WatchedMemory(driver);
-    this.deviceMemory = new WatchedMemory({
+    this.deviceListener = {
       read: (address, length) => this.#deviceRead(address, length),
       written: (address, length) => this.#deviceWrote(address, length),
       ...(init.concurrent === true
         ? { storing: (address: number, value: number) => this.#deviceStoring(address, value) }
         : {}),
-    });
+    };
+    this.deviceMemory = new WatchedMemory(this.deviceListener);
     guest.shareWith(this.driverMemory);
     guest.shareWith(this.deviceMemory);
     this.os = new WatchedOs(this.#outside?.osOf(guest) ?? guest, driver);
@@ -175,6 +194,7 @@ export class WatchedMachine implements RingHost {
 
   statusWriting(value: number): void {
     if (value === 0) {
+      this.#init.brief?.giveUp();
       this.#resetting = true;
       for (const [index, ring] of this.rings) {
         ring.close();
@@ -192,6 +212,7 @@ export class WatchedMachine implements RingHost {
 
   statusWritten(value: number): void {
     if (value !== 0) return;
+    this.#init.brief?.reset();
     this.#resetting = false;
     if (this.#status !== 0) this.tally.looked('afterReset');
     this.#status = 0;
@@ -205,12 +226,14 @@ export class WatchedMachine implements RingHost {
     const features = ringFeatures(this.#features);
     this.tally.looked('setUp');
     const fault = queueFault(this.memory, config, features);
+    if (this.#init.brief?.has(index) === true) this.#init.brief.giveUp();
     if (fault !== undefined || this.rings.has(index)) {
       this.breach('setUp', `queue ${index}: ${fault ?? 'it is enabled already'}`);
       return;
     }
     const dirty = start === undefined ? nonZeroByte(this.memory, config, features) : undefined;
     if (dirty !== undefined) this.breach('setUp', `queue ${index}: ${dirty} is not zero`);
+    if (this.#init.brief?.open(config, features) === true) return;
     const Ring = features.packed === true ? WatchedPackedRing : WatchedSplitRing;
     this.rings.set(index, new Ring(this, config, features, this.#kindOf(index)));
   }
@@ -224,7 +247,13 @@ export class WatchedMachine implements RingHost {
     return (index - first) % 2 === 0 ? 'send' : 'receive';
   }
 
+  /** Goes on with a ring that was followed elsewhere. */
+  adopt(ring: RingState): void {
+    this.rings.set(ring.index, ring);
+  }
+
   queueReset(index: number): void {
+    this.#init.brief?.close(index);
     this.rings.get(index)?.close();
     this.rings.delete(index);
     this.#outside?.forget();
@@ -232,6 +261,7 @@ export class WatchedMachine implements RingHost {
   }
 
   notifying(index: number, next: number | undefined): void {
+    if (this.#init.brief?.notified(index, next) === true) return this.sink.notified(index);
     const ring = this.rings.get(index);
     if (ring !== undefined && !ring.lost) {
       ring.driver.sync();
@@ -245,6 +275,7 @@ export class WatchedMachine implements RingHost {
   }
 
   interrupting(index: number): void {
+    if (this.#init.brief?.has(index) === true) return;
     this.#outside?.lookAtAll();
     const ring = this.rings.get(index);
     if (ring === undefined || ring.lost) {

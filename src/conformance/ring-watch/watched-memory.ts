@@ -33,6 +33,15 @@ export class WatchedMemory extends GuestMemory {
     return done;
   }
 
+  override move(from: number, to: number, length: number): boolean {
+    const done = super.move(from, to, length);
+    if (done && length > 0) {
+      this.#listener.read(from, length);
+      this.#listener.written(to, length);
+    }
+    return done;
+  }
+
   override newWindow(): MemoryWindow {
     return new WatchedWindow(this.#listener);
   }

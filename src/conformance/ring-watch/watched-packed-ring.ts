@@ -12,11 +12,14 @@ export class WatchedPackedRing extends PackedState {
   readonly driver: PackedDriverSide;
   readonly device: PackedDeviceSide;
 
-  /** Throws RangeError when the areas are not in guest memory. What the driver has put into the ring before counts. */
-  constructor(host: RingHost, config: QueueConfig, features: RingFeatures, kind: QueueKind) {
+  /**
+   * Throws RangeError when the areas are not in guest memory. What the driver has put into the ring before counts, unless it
+   * is a ring that was followed before and is not `fresh`.
+   */
+  constructor(host: RingHost, config: QueueConfig, features: RingFeatures, kind: QueueKind, fresh = true) {
     super(host, config, features, kind);
     this.driver = new PackedDriverSide(this);
     this.device = new PackedDeviceSide(this, this.driver);
-    this.driver.sync();
+    if (fresh) this.driver.sync();
   }
 }

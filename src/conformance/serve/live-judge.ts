@@ -10,11 +10,12 @@ import { MonitorBook, tablesOf } from '../monitors/book.js';
 import type { ControlSinks } from '../ring-watch/objects-watch.js';
 import { observationKeys, observations } from '../ring-watch/observations.js';
 import type { ObservationKey, RingObservation } from '../ring-watch/observations.js';
-import type { RingSink } from '../ring-watch/ring-state.js';
+import type { RingSink, RingState } from '../ring-watch/ring-state.js';
 import { Tally } from '../ring-watch/tally.js';
 import type { Breach } from '../ring-watch/tally.js';
 import { WatchedMachine } from '../ring-watch/watched-machine.js';
 import type { WatchedGuest } from '../ring-watch/watched-machine.js';
+import { BriefWatch } from './brief/brief-watch.js';
 
 /** Observations that need the driver's own accesses, or the moment at which nothing moves any more. */
 const unseen: readonly ObservationKey[] = [
@@ -91,9 +92,20 @@ export class LiveJudge {
   #told: Error | undefined;
   /** Told of each breach when it is seen first. */
   readonly #found: (observation: RingObservation, breach: Breach) => void;
+  readonly #briefs: BriefWatch[] = [];
+  readonly #inDetail: boolean;
 
-  constructor(rdma: RdmaQueues | undefined, found: (observation: RingObservation, breach: Breach) => void) {
+  /**
+   * `inDetail`: everything is looked at in detail from the start, as devices with RDMA always are; others are followed in
+   * brief until something is not plainly right.
+   */
+  constructor(
+    rdma: RdmaQueues | undefined,
+    found: (observation: RingObservation, breach: Breach) => void,
+    inDetail = rdma !== undefined,
+  ) {
     this.#rdma = rdma;
+    this.#inDetail = inDetail;
     this.#tally = new LiveTally([...unseen, ...(rdma === undefined ? ofRdmaOnly : [])]);
     this.#found = found;
   }
@@ -105,6 +117,8 @@ export class LiveJudge {
       const breach = this.#tally.breaches.get(key);
       if (this.#tally.counts.get(key) === 1 && breach !== undefined) this.#found(observations[key], breach);
     };
+    const brief = this.#inDetail ? undefined : new BriefWatch(memory);
+    if (brief !== undefined) this.#briefs.push(brief);
     const machine = new WatchedMachine(
       {
         vm,
@@ -116,12 +130,22 @@ export class LiveJudge {
         control: noControl,
         concurrent: true,
         closed: queue => this.#forget(vm, queue),
+        brief,
       },
       new ForeignGuest(memory),
     );
+    brief?.useDetail({
+      host: machine,
+      device: machine.deviceListener,
+      adopt: ring => {
+        this.#recall(vm, ring);
+        machine.adopt(ring);
+      },
+    });
+    const deviceMemory = brief?.memory ?? machine.deviceMemory;
     return {
-      deviceMemory: machine.deviceMemory,
-      memories: [memory, machine.deviceMemory],
+      deviceMemory,
+      memories: [memory, deviceMemory],
       watch: device => machine.watchResumable(device),
     };
   }
@@ -152,6 +176,19 @@ export class LiveJudge {
     };
   }
 
+  /** Brings the machine of each chain of a ring to where the chain is. */
+  #recall(vm: number, ring: RingState): void {
+    const monitor = this.#book.get('CHAIN');
+    for (const { head, state } of ring.known()) {
+      if (state === 'free') continue;
+      const key = this.#keyOf(vm * QUEUES_MAX + ring.index, head);
+      if (!monitor.isOpen(key)) monitor.open(key);
+      monitor.event(key, chain.MAKE_AVAILABLE);
+      if (state !== 'available') monitor.event(key, chain.TAKE);
+      if (state === 'used') monitor.event(key, chain.USE);
+    }
+  }
+
   /** A monitor has room for all keys up to the largest: they must lie close together. */
   #keyOf(queue: number, head: number): number {
     let heads = this.#keys.get(queue);
@@ -170,6 +207,7 @@ export class LiveJudge {
 
   /** What was judged, by id. */
   get outcomes(): readonly LiveOutcome[] {
+    for (const brief of this.#briefs) brief.countInto(this.#tally);
     return observationKeys
       .filter(key => this.#tally.judges(key))
       .map(key => ({

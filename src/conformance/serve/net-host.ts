@@ -4,6 +4,8 @@ import type { DeviceHost, GuestContext, HostOptions, HostedDevice } from './kind
 
 /** Queue pairs that a machine may use. */
 const QUEUE_PAIRS = 4;
+/** Looks at a queue before its driver is asked for notifications: as long as one takes to come from another process, about. */
+const LOOKS_MAX = 2048;
 
 export class NetHost implements DeviceHost {
   readonly #options: HostOptions;
@@ -24,6 +26,7 @@ export class NetHost implements DeviceHost {
       queuePairs: QUEUE_PAIRS,
       ringFeatures,
       polling,
+      looksMax: LOOKS_MAX,
       wake,
       ringObserver,
     });

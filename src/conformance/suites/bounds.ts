@@ -63,9 +63,11 @@ export async function checkBounds(options: BoundsOptions): Promise<BoundsReport>
 
 /**
  * Whether the device polled. The kit has its own device poll; one that is handed to it may sleep, and then the run is not a
- * polling run (chapter 15.5), of which alone PERF-18 and PERF-19 speak. What wakes a device that sleeps is an exit.
+ * polling run (chapter 15.5), of which alone PERF-18 and PERF-19 speak. What wakes a device that sleeps is an exit. Where
+ * nothing was run, nothing polled.
  */
 function polled({ implementation }: BoundsOptions, rows: readonly ThroughputRow[]): boolean {
+  if (rows.length === 0) return false;
   return implementation?.device === undefined || rows.every(row => row.exitsPerMessage === 0);
 }
 

@@ -1,7 +1,8 @@
 /** Packs the details of a matrix for the page: what repeats is stored once, and the whole has a limit. */
 import type { CaseResult } from '../../conformance/cases/case-report.js';
 import type { Program } from '../../conformance/program.js';
-import type { ChartEvent, CheckReport } from '../../conformance/report.js';
+import type { ChartEvent } from '../../conformance/chart-event.js';
+import type { CheckReport } from '../../conformance/report.js';
 import { actionLine, programScript } from '../../conformance/script.js';
 import { partiesOf } from '../lanes.js';
 import { firstLine, shortened, visible } from '../text.js';

@@ -30,8 +30,9 @@ export interface ServerListener {
 
 /** Connections at a time. */
 const CONNECTIONS_MAX = 64;
-/** Looks at all devices before the event loop has its turn, in polling mode. */
+/** Times that all devices have their turn before the event loop has its own, and those of them with nothing found. */
 const ROUNDS = 64;
+const VAIN_ROUNDS = 8;
 
 interface Served {
   readonly vm: number;
@@ -112,9 +113,12 @@ export class VhostUserServer {
     // A device that wakes another while it works is heard below.
     if (this.#working || this.#options.polling) return this.#schedule();
     this.#working = true;
-    let more = false;
+    let more = true;
     try {
-      for (const machine of this.#machines.values()) more = this.#let(machine, 'run') || more;
+      for (let round = 0; more && round < ROUNDS; round++) {
+        more = false;
+        for (const machine of this.#machines.values()) more = this.#let(machine, 'run') || more;
+      }
     } finally {
       this.#working = false;
     }
@@ -146,10 +150,10 @@ export class VhostUserServer {
   }
 
   #pollAll(): void {
-    for (let round = 0; round < ROUNDS; round++) {
+    for (let round = 0, vain = 0; round < ROUNDS && vain < VAIN_ROUNDS; round++) {
       let found = false;
       for (const machine of this.#machines.values()) found = this.#let(machine, 'poll') || found;
-      if (!found) break;
+      vain = found ? 0 : vain + 1;
     }
     if (this.#machines.size > 0) this.#schedule();
   }

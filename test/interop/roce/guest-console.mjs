@@ -1,9 +1,9 @@
 /** A guest under QEMU whose shell is driven over its serial console: one command, its output, its exit code. */
 import { spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
+import { WATCHDOG_S } from '../part.mjs';
 
-/** A guest that does not get on within this time is hung; nothing here takes a tenth of it. */
-const WATCHDOG_MS = 240_000;
+const WATCHDOG_MS = WATCHDOG_S * 1000;
 
 /** What the guest runs: reads commands from its console for ever. */
 export const consoleScript = `

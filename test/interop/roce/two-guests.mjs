@@ -15,6 +15,7 @@ export const rocePackages = [
 ];
 
 const PROGRAMS = [
+  'ip',
   'rdma',
   'ibv_devinfo',
   'ibv_rc_pingpong',
@@ -30,6 +31,9 @@ const PROGRAMS = [
 ];
 
 export const ADDRESSES = ['10.0.0.1', '10.0.0.2'];
+const MACS = ['02:00:0a:00:00:01', '02:00:0a:00:00:02'];
+/** What the kernel makes of these MAC addresses. */
+const LINK_LOCAL = ['fe80::aff:fe00:1', 'fe80::aff:fe00:2'];
 
 /** The path of a program of this machine. */
 function programPath(name) {
@@ -65,7 +69,7 @@ export class TwoGuests {
     await this.#cable.open(sockets);
     this.guests = ADDRESSES.map((address, side) => {
       const net = `stream,id=net0,server=off,addr.type=unix,addr.path=${sockets[side]}`;
-      const nic = `virtio-net-pci,netdev=net0,mac=02:00:0a:00:00:0${side + 1},mrg_rxbuf=off,csum=off,guest_csum=off,romfile=`;
+      const nic = `virtio-net-pci,netdev=net0,mac=${MACS[side]},mrg_rxbuf=off,csum=off,guest_csum=off,romfile=`;
       const args = ['-accel', 'tcg', '-M', 'q35', '-cpu', 'max', '-m', '384', '-nodefaults'];
       // On a busy machine the emulated timer is late, and the kernel would take it for broken.
       args.push(
@@ -85,21 +89,22 @@ export class TwoGuests {
 
   async #setUp(guest, side) {
     await guest.until(/CONSOLE-READY\n/);
-    // Neighbours are known from the start: no other traffic than what a test makes.
+    // Neighbours are known from the start: no other traffic than what a test makes, and nothing that has to come in time. The kernel gives
+    // the resolution of a GID one second, and solicits nobody while its own link-local address is tentative; busybox's ip knows no neighbours.
+    const ip = programPath('ip');
     const commands = [
-      `ip addr add ${ADDRESSES[side]}/24 dev eth0`,
-      'ip link set eth0 up',
-      `ip neigh add ${ADDRESSES[1 - side]} lladdr 02:00:0a:00:00:0${2 - side} dev eth0 nud permanent 2>/dev/null || arp -s ${ADDRESSES[1 - side]} 02:00:0a:00:00:0${2 - side}`,
+      'echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_dad',
+      `${ip} addr add ${ADDRESSES[side]}/24 dev eth0`,
+      `${ip} link set eth0 up`,
+      ...[ADDRESSES, LINK_LOCAL].map(
+        of => `${ip} neigh replace ${of[1 - side]} lladdr ${MACS[1 - side]} dev eth0 nud permanent`,
+      ),
       'rdma link add rxe0 type rxe netdev eth0',
     ];
     for (const command of commands) {
       const { output, code } = await guest.run(command);
       if (code !== 0) throw new Error(`guest ${guest.name}: ${command}: ${output}`);
     }
-    // The link-local address is of use once nobody else has been found to have it.
-    await guest.run(
-      'for i in 1 2 3 4 5 6 7 8 9 10; do ip -6 addr show dev eth0 | grep -q tentative || break; sleep 0.5; done',
-    );
   }
 
   /**
@@ -109,14 +114,20 @@ export class TwoGuests {
    */
   async runPair(command, port, timeoutMs) {
     const [server, client] = this.guests;
-    await server.run(`(${command} >/tmp/server 2>&1; echo $? >/tmp/server.code) & rm -f /tmp/server.code`);
+    // The watchdog of the console ends what does not get on; the guests' own clocks say nothing on a busy machine.
+    await server.run(
+      `rm -f /tmp/server.code; { (${command} >/tmp/server 2>&1 & echo $! >/tmp/server.pid; wait $!; echo $? >/tmp/server.code) & }`,
+    );
     const hex = port.toString(16).toUpperCase().padStart(4, '0');
     await server.run(
-      `for i in $(seq 100); do grep -q ":${hex} .* 0A " /proc/net/tcp /proc/net/tcp6 && break; sleep 0.1; done`,
+      `until grep -q ":${hex} .* 0A " /proc/net/tcp /proc/net/tcp6 || test -f /tmp/server.code; do sleep 0.1; done`,
+      timeoutMs,
     );
     const clientRun = await client.run(`${command} ${ADDRESSES[0]} 2>&1`, timeoutMs);
+    // A server whose client has failed may wait for it for ever.
+    if (clientRun.code !== 0) await server.run('sleep 2; kill $(cat /tmp/server.pid)');
     const serverRun = await server.run(
-      'for i in $(seq 100); do test -f /tmp/server.code && break; sleep 0.1; done; kill $! 2>/dev/null; cat /tmp/server; exit_code=$(cat /tmp/server.code 2>/dev/null || echo 99); (exit $exit_code)',
+      'until test -f /tmp/server.code; do sleep 0.1; done; cat /tmp/server; (exit $(cat /tmp/server.code))',
       timeoutMs,
     );
     return { client: clientRun, server: serverRun };

@@ -88,6 +88,13 @@ const used: fc.Arbitrary<Act> = fc.oneof(
     length: word,
   }),
   fc.record({ act: fc.constant('index'), queue, by: index }),
+  fc.record({
+    act: fc.constant('batch'),
+    queue,
+    from: fc.nat({ max: 2 }),
+    count: fc.integer({ min: 1, max: 4 }),
+    length: fc.oneof(fc.constant(0), word),
+  }),
 );
 const completion: fc.Arbitrary<Act> = fc.oneof(
   {
@@ -159,6 +166,8 @@ export function attackArbitrary(family: AttackFamily = 'everything', actsMax = 2
     version: fc.constant(1),
     indirect: fc.boolean(),
     eventIdx: fc.boolean(),
+    packed: fc.boolean(),
+    inOrder: fc.boolean(),
     oneCq: fc.boolean(),
     acts: fc.array(act, { minLength: 1, maxLength: actsMax, size: 'max' }),
   });

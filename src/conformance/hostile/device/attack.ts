@@ -46,6 +46,8 @@ export const actSchema = z.discriminatedUnion('act', [
     id: word,
     length: word,
   }),
+  /** Several chains as one element, in order or not, negotiated or not. */
+  z.object({ act: z.literal('batch'), queue, from: pick, count: z.int().min(1).max(8), length: word }),
   z.object({ act: z.literal('index'), queue, by: z.int().min(-0x8000).max(0x7fff) }),
   /** A completion of the oldest request with one field changed, and perhaps a used length of its own. */
   z.object({
@@ -86,6 +88,8 @@ export const attackSchema = z.object({
   version: z.literal(1),
   indirect: z.boolean(),
   eventIdx: z.boolean(),
+  packed: z.boolean().optional(),
+  inOrder: z.boolean().optional(),
   /** Both halves of the queue pair on one completion queue. */
   oneCq: z.boolean(),
   acts: z.array(actSchema).max(64),

@@ -5,7 +5,7 @@ import { SeededChoices } from '../../../fabric/index.js';
 import { DeviceStatus } from '../../../virtio/index.js';
 import type { Bench } from '../../probes/driver/bench.js';
 import { completionBytes, words } from '../../probes/driver/encode.js';
-import type { Chain, ProbeRing } from '../../probes/driver/ring.js';
+import type { Chain, RingPen } from '../../probes/driver/pen.js';
 import type { Act, QueueName } from './attack.js';
 
 /** The queue pair that is attacked has the first number there is. */
@@ -40,6 +40,7 @@ export class Attacker {
       .with({ act: 'honest' }, ({ what }) => this.#honest(what))
       .with({ act: 'answer' }, ({ at, ack, result, length }) => this.#answer(at, ack, result, length))
       .with({ act: 'used' }, ({ queue, chain, id, length }) => this.#used(queue, chain, id, length))
+      .with({ act: 'batch' }, ({ queue, from, count, length }) => this.#batch(queue, from, count, length))
       .with({ act: 'index' }, ({ queue, by }) => {
         this.#bench.tampered = true;
         this.#ring(queue)?.raise(by);
@@ -50,8 +51,7 @@ export class Attacker {
       .with({ act: 'garbage' }, ({ cq, seed }) => this.#complete(cq, noise(seed), undefined))
       .with({ act: 'scribble' }, ({ queue, area, at, value }) => this.#scribble(queue, area, at, value))
       .with({ act: 'wishes' }, ({ queue, flags, event }) => {
-        this.#ring(queue)?.setFlags(flags);
-        this.#ring(queue)?.setAvailEvent(event);
+        this.#ring(queue)?.wish(flags, event);
       })
       .with({ act: 'interrupt' }, ({ source, times }) => {
         for (let i = 0; i < times; i++) this.#bench.interrupt(source < 0 ? 'config' : source);
@@ -73,7 +73,7 @@ export class Attacker {
       .exhaustive();
   }
 
-  #ring(name: QueueName): ProbeRing | undefined {
+  #ring(name: QueueName): RingPen | undefined {
     const { map, device } = this.#bench;
     const index = { control: map.control, cq0: map.cq(0), cq1: map.cq(1), sq: map.sq(QPN), rq: map.rq(QPN) }[
       name
@@ -171,7 +171,20 @@ export class Attacker {
     // The driver may look now or later: the interrupt is an act of its own.
   }
 
-  #giveBack(ring: ProbeRing, chain: Chain, length: number): void {
+  #batch(name: QueueName, from: number, count: number, length: number): void {
+    const ring = this.#ring(name);
+    if (ring === undefined) return;
+    if (name === 'control') this.#bench.look();
+    else ring.takeAll();
+    const chains = [...ring.outstanding.values()].slice(from, from + count);
+    if (chains.length === 0) return;
+    this.#bench.tampered = true;
+    const { pending } = this.#bench;
+    pending.splice(0, pending.length, ...pending.filter(({ chain }) => !chains.includes(chain)));
+    ring.batch(chains, length);
+  }
+
+  #giveBack(ring: RingPen, chain: Chain, length: number): void {
     const { pending } = this.#bench;
     const at = pending.findIndex(command => command.chain === chain);
     if (at >= 0) pending.splice(at, 1);
@@ -189,12 +202,12 @@ export class Attacker {
     if (ring === undefined) return;
     this.#bench.tampered = true;
     if (area === 'descriptors') this.#bench.strays = true;
-    const { addresses, size, outstanding } = ring;
+    const { addresses, outstanding } = ring;
     const part = [...outstanding.values()].at(-1)?.parts.find(({ writable }) => !writable);
     const [address, length] = {
-      descriptors: [addresses.descriptors, 16 * size],
-      available: [addresses.driver, 6 + 2 * size],
-      used: [addresses.device, 6 + 8 * size],
+      descriptors: [addresses.descriptors, ring.areaBytes('descriptors')],
+      available: [addresses.driver, ring.areaBytes('available')],
+      used: [addresses.device, ring.areaBytes('used')],
       readable: [part?.address ?? 0, part?.length ?? 0],
     }[area];
     if (length > 0) this.#bench.guest.inner.memory.write(address + (at % length), Uint8Array.of(value), 0, 1);

@@ -77,7 +77,12 @@ function runFamily(family: AttackFamily): CaseRun {
     if (!result.failed) return effort satisfies CaseEffort;
     const error = brokenOf(result.errorInstance);
     const attack = JSON.stringify(result.counterexample?.[0]);
-    throw new CaseBroken(error.requirements, `${error.message}; attack ${attack}`, error.steps);
+    throw new CaseBroken(
+      error.requirements,
+      `${error.message}; attack ${attack}`,
+      error.steps,
+      error.actions,
+    );
   };
 }
 

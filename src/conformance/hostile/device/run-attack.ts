@@ -23,10 +23,12 @@ const STORES_MAX = 2000;
  * driver broke a promise: see the requirements that it names.
  */
 export async function runAttack(attack: Attack, context: CaseContext): Promise<CaseEffort> {
-  const { indirect, eventIdx, oneCq, acts } = attack;
+  const { indirect, eventIdx, packed = false, inOrder = false, oneCq, acts } = attack;
   const bench = new Bench(context, PROMISES, {
     indirect,
     eventIdx,
+    packed,
+    inOrder,
     maxQps: 4,
     maxCqs: 2,
     queueSize: 8,

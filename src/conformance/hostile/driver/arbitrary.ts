@@ -1,5 +1,6 @@
 /** Attacks at random, by family: each breaks one kind of rule, between acts that are nearly sound so that it gets far. */
 import fc from 'fast-check';
+import { ringWords } from '../../probes/device/pen.js';
 import { placeSchema } from './attack.js';
 import type { Act, Attack, Message, Publication } from './attack.js';
 
@@ -30,6 +31,11 @@ const edge: fc.Arbitrary<number> = fc.oneof(
   ),
 );
 const small = edge.map(value => value & 0xffff);
+
+/** Flags of a descriptor of a packed ring, with every combination of AVAIL and USED. */
+const marks = fc
+  .tuple(fc.constantFrom(0, 0x80, 0x8000, 0x8080), fc.nat({ max: 7 }))
+  .map(([mark, flags]) => mark | flags);
 
 const place = fc.constantFrom(...placeSchema.options);
 const likelyPlace = fc.oneof(
@@ -130,20 +136,12 @@ const modify: fc.Arbitrary<Act> = fc.record({
 const scribble: fc.Arbitrary<Act> = fc.record({
   act: fc.constant('scribble' as const),
   queue: fc.nat({ max: 30 }),
-  field: fc.constantFrom(
-    'available-index',
-    'available-flags',
-    'slot',
-    'used-index',
-    'used-flags',
-    'used-event',
-    'available-event',
-    'descriptor-length',
-    'descriptor-flags',
-    'descriptor-next',
-  ),
+  field: fc.constantFrom(...ringWords),
   at: fc.nat({ max: 31 }),
-  value: edge.filter(value => value <= 0xffff || value >= 2 ** 31),
+  value: fc.oneof(
+    { weight: 2, arbitrary: edge.filter(value => value <= 0xffff || value >= 2 ** 31) },
+    { weight: 1, arbitrary: marks },
+  ),
 });
 const ambush: fc.Arbitrary<Act> = fc.record({
   act: fc.constant('ambush' as const),
@@ -218,6 +216,8 @@ export function attackArbitrary(family: AttackFamily = 'everything', actsMax = 2
   return fc.record({
     indirect: fc.boolean(),
     eventIdx: fc.boolean(),
+    packed: fc.boolean(),
+    inOrder: fc.boolean(),
     acts: fc.array(fc.oneof(...families[family]), { minLength: 1, maxLength: actsMax, size: 'max' }),
   });
 }

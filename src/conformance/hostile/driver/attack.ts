@@ -1,5 +1,6 @@
 /** What a hostile driver does, as plain JSON data: a list of acts, each of them one hostile input. */
 import { z } from 'zod';
+import { ringWords } from '../../probes/device/pen.js';
 
 const byteCount = z.int().min(0).max(4096);
 const word = z.int().min(0).max(0xffff_ffff);
@@ -34,7 +35,10 @@ const mutationSchema = z.object({
   width: z.union([z.literal(1), z.literal(2), z.literal(4)]),
 });
 
-/** How a chain is published: how far the index goes on, and which head its slot names in place of the chain's own. */
+/**
+ * How a chain is published: how far the index goes on, and which head its slot names in place of the chain's own. In a packed
+ * ring: how far on the next chain stands, and the buffer id.
+ */
 const publicationSchema = z.object({
   jump: z.int().min(0).max(0xffff),
   head: z.int().min(0).max(0xffff).optional(),
@@ -52,7 +56,7 @@ export const actSchema = z.discriminatedUnion('act', [
     act: z.literal('chain'),
     queue,
     parts: z.array(partSchema).max(6),
-    /** Lets the last descriptor go on to this one: a loop, or a wild next. */
+    /** Lets the last descriptor go on to this one: a loop, or a wild next. In a packed ring it goes on to whatever is there. */
     next: z.int().min(0).max(0xffff).optional(),
     /** Puts the chain into an indirect table whose naming descriptor has this length and these flags. */
     table: z
@@ -90,18 +94,7 @@ export const actSchema = z.discriminatedUnion('act', [
   z.object({
     act: z.literal('scribble'),
     queue,
-    field: z.enum([
-      'available-index',
-      'available-flags',
-      'slot',
-      'used-index',
-      'used-flags',
-      'used-event',
-      'available-event',
-      'descriptor-length',
-      'descriptor-flags',
-      'descriptor-next',
-    ]),
+    field: z.enum(ringWords),
     at: z.int().min(0).max(0xffff),
     value: word,
   }),
@@ -124,6 +117,9 @@ export const attackSchema = z.object({
   /** Features that the attacker negotiates. */
   indirect: z.boolean(),
   eventIdx: z.boolean(),
+  packed: z.boolean().optional(),
+  /** With packed rings alone. */
+  inOrder: z.boolean().optional(),
   acts: z.array(actSchema).max(200),
 });
 

@@ -1,14 +1,6 @@
 /** The hostile machine: it carries out acts on its own rings, memory and registers. Everything stays within one machine. */
-import { QpType, SendFlag, WrOpcode } from '../../../abi/index.js';
-import {
-  Avail,
-  Descriptor,
-  FeatureBit,
-  Used,
-  availEventOffset,
-  hasFeature,
-  usedEventOffset,
-} from '../../../virtio/index.js';
+import { QpType, SendFlag } from '../../../abi/index.js';
+import { FeatureBit, hasFeature } from '../../../virtio/index.js';
 import { GUEST_BASE } from '../../simulated-guest.js';
 import type { Bench } from '../../probes/device/bench.js';
 import type { ProbeMachine } from '../../probes/device/machine.js';
@@ -23,7 +15,7 @@ import {
   sendRequest,
 } from '../../probes/device/messages.js';
 import type { SgeValue } from '../../probes/device/messages.js';
-import type { ProbeRing } from '../../probes/device/ring.js';
+import type { RingPen } from '../../probes/device/pen.js';
 import {
   BUFFER_BYTES,
   QKEY,
@@ -34,7 +26,7 @@ import {
   register,
 } from '../../probes/device/site.js';
 import type { Side } from '../../probes/device/site.js';
-import type { Act, Attack, Message, Place, Publication } from './attack.js';
+import type { Act, Attack, Message, Place } from './attack.js';
 import { soundData } from './sound-data.js';
 
 const NEXT = 1;
@@ -72,15 +64,18 @@ export class Attacker {
    * Brings the device to life with those of the attack's features that it offers, and with objects to play with: a connected
    * pair that talks to itself, datagrams, regions, keys.
    */
-  revive({ indirect, eventIdx }: Pick<Attack, 'indirect' | 'eventIdx'>): void {
+  revive({ indirect, eventIdx, packed, inOrder }: Omit<Attack, 'acts'>): void {
     const { machine } = this;
     machine.memory.watch = undefined;
     machine.rewind(this.#start);
     const offers = (bit: number): boolean => hasFeature(machine.device.deviceFeatures, bit);
+    const isPacked = packed === true && offers(FeatureBit.RING_PACKED);
     machine.start({
       indirect: indirect && offers(FeatureBit.INDIRECT_DESC),
       eventIdx: eventIdx && offers(FeatureBit.EVENT_IDX),
       ringReset: offers(FeatureBit.RING_RESET),
+      packed: isPacked,
+      inOrder: isPacked && inOrder === true && offers(FeatureBit.IN_ORDER),
     });
     const side = furnish(machine);
     connect(side, side);
@@ -160,12 +155,12 @@ export class Attacker {
   #enableAgain(index: number): void {
     const ring = this.machine.rings.get(index);
     if (ring === undefined || this.machine.device.queueEnabled(index)) return;
-    const { memory, device } = this.machine;
-    const { descriptors, driver, device: used } = ring.addresses;
-    memory.bytes.fill(0, memory.at(descriptors), memory.at(used) + 6 + 8 * ring.size);
-    void driver;
-    ring.nextAvail = 0;
-    device.enableQueue(index, ring.size, ring.addresses);
+    ring.restart();
+    this.machine.device.enableQueue(index, ring.size, ring.addresses);
+  }
+
+  get #control(): RingPen {
+    return this.machine.pen(this.machine.queues.control);
   }
 
   #qpn(choice: number): number {
@@ -181,16 +176,16 @@ export class Attacker {
   }
 
   /** Never in the sanctuary: what stands here may be written by a sound device. */
-  #place(place: Place, ring: ProbeRing | undefined): number {
+  #place(place: Place, ring: RingPen | undefined): number {
     const { end } = this.machine.memory;
-    const own = ring ?? this.machine.control;
+    const own = ring ?? this.#control;
     const places: Readonly<Record<Place, () => number>> = {
       readable: () => this.#alloc(600),
       arena: () => this.side.region.address + (this.#scratch % BUFFER_BYTES) / 2,
       'own-descriptors': () => own.addresses.descriptors,
       'own-available-ring': () => own.addresses.driver,
       'own-used-ring': () => own.addresses.device,
-      'control-used-ring': () => this.machine.control.addresses.device,
+      'control-used-ring': () => this.#control.addresses.device,
       'first-byte': () => GUEST_BASE,
       'last-byte': () => end - 1,
       'behind-memory': () => end,
@@ -206,30 +201,23 @@ export class Attacker {
   #chain({ queue, parts, next, table, publication }: Extract<Act, { act: 'chain' }>): void {
     const ring = this.machine.rings.get(queue);
     if (ring === undefined) return this.machine.device.notified(queue);
-    const first = ring.nextAvail % ring.size;
-    const home = table === undefined ? undefined : this.#alloc(16 * parts.length);
-    parts.forEach((part, i) => {
+    const list = parts.map((part, i) => {
       const last = i === parts.length - 1;
-      const following = home === undefined ? (first + i + 1) % ring.size : i + 1;
-      const descriptor = {
+      return {
         address: this.#place(part.place, ring),
         length: part.length,
         flags: (part.writable ? WRITE : 0) | (last && next === undefined ? 0 : NEXT),
-        next: last ? (next ?? 0) : following,
+        ...(last && next !== undefined ? { next } : {}),
       };
-      if (home === undefined) ring.descriptor((first + i) % ring.size, descriptor);
-      else ring.descriptorAt(home + 16 * i, descriptor);
     });
-    if (home !== undefined && table !== undefined) {
+    if (table === undefined) ring.offer(list, publication);
+    else {
+      const home = this.#alloc(16 * parts.length);
+      ring.table(home, list);
       const address = table.place === undefined ? home : this.#place(table.place, ring);
-      ring.descriptor(first, {
-        address,
-        length: table.length,
-        flags: table.flags,
-        next: (first + 1) % ring.size,
-      });
+      ring.offer([{ address, length: table.length, flags: table.flags }], publication);
     }
-    this.#publish(ring, first, publication);
+    this.machine.device.notified(queue);
   }
 
   /** A message as one readable descriptor and, for commands, one writable one, at the next places of the table. */
@@ -247,19 +235,10 @@ export class Attacker {
     }
     const address = this.#alloc(bytes.length + writable);
     this.machine.memory.put(address, bytes);
-    const first = (2 * ring.nextAvail) % ring.size;
-    const second = (first + 1) % ring.size;
-    ring.descriptor(first, { address, length: bytes.length, flags: writable > 0 ? NEXT : 0, next: second });
-    if (writable > 0)
-      ring.descriptor(second, { address: address + bytes.length, length: writable, flags: WRITE });
-    this.#publish(ring, first, publication);
-  }
-
-  #publish(ring: ProbeRing, own: number, { jump, head = own }: Publication): void {
-    ring.slot(ring.nextAvail, head);
-    ring.nextAvail = (ring.nextAvail + jump) & 0xffff;
-    ring.publish();
-    this.machine.device.notified(ring.index);
+    const list = [{ address, length: bytes.length, flags: writable > 0 ? NEXT : 0 }];
+    if (writable > 0) list.push({ address: address + bytes.length, length: writable, flags: WRITE });
+    ring.offer(list, publication);
+    this.machine.device.notified(index);
   }
 
   #framed(code: number, data: Uint8Array): Uint8Array {
@@ -271,19 +250,17 @@ export class Attacker {
   }
 
   #send({ qp, opcode, flags, memory }: Extract<Act, { act: 'send' }>): Uint8Array {
-    const { region, qpn } = this.side;
+    const { region } = this.side;
     const target =
       qp === 1
         ? { ud: { remote_qpn: this.#ud, remote_qkey: QKEY, ah: this.#ah } }
         : { rdma: { remote_addr: region.address, rkey: region.rkey } };
     const inline = (flags & SendFlag.INLINE) !== 0 ? { inline: Uint8Array.of(1, 2, 3) } : {};
-    void qpn;
-    const element = opcode === WrOpcode.RDMA_READ ? this.#element(memory) : this.#element(memory);
     return sendRequest({
       wrId: opcode,
       opcode,
       flags: flags & ~SendFlag.INLINE,
-      sges: [element],
+      sges: [this.#element(memory)],
       ...inline,
       ...target,
     });
@@ -314,25 +291,7 @@ export class Attacker {
   #scribble({ queue, field, at, value }: Extract<Act, { act: 'scribble' }>): void {
     const ring = this.machine.rings.get(queue);
     if (ring === undefined) return;
-    const { driver, device, descriptors } = ring.addresses;
-    const slot = at % ring.size;
-    const descriptor = descriptors + Descriptor.SIZE * slot;
-    const { memory } = this.machine;
-    const places = {
-      'available-index': driver + Avail.IDX,
-      'available-flags': driver + Avail.FLAGS,
-      slot: driver + Avail.RING + Avail.ENTRY * slot,
-      'used-index': device + Used.IDX,
-      'used-flags': device + Used.FLAGS,
-      'used-event': driver + usedEventOffset(ring.size),
-      'available-event': device + availEventOffset(ring.size),
-      'descriptor-length': descriptor + Descriptor.LEN,
-      'descriptor-flags': descriptor + Descriptor.FLAGS,
-      'descriptor-next': descriptor + Descriptor.NEXT,
-    };
-    const place = memory.at(places[field]);
-    if (field === 'descriptor-length') memory.view.setUint32(place, value, true);
-    else memory.view.setUint16(place, value & 0xffff, true);
+    ring.scribble(field, at, value);
     this.machine.device.notified(queue);
   }
 

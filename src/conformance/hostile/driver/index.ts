@@ -44,6 +44,7 @@ function tryAttacks(family: AttackFamily, context: CaseContext): CaseEffort {
     error.requirements,
     `${error.message}; the attack: ${JSON.stringify(attack)}`,
     error.steps,
+    error.actions,
   );
 }
 

@@ -1,6 +1,6 @@
 /** What a probe makes of commands and their answers: which objects they make and end, how they are cut, and how they are told. */
 import { Ack, Command } from '../../../abi/index.js';
-import type { Part } from './ring.js';
+import type { Part } from './pen.js';
 
 /** What every writable byte holds before the device writes. */
 export const UNWRITTEN = 0xee;

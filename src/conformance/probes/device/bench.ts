@@ -7,11 +7,12 @@ import type { Profile } from '../../../abi/index.js';
 import { Fabric, Scheduler, SeededChoices, firstChoice, noFaults } from '../../../fabric/index.js';
 import { ReferenceHca } from '../../../reference/index.js';
 import { bundledDevice } from '../../bundled.js';
-import { CaseBroken, CaseUnsupported } from '../../cases/case.js';
+import { CaseUnsupported } from '../../cases/case.js';
 import type { CaseContext, CaseEffort } from '../../cases/case.js';
 import type { Limits } from '../../limits.js';
 import type { Outside, OutsideDevice } from '../../outside.js';
 import { Steps } from '../steps.js';
+import type { StepKind } from '../steps.js';
 import { ProbeMachine } from './machine.js';
 import type { StartOptions, Surroundings } from './machine.js';
 import { WatchedMemory } from './watched-memory.js';
@@ -110,7 +111,7 @@ export class Bench implements Surroundings {
         function: implementation.adapter?.(hcaFunction, vm) ?? hcaFunction,
         scheduler: this.#scheduler,
         limits: this.limits.device,
-        ringFeatures: { indirect: true, eventIdx: true },
+        ringFeatures: { indirect: true, eventIdx: true, packed: true, inOrder: true },
         vm,
         ringObserver: undefined,
         controlObserver: undefined,
@@ -217,8 +218,8 @@ export class Bench implements Surroundings {
     }
   }
 
-  note(from: string, to: string, text: string): void {
-    this.#told.add({ timeNs: this.#scheduler.nowNs, from, to, text });
+  note(from: string, to: string, text: string, kind: StepKind = 'action'): void {
+    this.#told.add({ timeNs: this.#scheduler.nowNs, from, to, text }, kind);
   }
 
   /** Does what only sets the scene: one step of the exchange when it went well. */
@@ -228,11 +229,8 @@ export class Bench implements Surroundings {
 
   /** Throws CaseBroken with the exchange so far. */
   accuse = (requirements: readonly string[], message: string): never => {
-    const steps = [
-      ...this.#told.shown,
-      { timeNs: this.#scheduler.nowNs, from: 'probe', to: 'probe', text: message },
-    ];
-    throw new CaseBroken(requirements, message, steps);
+    const timeNs = this.#scheduler.nowNs;
+    throw this.#told.broken(requirements, { timeNs, from: 'probe', to: 'probe', text: message });
   };
 
   /** Accuses unless the two are the same as JSON. `what` says what was done. */

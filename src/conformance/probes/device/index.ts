@@ -16,6 +16,7 @@ import { liveAndResetCases } from './live-and-reset.js';
 import { malformedRequestCases } from './malformed-requests.js';
 import { modifyTableCases } from './modify-qp-table.js';
 import { notificationCases } from './notifications.js';
+import { packedRingCases } from './packed-rings.js';
 import { permissionCases } from './permitted.js';
 import { queuePairEndingCases } from './queue-pair-endings.js';
 import { queuePairCases } from './queue-pairs.js';
@@ -42,6 +43,7 @@ export const deviceCases: readonly ConformanceCase[] = [
   ...accessCases,
   ...notificationCases,
   ...brokenRingCases,
+  ...packedRingCases,
   ...oddChainCases,
   ...commandEffectCases,
   ...controlFrameCases,

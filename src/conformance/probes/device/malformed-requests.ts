@@ -15,7 +15,7 @@ import { numberOfNeighbour, unknownNumber } from './numbers.js';
 import { fateCase, status } from './outcomes.js';
 import type { Fate } from './outcomes.js';
 import { probe } from './probe-case.js';
-import type { Part } from './ring.js';
+import type { Part } from './pen.js';
 import { QKEY, connect, exchange, handleFor, lonely, pairOf, smallCap } from './site.js';
 import type { Pair, Side } from './site.js';
 import { queuePairIn } from './queue-pair-states.js';

@@ -1,74 +1,38 @@
 /** What a probe puts into rings: the 18 commands with their structs, send and receive requests, address vectors. */
 import {
-  Command,
   SendFlag,
   WrOpcode,
-  addGidCommand,
-  createAhAck,
-  createAhCommand,
-  createCqAck,
-  createCqCommand,
-  createPdAck,
-  createQpAck,
-  createQpCommand,
-  delGidCommand,
-  deregMrCommand,
-  destroyAhCommand,
-  destroyCqCommand,
-  destroyPdCommand,
-  destroyQpCommand,
-  getDmaMrAck,
-  getDmaMrCommand,
-  modifyQpCommand,
-  queryDeviceAck,
-  queryPortAck,
-  queryQpAck,
-  queryQpCommand,
-  regUserMrAck,
   regUserMrCommand,
-  reqNotifyCommand,
   rqReq,
   sge,
   sqReq,
-  struct,
   wrRdma,
   wrUd,
   writeLe64,
+  commandShapes,
 } from '../../../abi/index.js';
 import type { Struct } from '../../../abi/index.js';
 
-/** A command: its code, the struct that it carries and the struct that answers it. */
-export interface CommandShape<Q, A> {
-  readonly name: keyof typeof Command;
-  readonly code: number;
-  readonly request: Struct<Q>;
-  readonly result: Struct<A>;
-}
-
-const none = struct('none', 'No bytes', {});
-
-function shape<Q, A>(name: keyof typeof Command, request: Struct<Q>, result: Struct<A>): CommandShape<Q, A> {
-  return { name, code: Command[name], request, result };
-}
-
-export const queryDevice = shape('QUERY_DEVICE', none, queryDeviceAck);
-export const queryPort = shape('QUERY_PORT', none, queryPortAck);
-export const createCq = shape('CREATE_CQ', createCqCommand, createCqAck);
-export const destroyCq = shape('DESTROY_CQ', destroyCqCommand, none);
-export const createPd = shape('CREATE_PD', none, createPdAck);
-export const destroyPd = shape('DESTROY_PD', destroyPdCommand, none);
-export const getDmaMr = shape('GET_DMA_MR', getDmaMrCommand, getDmaMrAck);
-export const regUserMr = shape('REG_USER_MR', regUserMrCommand, regUserMrAck);
-export const deregMr = shape('DEREG_MR', deregMrCommand, none);
-export const createQp = shape('CREATE_QP', createQpCommand, createQpAck);
-export const modifyQp = shape('MODIFY_QP', modifyQpCommand, none);
-export const queryQp = shape('QUERY_QP', queryQpCommand, queryQpAck);
-export const destroyQp = shape('DESTROY_QP', destroyQpCommand, none);
-export const createAh = shape('CREATE_AH', createAhCommand, createAhAck);
-export const destroyAh = shape('DESTROY_AH', destroyAhCommand, none);
-export const addGid = shape('ADD_GID', addGidCommand, none);
-export const delGid = shape('DEL_GID', delGidCommand, none);
-export const reqNotifyCq = shape('REQ_NOTIFY_CQ', reqNotifyCommand, none);
+export const {
+  QUERY_DEVICE: queryDevice,
+  QUERY_PORT: queryPort,
+  CREATE_CQ: createCq,
+  DESTROY_CQ: destroyCq,
+  CREATE_PD: createPd,
+  DESTROY_PD: destroyPd,
+  GET_DMA_MR: getDmaMr,
+  REG_USER_MR: regUserMr,
+  DEREG_MR: deregMr,
+  CREATE_QP: createQp,
+  MODIFY_QP: modifyQp,
+  QUERY_QP: queryQp,
+  DESTROY_QP: destroyQp,
+  CREATE_AH: createAh,
+  DESTROY_AH: destroyAh,
+  ADD_GID: addGid,
+  DEL_GID: delGid,
+  REQ_NOTIFY_CQ: reqNotifyCq,
+} = commandShapes;
 
 export function bytesOf<V>(layout: Struct<V>, value: Partial<V>): Uint8Array {
   const bytes = new Uint8Array(layout.size);

@@ -1,7 +1,7 @@
 /** How a device case is written: an id, a sentence, what it shows, and a function that throws when the promise is broken. */
+import type { CommandShape } from '../../../abi/index.js';
 import type { CaseContext, CaseNeeds, ConformanceCase } from '../../cases/case.js';
 import type { Bench } from './bench.js';
-import type { CommandShape } from './messages.js';
 
 export interface ProbeText {
   /** `CTRL/create-cq/zero-depth`. */

@@ -1,11 +1,11 @@
 /** What a refused command must look like, and rows from which the cases of refusals are made. */
 import { Ack } from '../../../abi/index.js';
+import type { CommandShape } from '../../../abi/index.js';
 import type { CaseNeeds, ConformanceCase } from '../../cases/case.js';
 import type { BenchOptions } from './bench.js';
 import type { CommandHow } from './machine.js';
 import { UNWRITTEN, fieldsText, seen } from './answers.js';
 import { bytesOf } from './messages.js';
-import type { CommandShape } from './messages.js';
 import { probe, slug } from './probe-case.js';
 import { pairOf } from './site.js';
 import type { Pair, SideOptions } from './site.js';

@@ -1,5 +1,6 @@
 /** Each of the 18 commands as a driver may send it, so that rules for all of them are asked of each. */
 import { AccessFlag, NotifyFlag, QpAttrMask, QpState, QpType } from '../../../abi/index.js';
+import type { CommandShape } from '../../../abi/index.js';
 import {
   addGid,
   addressVector,
@@ -24,7 +25,6 @@ import {
   regUserMrBytes,
   reqNotifyCq,
 } from './messages.js';
-import type { CommandShape } from './messages.js';
 import { handleFor, qpFields } from './site.js';
 import type { Pair } from './site.js';
 

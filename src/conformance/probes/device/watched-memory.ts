@@ -155,6 +155,13 @@ export class WatchedMemory extends GuestMemory {
     return super.write(address, source, sourceOffset, length);
   }
 
+  override move(from: number, to: number, length: number): boolean {
+    if (this.contains(to, length)) this.writeBy(to, length);
+    const done = super.move(from, to, length);
+    if (done) this.readBy(from, length);
+    return done;
+  }
+
   override newWindow(): MemoryWindow {
     return new WatchedWindow(this);
   }

@@ -8,6 +8,8 @@ export interface BenchOptions {
   /** Ring features that the device offers, and that the driver is asked to use. */
   readonly indirect?: boolean;
   readonly eventIdx?: boolean;
+  readonly packed?: boolean;
+  readonly inOrder?: boolean;
   /** What the driver is asked to use, where that is something else. */
   readonly want?: RingFeatures;
   /** Offered besides. */
@@ -32,6 +34,8 @@ export function featuresOf(profile: Profile, options: BenchOptions): FeatureSet 
   const bits = [FeatureBit.VERSION_1, ...profile.features.map(({ bit }) => bit)];
   if (options.indirect === true) bits.push(FeatureBit.INDIRECT_DESC);
   if (options.eventIdx === true) bits.push(FeatureBit.EVENT_IDX);
+  if (options.packed === true) bits.push(FeatureBit.RING_PACKED);
+  if (options.inOrder === true) bits.push(FeatureBit.IN_ORDER);
   const offered = featureSet(...bits) | (options.alsoOffers ?? 0n);
   return options.withholds === undefined ? offered : offered & ~featureMask(options.withholds);
 }

@@ -12,9 +12,8 @@ import type { Verbs } from '../../../verbs/index.js';
 import { FeatureBit, hasFeature } from '../../../virtio/index.js';
 import type { RingFeatures } from '../../../virtio/index.js';
 import { bundledDriver } from '../../bundled.js';
-import { CaseBroken } from '../../cases/case.js';
-import type { CaseContext } from '../../cases/case.js';
-import type { ChartEvent } from '../../report.js';
+import type { CaseBroken, CaseContext } from '../../cases/case.js';
+import type { ChartEvent } from '../../chart-event.js';
 import { Steps } from '../steps.js';
 import { turn } from '../../turn.js';
 import { configBytes, featuresOf, queueSizeOf } from './bench-options.js';
@@ -23,7 +22,7 @@ import { Call, describe, errnoOf } from './call.js';
 import { TakenCommand, checkCommand } from './commands.js';
 import { ProbeDevice } from './device.js';
 import { ARENA_BYTES, ProbeGuest } from './probe-guest.js';
-import type { Chain } from './ring.js';
+import type { Chain } from './pen.js';
 import { SoundAnswers, soundLimits } from './sound-answers.js';
 
 /** Steps of the scheduler in one `run`; a driver that polls for its answers never comes to rest by itself. */
@@ -71,7 +70,8 @@ export class Bench {
     this.options = options;
     const [maxQps, maxCqs] = [options.maxQps ?? 5, options.maxCqs ?? 3];
     this.map = profile.queues(Math.max(1, maxQps), Math.max(1, maxCqs));
-    this.ringFeatures = { indirect: options.indirect ?? false, eventIdx: options.eventIdx ?? false };
+    const { indirect = false, eventIdx = false, packed = false, inOrder = false } = options;
+    this.ringFeatures = { indirect, eventIdx, packed, inOrder };
     const report = (ids: readonly string[], message: string): void => this.finding(ids, message);
     const seed = options.scatterSeed ?? 7;
     const watch = {
@@ -251,7 +251,7 @@ export class Bench {
 
   /** Answers anything at all: the bytes of ack and result, and a used length. Interrupts if that is wanted. */
   answer(command: TakenCommand, bytes: Uint8Array, written = bytes.length): void {
-    const ring = this.device.ring(this.map.control);
+    const ring = this.device.pen(this.map.control);
     const at = this.pending.indexOf(command);
     if (at >= 0) this.pending.splice(at, 1);
     this.step('device', 'driver', `${command.name}: ack ${bytes[0]}, ${written} bytes`);
@@ -295,7 +295,7 @@ export class Bench {
     if (ring === undefined || !this.device.live) return;
     for (let chains = ring.takeAll(); chains.length > 0; chains = ring.takeAll()) {
       for (const chain of chains) this.#taken(chain);
-      if (this.eventIdx) ring.setAvailEvent(ring.taken);
+      if (this.eventIdx) ring.askForNext();
     }
   }
 
@@ -326,17 +326,14 @@ export class Bench {
     // What was taken down before is nearer to the cause than what came of it.
     const [first] = this.#findings;
     if (first !== undefined) return first;
-    return new CaseBroken(requirements, message, [
-      ...this.#told.shown,
-      this.#event('driver', 'driver', message),
-    ]);
+    return this.#told.broken(requirements, this.#event('driver', 'driver', message));
   }
 
   /** Takes a broken rule down; the case fails with the first one. */
   finding(requirements: readonly string[], message: string): void {
     if (this.tampered && !requirements.some(id => id.startsWith('HOST') || id.startsWith('PERF'))) return;
-    const steps = [...this.#told.shown, this.#event('driver', 'driver', message)];
-    if (this.#findings.length < 8) this.#findings.push(new CaseBroken(requirements, message, steps));
+    if (this.#findings.length < 8)
+      this.#findings.push(this.#told.broken(requirements, this.#event('driver', 'driver', message)));
   }
   get findings(): readonly CaseBroken[] {
     return this.#findings;
@@ -354,7 +351,8 @@ export class Bench {
   }
 
   step(from: string, to: string, text: string): void {
-    this.#told.add(this.#event(from, to, text));
+    // What the driver does is what came of the steps of the program and the device, both of which the case plays.
+    this.#told.add(this.#event(from, to, text), from === 'driver' ? 'answer' : 'action');
   }
 
   /** Does what only sets the scene: one step of the exchange when it went well. */

@@ -22,7 +22,7 @@ function messages(bench: Bench, { qp, qpn, sendCq }: Objects, count: number): vo
 
 /** The device wants no notification of any queue. */
 function deviceAwake(bench: Bench): void {
-  for (const ring of bench.device.rings.values()) {
+  for (const ring of bench.device.splitRings) {
     if (bench.eventIdx) ring.setAvailEvent(ring.taken - 1);
     else ring.setFlags(1);
   }

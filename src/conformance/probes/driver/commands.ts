@@ -3,38 +3,15 @@
  * held against the tables of chapter 5 as it comes.
  */
 import {
-  Command,
   ackHeader,
-  addGidCommand,
+  commandShapeOf,
   commandHeader,
   commands,
-  createAhAck,
-  createAhCommand,
-  createCqAck,
-  createCqCommand,
-  createPdAck,
-  createQpAck,
-  createQpCommand,
-  delGidCommand,
-  deregMrCommand,
-  destroyAhCommand,
-  destroyCqCommand,
-  destroyPdCommand,
-  destroyQpCommand,
-  getDmaMrAck,
-  getDmaMrCommand,
-  modifyQpCommand,
-  queryDeviceAck,
-  queryPortAck,
-  queryQpAck,
-  queryQpCommand,
   readLe64,
-  regUserMrAck,
   regUserMrCommand,
-  reqNotifyCommand,
 } from '../../../abi/index.js';
 import type { Field, Struct } from '../../../abi/index.js';
-import type { Chain, Report } from './ring.js';
+import type { Chain, Report } from './pen.js';
 
 /** What of a struct does not depend on its value. */
 export interface Layout {
@@ -42,29 +19,6 @@ export interface Layout {
   readonly size: number;
   readonly fields: readonly Field[];
 }
-
-/** Struct of each command and of its result, by code; what has none is absent. */
-export const commandLayouts: ReadonlyMap<number, { readonly data?: Layout; readonly result?: Layout }> =
-  new Map<number, { readonly data?: Layout; readonly result?: Layout }>([
-    [Command.QUERY_DEVICE, { result: queryDeviceAck }],
-    [Command.QUERY_PORT, { result: queryPortAck }],
-    [Command.CREATE_CQ, { data: createCqCommand, result: createCqAck }],
-    [Command.DESTROY_CQ, { data: destroyCqCommand }],
-    [Command.CREATE_PD, { result: createPdAck }],
-    [Command.DESTROY_PD, { data: destroyPdCommand }],
-    [Command.GET_DMA_MR, { data: getDmaMrCommand, result: getDmaMrAck }],
-    [Command.REG_USER_MR, { data: regUserMrCommand, result: regUserMrAck }],
-    [Command.DEREG_MR, { data: deregMrCommand }],
-    [Command.CREATE_QP, { data: createQpCommand, result: createQpAck }],
-    [Command.MODIFY_QP, { data: modifyQpCommand }],
-    [Command.QUERY_QP, { data: queryQpCommand, result: queryQpAck }],
-    [Command.DESTROY_QP, { data: destroyQpCommand }],
-    [Command.CREATE_AH, { data: createAhCommand, result: createAhAck }],
-    [Command.DESTROY_AH, { data: destroyAhCommand }],
-    [Command.ADD_GID, { data: addGidCommand }],
-    [Command.DEL_GID, { data: delGidCommand }],
-    [Command.REQ_NOTIFY_CQ, { data: reqNotifyCommand }],
-  ]);
 
 /** A command that was taken and is not answered yet. */
 export class TakenCommand {
@@ -102,18 +56,17 @@ export function checkCommand(command: TakenCommand, controlClass: number, report
     report(['OVR-04'], `a command has ${readable.length} readable bytes, which is less than its header`);
     return;
   }
-  const layout = commandLayouts.get(code);
-  if (layout === undefined) {
+  const shape = commandShapeOf(code);
+  if (shape === undefined) {
     report(['OVR-04'], `a command has code ${code}, which is not in the table of commands`);
     return;
   }
   if (readable[0] !== controlClass)
     report(['OVR-04'], `${name} has class ${readable[0]}, expected ${controlClass}`);
-  const needed = ackHeader.size + (layout.result?.size ?? 0);
+  const needed = ackHeader.size + shape.result.size;
   if (writableBytes < needed)
     report(['CTRL-17'], `${name} has room for ${writableBytes} bytes of answer, which needs ${needed}`);
-  const { data } = layout;
-  if (data === undefined) return;
+  const data: Layout = shape.request;
   if (readable.length < commandHeader.size + data.size) {
     report(
       ['OVR-04'],

@@ -1,11 +1,13 @@
 /**
  * The registers of the probe device: what a driver reads and writes there is taken down in order and held against chapters
- * 2 to 4, and a case can make each register lie. The rings behind them are `ProbeRing`s; what to do with them the bench says.
+ * 2 to 4, and a case can make each register lie. The rings behind them are `SplitPen`s; what to do with them the bench says.
  */
 import type { Profile } from '../../../abi/index.js';
 import {
   DeviceStatus,
   FeatureBit,
+  PackedDescriptor,
+  PackedEvent,
   availRingBytes,
   descriptorTableBytes,
   featureMask,
@@ -22,8 +24,9 @@ import type {
   VirtioDevice,
 } from '../../../virtio/index.js';
 import { DIRT } from './probe-guest.js';
-import { ProbeRing } from './ring.js';
-import type { Report } from './ring.js';
+import { PackedPen } from './packed-pen.js';
+import type { Report, RingPen } from './pen.js';
+import { SplitPen } from './split-pen.js';
 
 const { ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, DEVICE_NEEDS_RESET, FAILED } = DeviceStatus;
 
@@ -73,7 +76,7 @@ export class ProbeDevice implements VirtioDevice {
   readonly deviceId: number;
   readonly queueCount: number;
   readonly accesses: RegisterAccess[] = [];
-  readonly rings = new Map<number, ProbeRing>();
+  readonly rings = new Map<number, RingPen>();
   /** Kicks by queue, and all that came before DRIVER_OK. */
   readonly kicks = new Map<number, number>();
   lies: DeviceLies = {};
@@ -111,10 +114,30 @@ export class ProbeDevice implements VirtioDevice {
     return (this.status & FAILED) !== 0;
   }
 
-  ring(index: number): ProbeRing {
-    const ring = this.rings.get(index);
-    if (ring === undefined) throw new Error(`probe device: queue ${index} is not enabled`);
-    return ring;
+  /** Packed rings are negotiated. */
+  get usesPacked(): boolean {
+    return ringFeatures(this.accepted).packed === true;
+  }
+
+  pen(index: number): RingPen {
+    const pen = this.rings.get(index);
+    if (pen === undefined) throw new Error(`probe device: queue ${index} is not enabled`);
+    return pen;
+  }
+  /** A split ring. Throws Error for a packed one. */
+  ring(index: number): SplitPen {
+    const pen = this.pen(index);
+    if (!(pen instanceof SplitPen)) throw new Error(`probe device: queue ${index} is a packed ring`);
+    return pen;
+  }
+  /** A packed ring. Throws Error for a split one. */
+  packedRing(index: number): PackedPen {
+    const pen = this.pen(index);
+    if (!(pen instanceof PackedPen)) throw new Error(`probe device: queue ${index} is a split ring`);
+    return pen;
+  }
+  get splitRings(): readonly SplitPen[] {
+    return [...this.rings.keys()].map(index => this.ring(index));
   }
 
   interruptQueue(index: number): void {
@@ -208,7 +231,8 @@ export class ProbeDevice implements VirtioDevice {
     if (!this.#placedWell(index, size, addresses)) return;
     try {
       const features = ringFeatures(this.accepted);
-      this.rings.set(index, new ProbeRing(this.#memory, index, size, addresses, features, this.#report));
+      const init = { memory: this.#memory, index, size, addresses, features, report: this.#report };
+      this.rings.set(index, features.packed === true ? new PackedPen(init) : new SplitPen(init));
     } catch (error) {
       this.#report(['VQ-07'], `queue ${index}: ${String(error)}`);
     }
@@ -260,27 +284,24 @@ export class ProbeDevice implements VirtioDevice {
     };
     const max = index >= 0 && index < this.queueCount ? this.#options.queueSizeMax(index) : 0;
     if (max === 0) return report('VQ-03', 'was enabled and does not exist');
-    if (!isSplitQueueSize(size) || size > max)
-      return report('VQ-05', `was enabled with a size of ${size}; its largest is ${max}`);
+    const format = ringFeatures(this.accepted).packed === true ? packedRules : splitRules;
+    if (!format.isSize(size) || size > max)
+      return report(format.sizes, `was enabled with a size of ${size}; its largest is ${max}`);
     if (this.rings.has(index)) return report('VQ-03', 'was enabled twice');
     if ((this.status & FEATURES_OK) === 0) return report('FEAT-21', 'was enabled before FEATURES_OK');
     if ((this.status & DRIVER_OK) !== 0 && !hasFeature(this.accepted, FeatureBit.RING_RESET))
       return report('VQ-03', 'was enabled after DRIVER_OK');
-    const areas: readonly (readonly [string, number, number, number])[] = [
-      ['descriptor table', descriptors, descriptorTableBytes(size), 16],
-      ['available ring', driver, availRingBytes(size), 2],
-      ['used ring', device, usedRingBytes(size), 4],
-    ];
-    for (const [name, address, bytes, alignment] of areas) {
+    for (const [area, name, bytes, alignment] of format.areas(size)) {
+      const address = { descriptors, driver, device }[area];
       if (address % alignment !== 0)
-        return report('VQ-06', `has its ${name} at ${address}, no multiple of ${alignment}`);
+        return report(format.places, `has its ${name} at ${address}, no multiple of ${alignment}`);
       if (!this.#memory.contains(address, bytes))
-        return report('VQ-07', `has its ${name} outside guest memory`);
+        return report(format.inMemory, `has its ${name} outside guest memory`);
       const copy = new Uint8Array(bytes);
       this.#memory.read(address, copy, 0, bytes);
-      // The device alone writes to the used ring; in the others a driver may have begun, but nothing of before may stand.
-      const dirty = name === 'used ring' ? copy.some(byte => byte !== 0) : copy.includes(DIRT);
-      if (dirty) return report('VQ-08', `was enabled with a ${name} that was not filled with zeros`);
+      // The device alone writes to its area; in the others a driver may have begun, but nothing of before may stand.
+      const dirty = area === 'device' ? copy.some(byte => byte !== 0) : copy.includes(DIRT);
+      if (dirty) return report(format.zeros, `was enabled with a ${name} that was not filled with zeros`);
     }
     return true;
   }
@@ -291,6 +312,42 @@ export class ProbeDevice implements VirtioDevice {
     if (++this.accessCount > ACCESSES_MAX) throw new Error('the driver has read the registers without end');
   }
 }
+
+/** What a set-up must keep to, format by format: the sentences, and areas with their bytes and alignment. */
+interface SetUpRules {
+  readonly sizes: string;
+  readonly places: string;
+  readonly inMemory: string;
+  readonly zeros: string;
+  isSize(size: number): boolean;
+  areas(size: number): readonly (readonly [keyof QueueAddresses, string, number, number])[];
+}
+
+const splitRules: SetUpRules = {
+  sizes: 'VQ-05',
+  places: 'VQ-06',
+  inMemory: 'VQ-07',
+  zeros: 'VQ-08',
+  isSize: isSplitQueueSize,
+  areas: size => [
+    ['descriptors', 'descriptor table', descriptorTableBytes(size), 16],
+    ['driver', 'available ring', availRingBytes(size), 2],
+    ['device', 'used ring', usedRingBytes(size), 4],
+  ],
+};
+
+const packedRules: SetUpRules = {
+  sizes: 'VQ-81',
+  places: 'VQ-82',
+  inMemory: 'VQ-82',
+  zeros: 'VQ-83',
+  isSize: size => Number.isInteger(size) && size >= 1 && size <= 32768,
+  areas: size => [
+    ['descriptors', 'descriptor ring', PackedDescriptor.SIZE * size, 16],
+    ['driver', 'event structure of the driver', PackedEvent.SIZE, 4],
+    ['device', 'event structure of the device', PackedEvent.SIZE, 4],
+  ],
+};
 
 /** All that a device may offer beyond what RDMA needs, and no driver has to know. */
 export const unknownFeatures: FeatureSet = [

@@ -43,7 +43,7 @@ function controlVerbs(o: Everything): readonly (readonly [string, (verbs: Verbs)
 
 /** Every verb fails with EIO, and the rings stay as they are. */
 export async function expectAllEio(bench: Bench, objects: Everything): Promise<void> {
-  const indices = (): string => [...bench.device.rings.values()].map(({ availIdx }) => availIdx).join();
+  const indices = (): string => [...bench.device.rings.values()].map(({ shown }) => shown).join();
   const [before, kicks] = [indices(), bench.transport.notifications];
   const ids = ['ERR-26'];
   for (const [name, run] of controlVerbs(objects)) {
@@ -77,7 +77,7 @@ export async function expectAllEio(bench: Bench, objects: Everything): Promise<v
     () => verbs.pollCq(objects.sendCq, emptyCompletions(1), 1),
     ids,
   );
-  bench.equal(indices(), before, 'the available indices', ids);
+  bench.equal(indices(), before, 'what the rings show', ids);
   bench.equal(bench.transport.notifications, kicks, 'kicks', ids);
 }
 

@@ -14,6 +14,7 @@ import { localErrorCases } from './cases-local-errors.js';
 import { memoryCases } from './cases-memory.js';
 import { stormCases } from './cases-notification-storms.js';
 import { notificationCases } from './cases-notifications.js';
+import { packedRingCases } from './cases-packed-rings.js';
 import { performanceCases } from './cases-performance.js';
 import { pollingCases } from './cases-polling.js';
 import { postErrorCases } from './cases-post-errors.js';
@@ -40,6 +41,7 @@ export const driverCases: readonly ConformanceCase[] = [
   ...memoryCases,
   ...stormCases,
   ...notificationCases,
+  ...packedRingCases,
   ...performanceCases,
   ...pollingCases,
   ...postErrorCases,

@@ -65,6 +65,8 @@ function requireFeatures(bench: Bench, needs: CaseNeeds | undefined): void {
     indirect: FeatureBit.INDIRECT_DESC,
     'event-idx': FeatureBit.EVENT_IDX,
     'ring-reset': FeatureBit.RING_RESET,
+    packed: FeatureBit.RING_PACKED,
+    'in-order': FeatureBit.IN_ORDER,
   };
   for (const feature of needs?.features ?? []) {
     if (!hasFeature(bench.device.accepted, bits[feature]))

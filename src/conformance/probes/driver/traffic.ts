@@ -10,11 +10,12 @@ import type {
   Sge,
   WorkCompletion,
 } from '../../../verbs/index.js';
+import { RemoteVerbs } from '../../agent/remote-verbs.js';
 import type { Bench } from './bench.js';
 import { errnoOf } from './call.js';
 import { completionBytes } from './encode.js';
 import type { CompletionFields } from './encode.js';
-import type { Chain } from './ring.js';
+import type { Chain } from './pen.js';
 
 /** A send or receive request as it stands in the ring. */
 export interface Request {
@@ -32,6 +33,16 @@ export function post(
   bench.step('program', 'driver', `postSend(${request.wrId}, opcode ${request.opcode})`);
   attempt(bench, 'postSend', requirements, () => bench.verbs.postSend(qp, request));
 }
+/** Posts many sends, in one line where the driver is another process. Throws what the first refusal says. */
+export function postMany({ verbs }: Bench, qp: QueuePair, requests: readonly SendWorkRequest[]): void {
+  if (!(verbs instanceof RemoteVerbs)) {
+    for (const request of requests) verbs.postSend(qp, request);
+    return;
+  }
+  const { refused } = verbs.postSends(qp, requests);
+  if (refused !== undefined) throw refused;
+}
+
 export function postReceive(
   bench: Bench,
   qp: QueuePair,
@@ -79,7 +90,7 @@ export function throws(
 /** The requests that are in a queue now, oldest first. */
 export function takeRequests(bench: Bench, queue: number): Request[] {
   return bench.device
-    .ring(queue)
+    .pen(queue)
     .takeAll()
     .map(chain => ({
       chain,
@@ -102,7 +113,7 @@ export function theRequest(bench: Bench, queue: number, requirements: readonly s
 
 /** Returns requests with a used length of 0, the first one first. */
 export function giveBack(bench: Bench, requests: readonly Request[]): void {
-  for (const { chain } of requests) bench.device.ring(chain.queue).giveBack(chain, 0);
+  for (const { chain } of requests) bench.device.pen(chain.queue).giveBack(chain, 0);
 }
 
 /** Takes all that is on a queue and returns it. */
@@ -134,7 +145,7 @@ export function completeBytes(
   bytes: Uint8Array,
   written: number = cqReq.size,
 ): void {
-  const ring = bench.device.ring(bench.map.cq(cqn));
+  const ring = bench.device.pen(bench.map.cq(cqn));
   const chain = ring.take();
   if (chain === undefined)
     throw bench.broken(`completion queue ${cqn} has no buffer for a completion`, ['CQ-14', 'CQ-16']);

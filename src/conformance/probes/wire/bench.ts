@@ -4,13 +4,13 @@
  */
 import { Packet } from '../../../fabric/index.js';
 import type { FabricPort } from '../../../fabric/index.js';
-import { CaseBroken } from '../../cases/case.js';
-import type { CaseContext, CaseEffort } from '../../cases/case.js';
+import type { CaseBroken, CaseContext, CaseEffort } from '../../cases/case.js';
 import { smallLimits } from '../../limits.js';
 import { machineOfGid } from '../../patterns.js';
 import type { Program } from '../../program.js';
 import { PROGRAM_VERSION } from '../../program.js';
 import { Steps } from '../steps.js';
+import type { StepKind } from '../steps.js';
 import { turn } from '../../turn.js';
 import { paravirtualWorld } from '../../world.js';
 import type { World, WorldObservers } from '../../world.js';
@@ -117,7 +117,8 @@ export class WireBench {
     const lost = !this.#forging && this.#lose(seen);
     this.wire.push(seen);
     const from = this.#forging ? 'peer' : nameOf(packet.sourceGid);
-    this.note(from, nameOf(packet.destinationGid), `${textOf(seen)}${lost ? ', lost' : ''}`);
+    const text = `${textOf(seen)}${lost ? ', lost' : ''}`;
+    this.note(from, nameOf(packet.destinationGid), text, this.#forging || lost ? 'action' : 'answer');
     if (lost) packet.destinationGid = NOBODY;
   }
 
@@ -167,13 +168,13 @@ export class WireBench {
   }
 
   #endless(steps: number): CaseBroken {
-    return new CaseBroken(['HOST-01'], `not at rest after ${steps} steps of the scheduler`, this.#told.shown);
+    return this.#broken(['HOST-01'], `not at rest after ${steps} steps of the scheduler`);
   }
 
   // ---------------------------------------------------------------- the verdict
 
-  note(from: string, to: string, text: string): void {
-    this.#told.add({ timeNs: this.world.scheduler.nowNs, from, to, text });
+  note(from: string, to: string, text: string, kind: StepKind = 'action'): void {
+    this.#told.add({ timeNs: this.world.scheduler.nowNs, from, to, text }, kind);
   }
 
   /** Does what only sets the scene: one step of the exchange when it went well. */
@@ -183,8 +184,12 @@ export class WireBench {
   }
 
   accuse(requirements: readonly string[], message: string): never {
-    this.note('probe', 'probe', message);
-    throw new CaseBroken(requirements, message, this.#told.shown);
+    throw this.#broken(requirements, message);
+  }
+
+  #broken(requirements: readonly string[], text: string): CaseBroken {
+    const timeNs = this.world.scheduler.nowNs;
+    return this.#told.broken(requirements, { timeNs, from: 'probe', to: 'probe', text });
   }
 
   /** Accuses unless the two are the same as JSON. `what` says what was looked at. */
