@@ -38,8 +38,8 @@ async function serve(path: string) {
   return { child, ended };
 }
 
-/** A driver's end that has one ring running in a file that is not sealed, and then makes the file shorter. */
-function shortenUnder(path: string): void {
+/** A driver's end that has one ring running in a file that is not sealed, and then makes the file shorter. Returns what hangs up. */
+function shortenUnder(path: string): () => void {
   const fd = newMemoryFile('vrdma-shrinks', BYTES);
   const kick = newEvent();
   const call = newEvent();
@@ -59,18 +59,24 @@ function shortenUnder(path: string): void {
     front.readStatus();
     ftruncateSync(fd, 0);
     signalEvent(kick);
-  } finally {
+  } catch (error) {
+    front.close();
+    throw error;
+  }
+  return () => {
     front.close();
     for (const each of [fd, kick, call]) closeFd(each);
-  }
+  };
 }
 
 describe.skipIf(skipped !== undefined)('a command that maps the memory of a peer', () => {
   it('says in one line that the peer has made it shorter, and ends with a violation', async () => {
     const path = join(temporaryDirectory(), 'device.sock');
     const { ended } = await serve(path);
-    shortenUnder(path);
+    // Whoever hangs up is let go of, kicked or not.
+    const hangUp = shortenUnder(path);
     const { code, signal, err } = await ended;
+    hangUp();
     expect(err).toContain('a peer made a memory file shorter that it had shared');
     expect(signal).toBe(null);
     expect(code).toBe(1);

@@ -111,7 +111,7 @@ export class WatchedMachine implements RingHost, RegisterListener, AccessHost {
     this.vm = init.vm;
     this.memory = guest.memory;
     const { outside } = init;
-    const tally = outside === undefined ? init.tally : new OutsideTally(init.tally);
+    const tally = outside === undefined ? init.tally : new OutsideTally(init.tally, outside.driverSeen);
     this.tally = tally;
     this.sink = outside === undefined ? init.sink : chainsOnly(init.sink);
     if (outside !== undefined && tally instanceof OutsideTally)

@@ -204,7 +204,7 @@ export class OutsideWatch {
 
   /** Queues are gone, and whatever the device did to their memory. */
   forget(): void {
-    for (const ring of [...this.#sighted.keys()])
+    for (const ring of this.#sighted.keys())
       if (this.#host.rings.get(ring.index) !== ring) this.#sighted.delete(ring);
     this.#canaries.clear();
     this.#shadow?.settleAll();

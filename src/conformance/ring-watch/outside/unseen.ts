@@ -28,12 +28,15 @@ export const unseenOutside: ReadonlyMap<ObservationKey, string> = new Map([
 /** Passes on what can be seen. */
 export class OutsideTally extends Tally {
   readonly #inner: Tally;
+  readonly #driverSeen: boolean;
   /** A look is under way: what has changed unseen, the device has changed. */
   looking = false;
 
-  constructor(inner: Tally) {
+  /** `driverSeen`: no write of the driver goes unseen. Where one may, nobody knows who changed what. */
+  constructor(inner: Tally, driverSeen: boolean) {
     super();
     this.#inner = inner;
+    this.#driverSeen = driverSeen;
   }
 
   override looked(key: ObservationKey, times?: number): void {
@@ -42,8 +45,9 @@ export class OutsideTally extends Tally {
 
   override breach(key: ObservationKey, message: string, rings: () => readonly string[]): void {
     if (unseenOutside.has(key)) return;
-    const ofTheDriver = key === 'ownership' || key === 'requestBytes';
-    this.#inner.breach(this.looking && ofTheDriver ? 'foreignAreas' : key, message, rings);
+    const changed = this.looking && (key === 'ownership' || key === 'requestBytes');
+    if (changed && !this.#driverSeen) return;
+    this.#inner.breach(changed ? 'foreignAreas' : key, message, rings);
   }
 }
 
