@@ -6,6 +6,7 @@ import { configDefaults, defineConfig } from 'vitest/config';
  */
 export const longTests: readonly string[] = [
   'test/conformance/mutants.test.ts',
+  'test/conformance/outside-rings.test.ts',
   'test/agent/python.test.ts',
   'test/agent/trouble.test.ts',
   'test/cli/installed.test.ts',

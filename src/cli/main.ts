@@ -2,6 +2,9 @@
 /** The executable. */
 import { main } from './app.js';
 import { bundledKit } from './bundled-kit.js';
+import { runGuarded } from './bus-guard.js';
 import { processIo } from './io.js';
 
-process.exitCode = await main(process.argv.slice(2), processIo(), bundledKit());
+const argv = process.argv.slice(2);
+const io = processIo();
+process.exitCode = await (runGuarded(argv, text => io.err(text)) ?? main(argv, io, bundledKit()));

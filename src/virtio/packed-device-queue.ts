@@ -66,6 +66,10 @@ export class PackedDeviceQueue implements DeviceQueue {
   #nextUsed: number;
   #inFlight = 0;
   #descriptorsInFlight = 0;
+  /** Chains and descriptors from `nextAvail` on that the last look found available, and whether it ended within a chain. */
+  #seen = 0;
+  #looked = 0;
+  #within = false;
   #notificationsEnabled = true;
   /** Descriptors passed since the last decision about an interrupt, or since the start; and chains returned, 16 bits. */
   #unsignalled = 0;
@@ -116,22 +120,28 @@ export class PackedDeviceQueue implements DeviceQueue {
   }
 
   /**
-   * Goes over the flags of all that is available; `take` reads them again. A chain that runs on into what is not available,
-   * or into what is in flight, counts: it is for `take` to find fault with.
+   * Goes on over flags from where the last look ended; `take` reads them again. A chain that runs on into what is not
+   * available, or into what is in flight, counts: it is for `take` to find fault with.
    */
   available(): number {
     if (this.#broken !== undefined) return 0;
-    let chains = 0;
-    let within = false;
-    let position = this.#nextAvail;
-    for (let left = this.size - this.#descriptorsInFlight; left > 0; left--) {
+    if (this.#seen === 0) this.#forgetSeen();
+    let position = advance(this.#nextAvail, this.#looked, this.size);
+    for (let left = this.size - this.#descriptorsInFlight - this.#looked; left > 0; left--) {
       const flags = this.#flagsAt(position);
       if (!isAvailable(flags, position)) break;
-      if (!within) chains++;
-      within = (flags & PackedFlag.NEXT) !== 0;
+      if (!this.#within) this.#seen++;
+      this.#within = (flags & PackedFlag.NEXT) !== 0;
+      this.#looked++;
       position = advance(position, 1, this.size);
     }
-    return chains;
+    return this.#seen;
+  }
+
+  #forgetSeen(): void {
+    this.#seen = 0;
+    this.#looked = 0;
+    this.#within = false;
   }
 
   newChain(): PackedDescriptorChain {
@@ -144,7 +154,10 @@ export class PackedDeviceQueue implements DeviceQueue {
     if (this.#broken !== undefined) return 'broken';
     // The load comes before the reads of the descriptors (B3).
     const flags = this.#flagsAt(this.#nextAvail);
-    if (!isAvailable(flags, this.#nextAvail)) return 'empty';
+    if (!isAvailable(flags, this.#nextAvail)) {
+      this.#forgetSeen();
+      return 'empty';
+    }
     const room = this.size - this.#descriptorsInFlight;
     const fault =
       chain.fill(this.#ring, this.#nextAvail, flags, this.size, room, this.#indirect) ??
@@ -158,6 +171,11 @@ export class PackedDeviceQueue implements DeviceQueue {
     this.#order?.push(chain.head, chain.writableBytes);
     this.#inFlight++;
     this.#descriptorsInFlight += chain.descriptors;
+    // A driver that changed what was seen here is looked at anew.
+    if (this.#seen > 0 && this.#looked > chain.descriptors) {
+      this.#seen--;
+      this.#looked -= chain.descriptors;
+    } else this.#forgetSeen();
     this.#observer?.taken(this.index, chain.head);
     return 'chain';
   }

@@ -267,6 +267,18 @@ describe.skipIf(skipped !== undefined)('verbs and what comes later', () => {
     expect(order).toEqual(['second', 'first']);
   });
 
+  it('a call that is pending ends once', async () => {
+    const done = [{ pending: 7, result: {} }];
+    const { machines } = machinesOf(() =>
+      answering({ results: [{ pending: 7 }] }, { results: [{}], done }, { results: [{}], done }),
+    );
+    const verbs = await new Bench(machines).start();
+    const first = verbs.createPd();
+    await verbs.createPd();
+    await expect(first).resolves.toMatchObject({ kind: 'pd' });
+    await broken(verbs.createPd(), laws.answers, /no call is pending under the number 7/);
+  });
+
   it('[CQ-50] an event that comes within a verb is handed on when the verb is over', async () => {
     const { machines } = machinesOf(() =>
       answering({ results: [{ cqe: 4 }] }, { results: [{ completions: [] }], events: [{ vm: 0, cq: 1 }] }),

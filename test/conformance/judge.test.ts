@@ -12,7 +12,8 @@ import type { RemoteMachines } from '../../src/conformance/remote-machines.js';
 import { TraceRecorder } from '../../src/conformance/trace.js';
 import type { VerbsWorld } from '../../src/conformance/verbs-world.js';
 import { bareMetalWorld } from '../../src/conformance/world.js';
-import { bundledDriver } from '../../src/conformance/bundled.js';
+import { bundledDevice, bundledDriver } from '../../src/conformance/bundled.js';
+import { machineByName } from '../../src/statemachines/index.js';
 import { VerbsError } from '../../src/verbs/index.js';
 import { overlay } from './faults/fault.js';
 import { program } from './hand-made.js';
@@ -140,10 +141,13 @@ describe('what the judge is given', () => {
     const begun: number[] = [];
     coverage.begin = () => void begun.push(1);
     const recorder = new TraceRecorder();
+    const clocks: (() => number)[] = [];
+    recorder.useClock = clock => void clocks.push(clock);
     await judge(one, { profile: 'roce', book, coverage, recorder });
     await judge(one, { profile: 'roce', book, coverage });
     expect(begun).toHaveLength(2);
-    expect(recorder.events.length).toBeGreaterThan(0);
+    expect(JSON.stringify(recorder.events)).toContain('createPd');
+    expect(clocks.map(clock => typeof clock())).toEqual(['number']);
     expect(coverage.commands.toRecord()).toEqual({ 'createPd ok': 2 });
   });
 
@@ -175,6 +179,93 @@ describe('what the judge is given', () => {
       expect(broken?.message).toContain(thrown.message);
       expect(calls).toBe(1);
     }
+  });
+});
+
+describe('how close the judge looks', () => {
+  const gid: Program = { ...program, actions: [{ op: 'addGid', vm: 0, index: 0, gid: 0 }] };
+
+  it('is by what both parties report, else by what is seen in memory, at a device outside too', async () => {
+    const seen: string[] = [];
+    const driver: Implementation['driver'] = context => {
+      seen.push(`${context.ringObserver !== undefined} ${context.looked !== undefined}`);
+      return bundledDriver(context);
+    };
+    const device: Implementation['device'] = context => {
+      seen.push(`${context.ringObserver !== undefined}`);
+      return bundledDevice(context);
+    };
+    const outsideDevice = { limits: smallLimits, machinesMax: 1, showsStatus: true };
+    for (const implementation of [
+      { driver },
+      { driver, reports: true },
+      { driver, outsideDevice },
+      { device },
+      { device, reports: true },
+      { device, driver },
+    ])
+      await judge(gid, { profile: 'roce', implementation });
+    expect(seen).toEqual(['false true', 'true false', 'false true', 'false', 'true', 'false', 'false true']);
+  });
+
+  it('[RST-31] reaches the used rings of the queues that the driver has enabled, at the end and in flight', async () => {
+    const late = (from: number): Implementation => {
+      let made = 0;
+      return {
+        reports: true,
+        device: context => {
+          const inner = bundledDevice(context);
+          const at = made++;
+          let used: number | undefined;
+          return overlay(inner, {
+            enableQueue: (index, size, addresses) => {
+              used = addresses.device;
+              inner.enableQueue(index, size, addresses);
+            },
+            writeStatus: value => {
+              inner.writeStatus(value);
+              const address = used;
+              if (value !== 0 || address === undefined || at < from) return;
+              context.scheduler.post({ run: () => context.memory.write(address, Uint8Array.of(9), 0, 1) });
+            },
+          });
+        },
+      };
+    };
+    const ended = await judge(gid, { profile: 'roce', implementation: late(0) });
+    expect(ended.broken?.message).toMatch(/reset at the end: the used ring of queue \d+ changed/);
+    const racing = { ...gid, mode: 'racing', seed: 4 } as const;
+    const flown = await judge(racing, { profile: 'roce', implementation: late(1) });
+    expect(flown.broken?.message).toMatch(/reset when 1 action.* the used ring of queue \d+ changed/);
+  });
+
+  it('is as close as the machines are', async () => {
+    const sound = machineByName('GID');
+    const again = sound.transitions.filter(({ from, event }) => from !== 'SET' || event !== 'ADD');
+    const book = new MonitorBook([{ ...sound, transitions: again }]);
+    const twice: Program = { ...gid, actions: [...gid.actions, ...gid.actions] };
+    expect((await judge(twice, { profile: 'roce', book })).broken?.law).toBe('machine GID');
+    expect((await judge(twice, { profile: 'roce' })).broken).toBeUndefined();
+  });
+
+  it('[OVR-11] makes no allowance for time where the kit has the adapter in its hands', async () => {
+    const objects: Action[] = [
+      { op: 'createPd', vm: 0, as: 'pd0' },
+      { op: 'createCq', vm: 0, as: 'cq0', cqe: 4 },
+      { op: 'createQp', vm: 0, as: 'qp0', pd: 'pd0', type: 'RC', sendCq: 'cq0', recvCq: 'cq0' },
+      { op: 'modifyQp', vm: 0, qp: 'qp0', set: { state: 'RTR', dest: { vm: 0, qp: 'qp0' } } },
+      { op: 'addGid', vm: 0, index: 0, gid: 0 },
+    ];
+    const implementation: Implementation = {
+      adapter: inner =>
+        overlay(inner, {
+          addGid: () => {
+            throw new VerbsError('ENOMEM', 'addGid', 'no room');
+          },
+        }),
+    };
+    const { broken } = await judge({ ...program, actions: objects }, { profile: 'roce', implementation });
+    expect(broken?.law).toBe(laws.invisible.name);
   });
 });
 
@@ -282,6 +373,26 @@ describe('machines that are elsewhere', () => {
     expect(sound.opened.slice(1).map(({ hasty, released }) => [hasty, released])).toEqual([[true, true]]);
     const less = elsewhere(undefined, { without: asked => ({ ...asked, actions: [] }) });
     expect((await judge(one, { profile: 'roce', implementation: less.implementation })).calls).toBe(0);
+  });
+
+  it('are not run in the hands of the kit to be cut short, and what they break in the comparison is theirs', async () => {
+    let started = 0;
+    const driver: Implementation['driver'] = context => {
+      started++;
+      return bundledDriver(context);
+    };
+    const { remote } = elsewhere().implementation;
+    const racing = { ...one, mode: 'racing', seed: 4 } as const;
+    await judge(racing, { profile: 'roce', implementation: { remote, driver } });
+    expect(started).toBe(0);
+    const gone = elsewhere(({ machines: [{ guest }] }) => {
+      guest.differenceFromGuest = () => {
+        throw new LawBroken(laws.answers, 'gone');
+      };
+    });
+    const { broken, calls } = await judge(one, { profile: 'roce', implementation: gone.implementation });
+    expect([broken?.law, broken?.message, calls]).toEqual([laws.answers.name, 'gone', 2]);
+    expect(gone.opened[0].released).toBe(true);
   });
 
   it('[OVR-11] are convicted of another outcome', async () => {

@@ -12,48 +12,7 @@ import { paravirtualWorld } from '../../src/conformance/world.js';
 import type { InterruptHandler, VirtioTransport } from '../../src/virtio/index.js';
 import { overlay } from './faults/fault.js';
 import { completion, cqRecord, mrRecord, pdRecord, program, qpRecord } from './hand-made.js';
-
-/** A book whose monitors say what they are told: `CHAIN 3 TAKE`, `NOTIFY_DEVICE 0 WRITE_SILENT 2`. */
-class Told {
-  readonly book = new MonitorBook();
-  #heard: string[] = [];
-
-  constructor(...machines: readonly string[]) {
-    for (const name of machines) {
-      const monitor = this.book.get(name);
-      const event = monitor.event.bind(monitor);
-      const open = monitor.open.bind(monitor);
-      const drop = monitor.drop.bind(monitor);
-      monitor.event = (key: number, id: number, arg?: number) => {
-        const counted = arg === undefined ? '' : ` ${arg}`;
-        this.#heard.push(`${name} ${key} ${monitor.machine.eventNames[id]}${counted}`);
-        return event(key, id, arg);
-      };
-      monitor.open = (key, limit) => {
-        this.#heard.push(`${name} ${key} opened`);
-        open(key, limit);
-      };
-      monitor.drop = key => {
-        this.#heard.push(`${name} ${key} dropped`);
-        drop(key);
-      };
-    }
-  }
-
-  /** What was told since the last time. */
-  get heard(): readonly string[] {
-    const heard = this.#heard;
-    this.#heard = [];
-    return heard;
-  }
-
-  /** What `work` tells. */
-  by(work: () => void): readonly string[] {
-    this.#heard = [];
-    work();
-    return this.heard;
-  }
-}
+import { Told } from './told.js';
 
 const QUEUES = 4;
 const COMPLETIONS = 3;

@@ -167,6 +167,43 @@ describe.skipIf(fault !== undefined)('the driver in C', () => {
     LIMIT_MS,
   );
 
+  it(
+    'keeps every bound of chapter 9 that is asked of it',
+    async () => {
+      const { implementation } = driven(agent);
+      const report = await check({
+        profile: 'roce',
+        seed: 1,
+        runs: 1,
+        suites: ['bounds'],
+        ...implementation,
+        nowMs: () => performance.now(),
+        onProgress: () => {},
+        shouldStop: () => false,
+      });
+      expect(report.findings.map(({ law, message }) => `${law}: ${message}`)).toEqual([]);
+      const grades = report.cases
+        .filter(({ id }) => id.startsWith('PERF/bound/'))
+        .map(({ id, grade }) => `${grade} ${id.slice('PERF/bound/'.length)}`);
+      expect(grades.sort()).toMatchInlineSnapshot(`
+        [
+          "pass commands-a-post",
+          "pass commands-a-verb",
+          "pass exits-a-message",
+          "pass exits-a-poll",
+          "pass kicks-a-command",
+          "pass kicks-a-post",
+          "pass request-interrupts",
+          "skipped completion-interrupts",
+          "skipped interrupts-a-command",
+          "skipped throughput",
+          "unsupported translations",
+        ]
+      `);
+    },
+    LIMIT_MS,
+  );
+
   it.each(Object.entries(faults))(
     'is caught with %s',
     async (name, { by, id, says }) => {

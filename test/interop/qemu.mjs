@@ -14,12 +14,13 @@ const MEMORY = '192M';
  * @param {string} [options.serial] file for the serial console; it is QEMU's standard input and output when absent
  * @param {{ kernel: string, initrd: string }} [options.image] what to boot; firmware only when absent
  * @param {string} [options.append] more for the kernel's command line
- * @param {string} options.mac
+ * @param {string} [options.mac] of the network device
+ * @param {boolean} [options.disk] behind the socket is a disk, and not a network device
  * @param {string} [options.device] further properties of the device, such as `packed=on`
  * @param {string[]} [options.more] further arguments
  */
 export function qemuArguments(options) {
-  const { machine, socket, serial, image, append = '', mac, device, more = [] } = options;
+  const { machine, socket, serial, image, append = '', mac, device, disk = false, more = [] } = options;
   const { bus = machine === 'microvm' ? 'mmio' : 'pci' } = options;
   const properties = device === undefined ? '' : `,${device}`;
   const boot =
@@ -47,16 +48,22 @@ export function qemuArguments(options) {
       '-no-reboot',
     ],
     ['-object', `memory-backend-memfd,share=on,id=mem,size=${MEMORY}`],
-    ['-chardev', `socket,id=net,path=${socket}`, '-netdev', 'vhost-user,id=net,chardev=net'],
-    bus === 'pci'
-      ? ['-device', `virtio-net-pci,netdev=net,vectors=0,mac=${mac}${properties}`]
-      : // Without this a virtio-mmio device is one of before virtio 1.0.
-        [
-          '-global',
-          'virtio-mmio.force-legacy=false',
-          '-device',
-          `virtio-net-device,netdev=net,mac=${mac}${properties}`,
-        ],
+    [
+      '-chardev',
+      `socket,id=peer,path=${socket}`,
+      ...(disk ? [] : ['-netdev', 'vhost-user,id=net,chardev=peer']),
+    ],
+    disk
+      ? ['-device', 'vhost-user-blk-pci,chardev=peer,num-queues=1,disable-legacy=on,bootindex=0']
+      : bus === 'pci'
+        ? ['-device', `virtio-net-pci,netdev=net,vectors=0,mac=${mac}${properties}`]
+        : // Without this a virtio-mmio device is one of before virtio 1.0.
+          [
+            '-global',
+            'virtio-mmio.force-legacy=false',
+            '-device',
+            `virtio-net-device,netdev=net,mac=${mac}${properties}`,
+          ],
     ['-serial', serial === undefined ? 'stdio' : `file:${serial}`],
     boot,
     more,

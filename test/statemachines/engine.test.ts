@@ -406,6 +406,7 @@ describe('what was covered', () => {
       rule('A', 'INC', 'A'),
       rule('B', 'INC', 'C'),
       rule('C', 'ADD', 'D'),
+      rule('B', 'GO', 'B'),
     ]);
     const shown = engine(definition);
     shown.judge.open(0);
@@ -416,6 +417,7 @@ describe('what was covered', () => {
     expect(shown.on.event('MASK', 0)).toBe(true);
     expect(shown.on.commit()).toBe(true);
     expect([shown.taken('A', 'GO'), shown.taken('B', 'MASK'), shown.states()]).toEqual([1, 2, 'B']);
+    expect(shown.taken('B', 'GO')).toBe(0);
     // The next one begins anew.
     shown.judge.open(0);
     shown.on.begin('GO', 0);
@@ -428,6 +430,74 @@ describe('what was covered', () => {
     expect([before.taken('A', 'INC'), before.taken('B', 'INC'), before.states()]).toEqual([1, 0, 'ABC']);
     expect(before.on.commit()).toBe(true);
     expect([before.states(), before.taken('A', 'GO')]).toEqual(['BC', 1]);
+  });
+
+  it('holds the unseen steps of the side on which an event in flight was possible', () => {
+    const behind = engine(
+      definitionOf([
+        rule('A', 'GO', 'B'),
+        rule('B', 'HIDE', 'C'),
+        rule('C', 'MASK', 'D'),
+        rule('D', 'GO', 'D'),
+      ]),
+    );
+    behind.judge.open(0);
+    behind.on.begin('GO', 0);
+    expect(behind.on.event('MASK', 0)).toBe(true);
+    expect([behind.taken('A', 'GO'), behind.taken('B', 'HIDE'), behind.taken('C', 'MASK')]).toEqual([
+      1, 1, 1,
+    ]);
+    const before = engine(
+      definitionOf([
+        rule('A', 'GO', 'B'),
+        rule('A', 'HIDE', 'D'),
+        rule('D', 'MASK', 'D'),
+        rule('B', 'GO', 'C'),
+      ]),
+    );
+    before.judge.open(0);
+    before.on.begin('GO', 0);
+    expect(before.on.event('MASK', 0)).toBe(true);
+    expect([before.taken('A', 'GO'), before.taken('A', 'HIDE'), before.taken('D', 'MASK')]).toEqual([
+      0, 1, 1,
+    ]);
+  });
+
+  it('holds nothing for a command of which only the outcome is left to be known', () => {
+    const { judge, on, taken, states } = engine(
+      definitionOf([
+        rule('A', 'MASK', 'C'),
+        rule('A', 'INC', 'B'),
+        rule('C', 'INC', 'C'),
+        rule('C', 'ADD', 'D'),
+        rule('D', 'GO', 'D'),
+      ]),
+    );
+    judge.open(0);
+    on.begin('MASK', 0);
+    expect([on.event('INC', 0), states()]).toEqual([true, 'BC']);
+    expect([on.commit(), states()]).toEqual([true, 'C']);
+    expect([taken('A', 'INC'), taken('A', 'MASK'), taken('D', 'GO')]).toEqual([1, 0, 0]);
+  });
+
+  it('holds the first transition and the first unseen step of a machine like all others', () => {
+    const sure = engine(
+      definitionOf([
+        rule('A', 'GO', 'A'),
+        rule('A', 'HIDE', 'B'),
+        rule('B', 'GO', 'C'),
+        rule('C', 'MASK', 'D'),
+      ]),
+    );
+    sure.judge.open(0);
+    sure.on.event('GO', 0);
+    expect([sure.taken('A', 'GO'), sure.taken('A', 'HIDE'), sure.taken('B', 'GO')]).toEqual([1, 0, 0]);
+    const unseen = engine(
+      definitionOf([rule('A', 'HIDE', 'B'), rule('B', 'MASK', 'C'), rule('C', 'GO', 'D')]),
+    );
+    unseen.judge.open(0);
+    unseen.on.event('MASK', 0);
+    expect([unseen.taken('A', 'HIDE'), unseen.taken('B', 'MASK')]).toEqual([1, 1]);
   });
 });
 
@@ -488,6 +558,41 @@ describe('instances', () => {
     expect(judge.finish()).toHaveLength(1);
     judge.reset();
     expect(judge.isOpen(130)).toBe(false);
+  });
+
+  it('are judged at the end in whatever order they were opened', () => {
+    const { judge, machine } = engine(loop);
+    for (const key of [5, 2]) {
+      judge.open(key);
+      judge.event(key, machine.eventId('GO'));
+    }
+    expect(judge.finish().map(({ key }) => key)).toEqual([2, 5]);
+  });
+
+  it('that are not there are not open, and break the machine once, up to the edge of what is kept', () => {
+    for (const key of [0, 1, 63, 64, 65, 128]) {
+      const { judge, on, violations } = engine(loop, key);
+      expect(judge.isOpen(key)).toBe(false);
+      expect([on.event('GO', 0), on.event('GO', 0)]).toEqual([false, false]);
+      expect([violations.map(({ event }) => event), judge.unjudged]).toEqual([['GO'], 1]);
+      judge.reset();
+      expect(judge.isOpen(key)).toBe(false);
+    }
+  });
+
+  it('have one command in flight, answered once; an answer to none is called that', () => {
+    const { judge, on, violations } = engine(loop);
+    judge.open(0);
+    on.begin('GO', 0);
+    expect(() => judge.begin(0, 0)).toThrow('TOY 0: begin GO while another is in flight');
+    expect(judge.abort(0)).toBe(true);
+    expect(judge.abort(0)).toBe(false);
+    judge.open(0);
+    expect(judge.commit(0)).toBe(false);
+    expect(violations.map(({ event }) => event)).toEqual([
+      'answer without a command',
+      'answer without a command',
+    ]);
   });
 
   it('keep their limit and their counter while others are added', () => {

@@ -9,13 +9,4 @@ export const unasked: Readonly<Record<string, string>> = {
   'DATA-84': BYTES_OF_A_FRAME,
   'DATA-85': BYTES_OF_A_FRAME,
   'DATA-86': BYTES_OF_A_FRAME,
-  'VQ-95': 'Takes a device that leaves a length behind without WRITE; `test/virtio` has one.',
-  'VQ-96': 'Takes a device that breaks packed rings; `test/virtio` and `test/properties` have one.',
-  'VQ-97': 'Takes a driver that breaks packed rings; `test/virtio` and `test/properties` have one.',
-  'VQ-98': 'Takes a driver that breaks packed rings; `test/virtio` and `test/properties` have one.',
-  'VQ-99': 'Takes a driver that breaks packed rings; `test/virtio` and `test/properties` have one.',
-  'VQ-106':
-    'Shows only between two accesses of one step; `test/properties` makes each access a step of its own.',
-  'VQ-107':
-    'Shows only between two accesses of one step; `test/properties` makes each access a step of its own.',
 };

@@ -9,8 +9,6 @@ const INSIDE_THE_ADAPTER =
   'Decided between the port and the queue pair of the reference adapter, where no seam reaches; `test/reference` plants packets there.';
 const INSIDE_THE_DRIVER =
   "Kept in the driver's private record of what is outstanding, which no seam reaches; `test/driver` has a device that breaks it.";
-const PACKED_BY_HAND =
-  'The attacks of the kit break split rings only, so nobody here breaks a packed one; `test/virtio` and `test/properties` write such rings by hand.';
 const KEYS_OF_A_FUNCTION =
   'Keys and handles are objects of one function of the adapter: a device that names those of another machine finds nothing to name.';
 
@@ -23,19 +21,6 @@ export const argued: Readonly<Record<string, string>> = {
   'VQ-71': MEMORY_ORDER,
   'VQ-72': MEMORY_ORDER,
   'VQ-45': INSIDE_THE_DRIVER,
-  'VQ-87': INSIDE_THE_DRIVER,
-  'VQ-90':
-    'A sound driver puts nothing but WRITE into its tables, so a device that looks at more behaves the same; `test/virtio` writes other tables by hand.',
-  'VQ-95':
-    'A sound device gives length 0 with every element that it has written nothing for; `test/virtio` has one that does not.',
-  'VQ-96': INSIDE_THE_DRIVER,
-  'VQ-97': PACKED_BY_HAND,
-  'VQ-98': PACKED_BY_HAND,
-  'VQ-99': PACKED_BY_HAND,
-  'VQ-106': MEMORY_ORDER,
-  'VQ-107': MEMORY_ORDER,
-  'VQ-109':
-    'The bundled device hardly ever has several chains to give back at once, so a driver that knows no batch is not found out; `test/virtio` and `test/properties` give batches.',
   'VQ-57':
     'Reading more descriptors than a chain has changes nothing that anybody sees; that a longer chain is not taken shows in VQ-50.',
   'DATA-84': BYTES_OF_A_FRAME,

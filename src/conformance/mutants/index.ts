@@ -23,6 +23,7 @@ import { flushMutants } from './devices/flushing.js';
 import { usedRingMutants } from './devices/used-rings.js';
 import { chainMutants } from './devices/chains.js';
 import { packedDeviceMutants } from './devices/packed-rings.js';
+import { packedBrokenRingMutants } from './devices/packed-broken-rings.js';
 import { brokenDeviceMutants } from './drivers/broken-devices.js';
 import { commandFieldMutants } from './drivers/command-fields.js';
 import { messageFieldMutants } from './drivers/message-fields.js';
@@ -30,6 +31,7 @@ import { driverLifeMutants } from './drivers/life.js';
 import { notificationMutants } from './drivers/notifications.js';
 import { publishingMutants } from './drivers/publishing.js';
 import { packedDriverMutants } from './drivers/packed-rings.js';
+import { packedBrokenDeviceMutants } from './drivers/packed-broken-devices.js';
 import { pollingMutants } from './drivers/polling.js';
 import { postingMutants } from './drivers/posting.js';
 import { verbErrorMutants } from './drivers/verb-errors.js';
@@ -89,5 +91,7 @@ export const mutants: readonly Mutant[] = [
   ...adapterMutants,
   ...packedDeviceMutants,
   ...packedDriverMutants,
+  ...packedBrokenRingMutants,
+  ...packedBrokenDeviceMutants,
   ...wireMutants,
 ];

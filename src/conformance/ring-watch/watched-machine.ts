@@ -6,7 +6,6 @@ import type { QueueMap } from '../../abi/index.js';
 import type { GuestOs } from '../../driver/index.js';
 import { DeviceStatus, queueFault, ringFeatures } from '../../virtio/index.js';
 import type {
-  DeviceHost,
   FeatureSet,
   GuestMemory,
   QueueAddresses,
@@ -14,14 +13,14 @@ import type {
   QueuePosition,
   ResumableDevice,
   RingFeatures,
-  StoppedQueue,
   VirtioDevice,
 } from '../../virtio/index.js';
+import { AccessWatch } from './access-watch.js';
+import type { AccessHook, AccessHost } from './access-watch.js';
 import { ObjectsWatch } from './objects-watch.js';
 import type { ControlSinks } from './objects-watch.js';
 import type { ObservationKey } from './observations.js';
 import { Places } from './places.js';
-import type { Place } from './places.js';
 import type { PostedChain } from './posted-chain.js';
 import { Regions } from './regions.js';
 import { OutsideWatch } from './outside/outside-watch.js';
@@ -29,7 +28,9 @@ import { OutsideTally, chainsOnly } from './outside/unseen.js';
 import { nonZeroByte } from './set-up.js';
 import type { Tally } from './tally.js';
 import { WatchedMemory, WatchedOs } from './watched-memory.js';
-import type { AccessListener, OsListener } from './watched-memory.js';
+import type { AccessListener } from './watched-memory.js';
+import { WatchedDevice, WatchedResumable } from './watched-device.js';
+import type { RegisterListener } from './watched-device.js';
 import { WatchedPackedRing } from './watched-packed-ring.js';
 import { WatchedSplitRing } from './watched-split-ring.js';
 import type { QueueKind, RingHost, RingSink, RingState } from './ring-state.js';
@@ -80,15 +81,7 @@ export interface WatchedGuest extends GuestOs {
   shareWith(memory: GuestMemory): void;
 }
 
-/** Whose access goes on, for a listener that wants to meddle. */
-export type AccessHook = (
-  by: 'driver' | 'device',
-  what: 'read' | 'written',
-  address: number,
-  length: number,
-) => void;
-
-export class WatchedMachine implements RingHost {
+export class WatchedMachine implements RingHost, RegisterListener, AccessHost {
   readonly vm: number;
   readonly memory: GuestMemory;
   readonly driverMemory: GuestMemory;
@@ -101,20 +94,17 @@ export class WatchedMachine implements RingHost {
   readonly tally: Tally;
   readonly sink: RingSink;
   readonly rings = new Map<number, RingState>();
-  /** Called behind each access. */
+  resetting = false;
   hook: AccessHook | undefined;
   /** Called when a chain is made available, and when one comes back: before its reader can have seen it. */
   onPublished: ((ring: RingState, chain: PostedChain) => void) | undefined;
   onUsed: ((ring: RingState, chain: PostedChain) => void) | undefined;
   readonly #init: WatchedMachineInit;
   readonly #objects: ObjectsWatch;
-  readonly #outside: OutsideWatch | undefined;
+  readonly outside: OutsideWatch | undefined;
   #device: VirtioDevice | undefined;
   #features: FeatureSet = 0n;
   #status = 0;
-  /** A reset is going on: the device may still look at what it had. */
-  #resetting = false;
-  readonly #pins = new Map<number, number>();
 
   constructor(init: WatchedMachineInit, guest: WatchedGuest) {
     this.#init = init;
@@ -125,26 +115,26 @@ export class WatchedMachine implements RingHost {
     this.tally = tally;
     this.sink = outside === undefined ? init.sink : chainsOnly(init.sink);
     if (outside !== undefined && tally instanceof OutsideTally)
-      this.#outside = new OutsideWatch(this, tally, outside.driverSeen);
-    const driver = this.#driverListener();
-    this.driverMemory = new WatchedMemory(driver);
+      this.outside = new OutsideWatch(this, tally, outside.driverSeen);
+    const accesses = new AccessWatch(this);
+    this.driverMemory = new WatchedMemory(accesses.driver);
     this.deviceListener = {
-      read: (address, length) => this.#deviceRead(address, length),
-      written: (address, length) => this.#deviceWrote(address, length),
+      read: (address, length) => accesses.deviceRead(address, length),
+      written: (address, length) => accesses.deviceWrote(address, length),
       ...(init.concurrent === true
-        ? { storing: (address: number, value: number) => this.#deviceStoring(address, value) }
+        ? { storing: (address: number, value: number) => accesses.deviceStoring(address, value) }
         : {}),
     };
     this.deviceMemory = new WatchedMemory(this.deviceListener);
     guest.shareWith(this.driverMemory);
     guest.shareWith(this.deviceMemory);
-    this.os = new WatchedOs(this.#outside?.osOf(guest) ?? guest, driver);
+    this.os = new WatchedOs(this.outside?.osOf(guest) ?? guest, accesses.driver);
     this.#objects = new ObjectsWatch(this, init.queues, init.control);
   }
 
   /** The device works in another process. */
   get deviceOutside(): boolean {
-    return this.#outside !== undefined;
+    return this.outside !== undefined;
   }
 
   get live(): boolean {
@@ -172,7 +162,7 @@ export class WatchedMachine implements RingHost {
 
   /** Nothing moves any more. */
   atRest(): void {
-    this.#outside?.atRest();
+    this.outside?.atRest();
     this.#objects.atRest();
     for (const ring of this.rings.values()) ring.atRest();
   }
@@ -195,7 +185,7 @@ export class WatchedMachine implements RingHost {
   statusWriting(value: number): void {
     if (value === 0) {
       this.#init.brief?.giveUp();
-      this.#resetting = true;
+      this.resetting = true;
       for (const [index, ring] of this.rings) {
         ring.close();
         this.#init.closed?.(index);
@@ -213,12 +203,12 @@ export class WatchedMachine implements RingHost {
   statusWritten(value: number): void {
     if (value !== 0) return;
     this.#init.brief?.reset();
-    this.#resetting = false;
+    this.resetting = false;
     if (this.#status !== 0) this.tally.looked('afterReset');
     this.#status = 0;
     this.#features = 0n;
     this.regions.clear();
-    this.#outside?.forget();
+    this.outside?.forget();
   }
 
   enabling(index: number, size: number, addresses: QueueAddresses, start?: QueuePosition): void {
@@ -256,7 +246,7 @@ export class WatchedMachine implements RingHost {
     this.#init.brief?.close(index);
     this.rings.get(index)?.close();
     this.rings.delete(index);
-    this.#outside?.forget();
+    this.outside?.forget();
     this.#init.closed?.(index);
   }
 
@@ -276,7 +266,7 @@ export class WatchedMachine implements RingHost {
 
   interrupting(index: number): void {
     if (this.#init.brief?.has(index) === true) return;
-    this.#outside?.lookAtAll();
+    this.outside?.lookAtAll();
     const ring = this.rings.get(index);
     if (ring === undefined || ring.lost) {
       this.tally.looked('afterReset');
@@ -285,264 +275,29 @@ export class WatchedMachine implements RingHost {
       return;
     }
     if (ring.kind === 'completion') {
-      if (this.#outside?.isUnused(ring) !== true) this.#objects.completionInterrupt(ring);
-    } else if (this.#outside !== undefined) this.#outside.called(ring);
+      if (this.outside?.isUnused(ring) !== true) this.#objects.completionInterrupt(ring);
+    } else if (this.outside !== undefined) this.outside.called(ring);
     else ring.toDriver.notified();
-  }
-
-  // ---------------------------------------------------------------- memory
-
-  #driverListener(): OsListener {
-    return {
-      ...(this.#outside === undefined
-        ? {}
-        : { storing: (address: number, value: number) => this.#outside?.storing(address, value) }),
-      read: (address, length) => {
-        const places = this.places.touching(address, address + length).slice();
-        this.#outside?.driverRead(places);
-        for (const place of places)
-          place.ring.driver.read(
-            place,
-            Math.max(address, place.start),
-            Math.min(address + length, place.end),
-          );
-        this.hook?.('driver', 'read', address, length);
-      },
-      written: (address, length) => {
-        const places = this.places.touching(address, address + length).slice();
-        for (const place of this.#outside?.isTold(address) === true ? [] : places)
-          place.ring.driver.wrote(
-            place,
-            Math.max(address, place.start),
-            Math.min(address + length, place.end),
-          );
-        this.#outside?.driverWrote(address, length, places);
-        this.hook?.('driver', 'written', address, length);
-      },
-      freeing: (address, length) => this.#freeing(address, length),
-      pinned: page => void this.#pins.set(page, (this.#pins.get(page) ?? 0) + 1),
-      unpinning: page => this.#unpinning(page),
-    };
-  }
-
-  #freeing(address: number, length: number): void {
-    this.tally.looked('release');
-    for (const ring of this.rings.values()) ring.driver.sync();
-    for (const place of this.places.touching(address, address + length)) {
-      const what = place.chain === undefined ? 'its rings' : `chain ${place.chain.head}`;
-      place.ring.breach('release', `memory of ${what} was given back while the device may use it`);
-      return;
-    }
-  }
-
-  #unpinning(page: number): void {
-    this.tally.looked('release');
-    const left = (this.#pins.get(page) ?? 0) - 1;
-    this.#pins.set(page, left);
-    if (left < this.regions.users(page))
-      this.breach('release', `page 0x${page.toString(16)} was released while a region lists it`);
-  }
-
-  #deviceRead(address: number, length: number): void {
-    const end = address + length;
-    const places = this.places.touching(address, end).slice();
-    this.tally.looked('readsWithin');
-    if (!this.#allowed(places, address, end, false)) this.#straysRead(places, address, length);
-    for (const place of places)
-      place.ring.device.read(place, Math.max(address, place.start), Math.min(end, place.end));
-    this.hook?.('device', 'read', address, length);
-  }
-
-  #straysRead(places: readonly Place[], address: number, length: number): void {
-    const what = `the device read ${length} bytes at 0x${address.toString(16)}`;
-    if (this.rings.size === 0 && !this.#resetting) {
-      this.breach('afterReset', `${what} while no queue is enabled`);
-      return;
-    }
-    const own = places.find(place => place.kind === 'writable');
-    if (own !== undefined)
-      own.ring.breach('bufferUnread', `${what}, writable bytes of chain ${own.chain?.head}`);
-    else if (!this.#lostOne()) this.breach('readsWithin', `${what}, which are in no ring, chain or region`);
-  }
-
-  /** A chain that its driver broke is followed no further, so nobody knows which memory the device has of that ring. */
-  #lostOne(): boolean {
-    for (const ring of this.rings.values()) if (ring.lost) return true;
-    return false;
-  }
-
-  #deviceWrote(address: number, length: number): void {
-    const end = address + length;
-    const places = this.places.touching(address, end).slice();
-    for (const place of places) place.ring.driver.sync();
-    this.tally.looked('writesWithin');
-    this.tally.looked('foreignAreas');
-    if (!this.#allowed(places, address, end, true)) this.#straysWritten(places, address, length);
-    for (const place of places)
-      place.ring.device.wrote(place, Math.max(address, place.start), Math.min(end, place.end));
-    this.hook?.('device', 'written', address, length);
-  }
-
-  #deviceStoring(address: number, value: number): void {
-    for (const place of this.places.touching(address, address + 2).slice())
-      place.ring.device.publishing(place, address - place.start, value);
-  }
-
-  #straysWritten(places: readonly Place[], address: number, length: number): void {
-    const what = `the device wrote ${length} bytes at 0x${address.toString(16)}`;
-    if (this.rings.size === 0 && !this.#resetting) {
-      this.breach('afterReset', `${what} while no queue is enabled`);
-      return;
-    }
-    const foreign = places.find(place => !permits(place, true));
-    if (foreign !== undefined) {
-      foreign.ring.breach('foreignAreas', `${what}, in the ${areaNames[foreign.kind]}`);
-      return;
-    }
-    for (const ring of this.rings.values()) {
-      const late = ring.returnedOwner(address);
-      if (late === undefined) continue;
-      ring.breach('lateWrites', `${what}, of chain ${late.head}, which is back`);
-      return;
-    }
-    if (this.#lostOne()) return;
-    this.breach(
-      'writesWithin',
-      `${what}, which are in no chain that it has and no region that may be written`,
-    );
-  }
-
-  /** Whether the device may read or write every byte of [start, end). */
-  #allowed(places: readonly Place[], start: number, end: number, write: boolean): boolean {
-    let at = start;
-    while (at < end) {
-      const before = at;
-      for (const place of places) {
-        if (place.ring.lost || (permits(place, write) && place.start <= at && at < place.end))
-          at = Math.max(at, place.end);
-      }
-      if (at < end) at = this.regions.allowedUpTo(at, end, write);
-      if (at === before) return false;
-    }
-    return true;
   }
 
   // ---------------------------------------------------------------- chains
 
   published(ring: RingState, chain: PostedChain): void {
-    this.#outside?.published(chain);
+    this.outside?.published(chain);
     this.#objects.published(ring, chain);
     this.onPublished?.(ring, chain);
   }
   taken(ring: RingState, chain: PostedChain): void {
-    this.#outside?.taken(chain);
+    this.outside?.taken(chain);
     this.#objects.taken(ring, chain);
   }
   used(ring: RingState, chain: PostedChain): void {
-    this.#outside?.returned(ring, chain);
+    this.outside?.returned(ring, chain);
     this.#objects.used(ring, chain);
     this.onUsed?.(ring, chain);
   }
   consumed(ring: RingState, chain: PostedChain): void {
     // A driver that runs at the same time may have put something else where the answer was.
     if (this.#init.concurrent !== true) this.#objects.consumed(ring, chain);
-  }
-}
-
-const areaNames = {
-  descriptors: 'descriptor table',
-  ring: 'descriptor ring',
-  available: 'available ring',
-  table: 'indirect table',
-  readable: 'readable part of a chain',
-  used: 'used ring',
-  writable: 'writable part of a chain',
-} as const;
-
-function permits({ kind }: Place, write: boolean): boolean {
-  return write ? kind === 'used' || kind === 'ring' || kind === 'writable' : kind !== 'writable';
-}
-
-/** Tells each call before it is made, the reset also behind it. */
-class WatchedDevice implements VirtioDevice {
-  readonly deviceId: number;
-  readonly queueCount: number;
-  readonly #inner: VirtioDevice;
-  readonly #machine: WatchedMachine;
-
-  constructor(inner: VirtioDevice, machine: WatchedMachine) {
-    this.deviceId = inner.deviceId;
-    this.queueCount = inner.queueCount;
-    this.#inner = inner;
-    this.#machine = machine;
-  }
-
-  attach(host: DeviceHost): void {
-    this.#inner.attach({
-      interruptQueue: index => {
-        this.#machine.interrupting(index);
-        host.interruptQueue(index);
-      },
-      interruptConfig: () => host.interruptConfig(),
-    });
-  }
-  notified(index: number, next?: number): void {
-    this.#machine.notifying(index, next);
-    this.#inner.notified(index, next);
-  }
-  get deviceFeatures(): FeatureSet {
-    return this.#inner.deviceFeatures;
-  }
-  setDriverFeatures(features: FeatureSet): void {
-    this.#machine.featuresWritten(features);
-    this.#inner.setDriverFeatures(features);
-  }
-  readStatus(): number {
-    return this.#inner.readStatus();
-  }
-  writeStatus(status: number): void {
-    this.#machine.statusWriting(status);
-    this.#inner.writeStatus(status);
-    this.#machine.statusWritten(status);
-  }
-  get configGeneration(): number {
-    return this.#inner.configGeneration;
-  }
-  readConfig(): DataView {
-    return this.#inner.readConfig();
-  }
-  queueSizeMax(index: number): number {
-    return this.#inner.queueSizeMax(index);
-  }
-  enableQueue(index: number, size: number, addresses: QueueAddresses, start?: QueuePosition): void {
-    this.#machine.enabling(index, size, addresses, start);
-    this.#inner.enableQueue(index, size, addresses, start);
-  }
-  queueEnabled(index: number): boolean {
-    return this.#inner.queueEnabled(index);
-  }
-  resetQueue(index: number): void {
-    this.#inner.resetQueue(index);
-    this.#machine.queueReset(index);
-  }
-}
-
-class WatchedResumable extends WatchedDevice implements ResumableDevice {
-  readonly #resumable: ResumableDevice;
-  readonly #watch: WatchedMachine;
-
-  constructor(inner: ResumableDevice, machine: WatchedMachine) {
-    super(inner, machine);
-    this.#resumable = inner;
-    this.#watch = machine;
-  }
-
-  get needsResetReason(): string | undefined {
-    return this.#resumable.needsResetReason;
-  }
-  stopQueue(index: number): StoppedQueue | undefined {
-    const stopped = this.#resumable.stopQueue(index);
-    this.#watch.queueReset(index);
-    return stopped;
   }
 }

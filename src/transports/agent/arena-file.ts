@@ -1,16 +1,8 @@
 /** A program's memory in a file that an agent maps or reads and writes: both sides see one memory. */
-import {
-  closeSync,
-  ftruncateSync,
-  mkdtempSync,
-  openSync,
-  readSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, ftruncateSync, openSync, readSync, rmSync, statSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ownFolder } from '../own-folder.js';
 
 /** Where files lie in memory, on Linux. */
 const SHARED_MEMORY = '/dev/shm';
@@ -22,9 +14,7 @@ export class AgentArenaFile {
 
   /** @param bytes length of the file, which is zeroed */
   constructor(bytes: number) {
-    this.#directory = mkdtempSync(
-      join(isDirectory(SHARED_MEMORY) ? SHARED_MEMORY : tmpdir(), 'vrdma-arena-'),
-    );
+    this.#directory = ownFolder('arena', isDirectory(SHARED_MEMORY) ? SHARED_MEMORY : tmpdir());
     this.path = join(this.#directory, 'arena');
     this.#file = openSync(this.path, 'wx+', 0o600);
     ftruncateSync(this.#file, bytes);

@@ -7,7 +7,6 @@ import {
   closeSync,
   constants,
   fstatSync,
-  mkdtempSync,
   openSync,
   readFileSync,
   readSync,
@@ -16,6 +15,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ownFolder } from '../own-folder.js';
 import { AgentWatchdog } from './watchdog.js';
 
 /** Longest line that an agent may send, the newline included. */
@@ -301,7 +301,7 @@ function openLine(log: string | undefined): Line {
 
 function makeDirectory(): string {
   try {
-    return mkdtempSync(join(tmpdir(), 'vrdma-agent-'));
+    return ownFolder('agent');
   } catch (error) {
     throw trouble('start', `no temporary directory can be made in ${tmpdir()} (${codeOf(error)})`);
   }

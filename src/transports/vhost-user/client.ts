@@ -23,6 +23,8 @@ export interface VhostUserClientInit {
   /** Guest memory, a multiple of 4096; 4 MiB when absent. */
   readonly memoryBytes?: number;
   readonly options?: Partial<PeerOptions>;
+  /** `reconnect` is going to be used: what is in flight is kept where the back-end can do that. */
+  readonly resumable?: boolean;
 }
 
 /** A piece of guest memory. */
@@ -50,10 +52,13 @@ export class VhostUserClient {
   readonly #file: MemoryFile;
   readonly #device: FrontDevice;
   #allocated = 0;
-  #features: FeatureSet = 0n;
 
   constructor(path: string, init: VhostUserClientInit) {
-    const options = { ...defaultPeerOptions, ...init.options };
+    const options = {
+      ...defaultPeerOptions,
+      ...init.options,
+      ...(init.resumable === undefined ? {} : { resumable: init.resumable }),
+    };
     this.#file = new MemoryFile('vrdma client', init.memoryBytes ?? MEMORY_BYTES);
     try {
       const first = FrontEnd.connect(path, options);
@@ -110,14 +115,13 @@ export class VhostUserClient {
 
   /** Accepts features, of those that are offered; to be called between DRIVER and FEATURES_OK. */
   accept(features: FeatureSet): void {
-    this.#features = features;
     this.transport.setDriverFeatures(features);
   }
 
   /** Lays a queue of the agreed format out in guest memory and enables it; to be called between FEATURES_OK and DRIVER_OK. */
   queue(index: number, wanted = QUEUE_SIZE): DriverQueue {
     const size = Math.min(wanted, this.transport.queueSizeMax(index));
-    const features = { ...ringFeatures(this.#features), indirect: false };
+    const features = { ...ringFeatures(this.#device.features), indirect: false };
     const ring = this.alloc(ringBytes(size, features), 16);
     const addresses = layOutRing(ring.address, size, features);
     const queue = newDriverQueue(this.memory, { index, size, ...addresses }, features);
@@ -140,6 +144,15 @@ export class VhostUserClient {
       if (leftMs <= 0) return false;
       if (this.#events.wait(Math.min(1, Math.ceil(leftMs))) > 0) return true;
     }
+  }
+
+  /**
+   * The back-end went away and listens at its path again: the queues go on where they were, and nothing that was made available
+   * is lost. Interrupts of all queues come from within. Throws SystemError as long as nobody listens, PeerChanged when it is
+   * another device.
+   */
+  reconnect(): void {
+    this.#device.resume();
   }
 
   /** Ends the connection and lets go of memory and descriptors. */

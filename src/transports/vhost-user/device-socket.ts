@@ -1,7 +1,7 @@
 /** A listening socket with a file of its own in the temporary directory. */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { ownFolder } from '../own-folder.js';
 import { closeFd } from './descriptors.js';
 import { listenUnix } from './sockets.js';
 
@@ -12,7 +12,7 @@ export class DeviceSocket {
   readonly #fd: number;
 
   constructor() {
-    this.#directory = mkdtempSync(join(tmpdir(), 'vrdma-device-'));
+    this.#directory = ownFolder('device');
     this.path = join(this.#directory, 'device');
     this.#fd = listenUnix(this.path, 4);
   }

@@ -4,11 +4,11 @@
  */
 import { DeviceStatus, FeatureBit, GuestMemory, featureSet, ringFeatures } from '../../virtio/index.js';
 import type { DeviceHost, FeatureSet, QueueAddresses, VirtioDevice } from '../../virtio/index.js';
+import { closeFd } from './descriptors.js';
 import type { EventSet } from './event-set.js';
 import { RequestRefused } from './front-end.js';
-import type { FrontEnd } from './front-end.js';
+import type { FrontEnd, Inflight } from './front-end.js';
 import { FrontQueue } from './front-queue.js';
-import { newBase } from './front-ring.js';
 import type { PeerOptions } from './peer-options.js';
 import { F_PROTOCOL_FEATURES } from './protocol.js';
 import type { MemoryFile } from './shared-memory.js';
@@ -47,6 +47,16 @@ export interface FrontMemory {
 
 const { FEATURES_OK, DRIVER_OK, DEVICE_NEEDS_RESET, FAILED } = DeviceStatus;
 
+/** The device says that a ring is broken, and nothing else of it does. */
+export class RingErrorSignalled extends Error {
+  readonly code = 'ERR_VHOST_USER_RING';
+}
+
+/** Who listens at the path now is not who was there before. */
+export class PeerChanged extends Error {
+  readonly code = 'ERR_VHOST_USER_CHANGED';
+}
+
 export class FrontDevice implements VirtioDevice {
   readonly deviceId: number;
   readonly queueCount: number;
@@ -57,6 +67,10 @@ export class FrontDevice implements VirtioDevice {
   /** What the device knows of memory. */
   #shared: FrontMemory | undefined;
   #host: DeviceHost | undefined;
+  /** The device knows where it keeps them. */
+  #inflightTold = false;
+  /** What the device keeps of chains in flight. */
+  #inflight: Inflight | undefined;
   readonly #queues: (FrontQueue | undefined)[];
   readonly #enabled = new Set<FrontQueue>();
   #features: FeatureSet = 0n;
@@ -82,7 +96,13 @@ export class FrontDevice implements VirtioDevice {
     const { fd } = front;
     if (fd !== undefined) this.#init.events.add(fd, () => front.unasked());
     this.#shared = undefined;
+    this.#inflightTold = false;
     return front;
+  }
+
+  /** As the driver has accepted them. */
+  get features(): FeatureSet {
+    return this.#features;
   }
 
   /** As far as it is known without asking. */
@@ -217,10 +237,13 @@ export class FrontDevice implements VirtioDevice {
     this.#statusStale = false;
     if (this.#init.options.memoryAfterReset === 'again') this.#shared = undefined;
     this.#features = 0n;
+    this.#dropInflight();
+    this.#inflightTold = false;
     for (const queue of this.#enabled) {
       queue.disable();
       // What was called before the reset is of before; whatever comes from now on is too late.
       queue.takeCall();
+      queue.takeError();
       queue.filled = 0;
     }
     this.#enabled.clear();
@@ -237,6 +260,40 @@ export class FrontDevice implements VirtioDevice {
   #reconnect(): void {
     this.#leave();
     this.#front = this.#connect();
+  }
+
+  /**
+   * The back-end went away and is there again: goes on with it. Features, memory and status are told anew, and each ring goes on
+   * behind the last chain that has come back; with INFLIGHT_SHMFD the device finds out itself which of the others it had.
+   * Both sides are told of whatever they may have missed. Throws SystemError when nobody is there, PeerChanged for one that
+   * cannot go on, ConnectionEnded, MessageFault.
+   */
+  resume(): void {
+    const status = this.#status;
+    this.#reconnect();
+    const front = this.#front;
+    const missing = this.#features & ~front.features;
+    if (missing !== 0n)
+      throw front.fail(
+        new PeerChanged(`features 0x${missing.toString(16)} were agreed on, and are not offered any more`),
+      );
+    const told = (bits: number): void => {
+      if (front.has('STATUS')) front.writeStatus(status & bits);
+    };
+    told(~(FEATURES_OK | DRIVER_OK));
+    if ((status & FEATURES_OK) === 0) return;
+    front.setFeatures(this.#features);
+    this.#shareMemory();
+    told(~DRIVER_OK);
+    if ((status & DRIVER_OK) === 0) return;
+    const running = [...this.#enabled].filter(queue => queue.told);
+    for (const queue of running) queue.told = false;
+    this.#start(running);
+    told(~0);
+    for (const queue of running) {
+      queue.signalKick();
+      this.#host?.interruptQueue(queue.index);
+    }
   }
 
   #leave(): void {
@@ -257,6 +314,19 @@ export class FrontDevice implements VirtioDevice {
     }
     if (shared !== undefined) this.#front.removeMemory(regionOf(shared));
     this.#front.addMemory(region, memory.file.fd);
+  }
+
+  /** Once for each connection, before its first ring. */
+  #shareInflight(): void {
+    if (this.#inflightTold || !this.#front.has('INFLIGHT_SHMFD')) return;
+    this.#inflightTold = true;
+    this.#inflight ??= this.#front.newInflight(this.queueCount, this.#init.queueSize);
+    this.#front.setInflight(this.#inflight);
+  }
+
+  #dropInflight(): void {
+    if (this.#inflight !== undefined) closeFd(this.#inflight.fd);
+    this.#inflight = undefined;
   }
 
   get configGeneration(): number {
@@ -298,11 +368,33 @@ export class FrontDevice implements VirtioDevice {
       this.#init.beforeCall();
       this.#host?.interruptQueue(index);
     });
+    this.#init.events.add(queue.error, () => {
+      if (queue.takeError()) this.#errorOf(queue);
+    });
     return queue;
+  }
+
+  /**
+   * The device cannot go on with a ring. One whose status can be read has to ask for a reset then; of any other that is what
+   * the error stands for. Throws what ends the connection when it does not ask.
+   */
+  #errorOf({ index, enabled }: FrontQueue): void {
+    // It may have been signalled just before a reset.
+    if (!enabled) return;
+    this.told = true;
+    if (!this.#front.has('STATUS')) return this.noteStatus(this.#status | DEVICE_NEEDS_RESET);
+    this.noteStatus(this.#front.readStatus());
+    if ((this.#status & DEVICE_NEEDS_RESET) !== 0) return;
+    throw this.#front.fail(
+      new RingErrorSignalled(
+        `it signalled an error of queue ${index} at the descriptor of SET_VRING_ERR, and its status 0x${this.#status.toString(16)} does not say DEVICE_NEEDS_RESET`,
+      ),
+    );
   }
 
   /** Tells the device of queues, and enables them. All is sent before the first answer is waited for. */
   #start(queues: Iterable<FrontQueue>): void {
+    this.#shareInflight();
     for (const queue of queues) this.#describe(queue);
     for (const index of this.#front.refusedQueues()) {
       const queue = this.#queues[index];
@@ -321,7 +413,7 @@ export class FrontDevice implements VirtioDevice {
     this.#front.setUpQueue({
       index,
       size,
-      base: newBase(ringFeatures(this.#features)),
+      base: queue.base,
       addresses: {
         descriptors: user(addresses.descriptors),
         available: user(addresses.driver),
@@ -329,7 +421,7 @@ export class FrontDevice implements VirtioDevice {
       },
       kick: this.#init.options.kicks === 'event' ? queue.kick : undefined,
       call: queue.call,
-      error: undefined,
+      error: queue.error,
     });
     this.#front.enableQueue(index, true);
   }
@@ -349,6 +441,7 @@ export class FrontDevice implements VirtioDevice {
     }
     queue.disable();
     queue.takeCall();
+    queue.takeError();
     this.#enabled.delete(queue);
   }
 
@@ -370,8 +463,10 @@ export class FrontDevice implements VirtioDevice {
     for (const queue of this.#queues) {
       if (queue === undefined) continue;
       this.#init.events.remove(queue.call);
+      this.#init.events.remove(queue.error);
       queue.close();
     }
+    this.#dropInflight();
     this.#queues.fill(undefined);
     this.#enabled.clear();
   }

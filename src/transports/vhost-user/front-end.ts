@@ -7,7 +7,7 @@ import { Connection, ConnectionEnded } from './connection.js';
 import type { ConnectionOptions, Message } from './connection.js';
 import { closeFd } from './descriptors.js';
 import { MessageFault, decodePayload, encodePayload } from './messages.js';
-import type { MemoryRegion, Payload } from './messages.js';
+import type { InflightDescription, MemoryRegion, Payload } from './messages.js';
 import {
   CONFIG_BYTES_MAX,
   F_PROTOCOL_FEATURES,
@@ -33,6 +33,8 @@ export interface FrontEndOptions extends ConnectionOptions {
   readonly spinUs: number;
   /** Protocol features that are not used, though offered. */
   readonly withoutProtocolFeatures: readonly string[];
+  /** The device may be gone and come back, and what is in flight is to outlive that where the back-end can have it so. */
+  readonly resumable?: boolean;
   /** What is thrown in place of an error that has ended the connection. */
   fault?(why: Error): Error;
 }
@@ -56,9 +58,24 @@ export interface QueueSetUp {
   readonly error: number | undefined;
 }
 
-/** Those of the protocol that this front-end makes use of. */
-const used = ['MQ', 'REPLY_ACK', 'CONFIG', 'RESET_DEVICE', 'CONFIGURE_MEM_SLOTS', 'STATUS'] as const;
+/** Those of the protocol that this front-end makes use of; BACKEND_REQ is not among them: a back-end has nothing to ask. */
+const used = [
+  'MQ',
+  'REPLY_ACK',
+  'CONFIG',
+  'RESET_DEVICE',
+  'CONFIGURE_MEM_SLOTS',
+  'STATUS',
+  'INFLIGHT_SHMFD',
+] as const;
 type Used = (typeof used)[number];
+
+/** Memory in which a back-end notes what is in flight, for the one that comes after it. */
+export interface Inflight {
+  readonly description: InflightDescription;
+  /** The file; whoever has it closes it. */
+  readonly fd: number;
+}
 
 export class FrontEnd {
   readonly #connection: Connection;
@@ -88,11 +105,12 @@ export class FrontEnd {
 
   #negotiateProtocol(): void {
     const offered = this.askNumber('GET_PROTOCOL_FEATURES');
-    const { withoutProtocolFeatures } = this.#options;
+    const { resumable, withoutProtocolFeatures } = this.#options;
     let accepted = 0n;
     for (const name of used) {
       const bit = 1n << BigInt(ProtocolFeature.values[name]);
       if ((offered & bit) === 0n || withoutProtocolFeatures.includes(name)) continue;
+      if (name === 'INFLIGHT_SHMFD' && resumable !== true) continue;
       accepted |= bit;
       this.#protocol.add(name);
     }
@@ -140,6 +158,23 @@ export class FrontEnd {
   }
   removeMemory(region: MemoryRegion): void {
     this.do('REM_MEM_REG', { kind: 'region', region });
+  }
+
+  /** Asks for memory that keeps what is in flight. Needs INFLIGHT_SHMFD. Throws MessageFault when there is none. */
+  newInflight(queues: number, queueSize: number): Inflight {
+    const wanted = { bytes: 0, offset: 0, queues, queueSize };
+    this.tell('GET_INFLIGHT_FD', { kind: 'inflight', inflight: wanted });
+    const fds: number[] = [];
+    const answer = this.#awaitAnswer('GET_INFLIGHT_FD', 'inflight', fds);
+    const [fd] = fds;
+    if (answer.kind === 'inflight' && answer.inflight.bytes > 0 && fds.length === 1)
+      return { description: answer.inflight, fd };
+    for (const each of fds) closeFd(each);
+    throw this.#end(new MessageFault(`GET_INFLIGHT_FD: ${fds.length} descriptors came, expected one`));
+  }
+  /** Gives that memory to the back-end, a new one or the same again. */
+  setInflight({ description, fd }: Inflight): void {
+    this.do('SET_INFLIGHT_FD', { kind: 'inflight', inflight: description }, [fd]);
   }
 
   /** Describes a queue. It is not enabled yet; `refusedQueues` says whether it can be. */
@@ -269,17 +304,23 @@ export class FrontEnd {
     return answer.kind === 'u64' ? answer.value : 0n;
   }
 
-  #awaitAnswer(name: RequestName, kind = requestShapes[name]?.reply ?? 'u64'): Payload {
+  /** `keep` gets the descriptors that come along; without it there must be none. */
+  #awaitAnswer(
+    name: RequestName,
+    kind = requestShapes[name]?.reply ?? 'u64',
+    keep?: number[],
+  ): Payload {
     try {
       const message = this.#receive(name);
       const { request, flags, payload, fds } = message;
-      for (const fd of fds) closeFd(fd);
+      if (keep === undefined) for (const fd of fds) closeFd(fd);
+      else keep.push(...fds);
       const wanted = Request.values[name];
       if (request !== wanted || (flags & MessageFlag.values.REPLY) === 0) {
         const what = (flags & MessageFlag.values.REPLY) === 0 ? 'a request' : 'an answer';
         throw new MessageFault(`${name} was asked, and ${what} came to ${requestName(request)}`);
       }
-      if (fds.length > 0) throw new MessageFault(`${name}: ${fds.length} descriptors came with the answer`);
+      if (keep === undefined && fds.length > 0) throw new MessageFault(`${name}: ${fds.length} descriptors came with the answer`);
       return decodeAnswer(name, kind, payload);
     } catch (error) {
       throw this.#end(error);
@@ -308,6 +349,11 @@ export class FrontEnd {
     } catch (error) {
       throw this.#end(error);
     }
+  }
+
+  /** Ends the connection for a reason that its messages do not show. Returns what is to be thrown. */
+  fail(why: Error): Error {
+    return this.#end(why);
   }
 
   #end(error: unknown): Error {

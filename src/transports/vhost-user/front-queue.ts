@@ -9,6 +9,7 @@ export class FrontQueue {
   /** Event descriptors, kept from one set-up to the next. */
   readonly kick: number;
   readonly call: number;
+  readonly error: number;
   size = 0;
   addresses: QueueAddresses | undefined;
   /** The device has been told where the queue is. */
@@ -29,6 +30,7 @@ export class FrontQueue {
     this.index = index;
     this.kick = newEvent();
     this.call = newEvent();
+    this.error = newEvent();
   }
 
   /** `single`: each of its chains is one descriptor. */
@@ -66,6 +68,7 @@ export class FrontQueue {
 
   /** Where the device goes on, with nothing outstanding, when it is told of the ring again. */
   get base(): number {
+    this.#ring?.look();
     return this.#ring?.base ?? 0;
   }
 
@@ -122,8 +125,14 @@ export class FrontQueue {
     return drainEvent(this.call);
   }
 
+  /** Whether the device has said since the last look that it cannot go on with the ring. */
+  takeError(): boolean {
+    return drainEvent(this.error);
+  }
+
   close(): void {
     closeFd(this.kick);
     closeFd(this.call);
+    closeFd(this.error);
   }
 }

@@ -50,11 +50,6 @@ export function frontRing(memory: GuestMemory, place: FrontRingPlace): FrontRing
   return avail && used && new SplitFrontRing(avail, used, place);
 }
 
-/** Base of a ring that nobody has worked on. */
-export function newBase({ packed }: RingFeatures): number {
-  return packed === true ? packedBase(PACKED_START) : 0;
-}
-
 /** Both positions of a packed ring, where they are the same: slots in bits 0 and 16 on, wrap counters in bits 15 and 31. */
 function packedBase(position: number): number {
   return (position | (position << 16)) >>> 0;
@@ -119,7 +114,8 @@ interface Chain {
 
 /**
  * A chain may be published and returned between two looks, and then its first descriptor is a used element already. The others
- * are as the driver left them: they are available, and the last has the buffer id.
+ * are as the driver left them: they are available, and the last has the buffer id. That holds for a device that works in order; one
+ * that does not is followed as long as it has to be kicked, since everything is seen before a kick.
  */
 class PackedFrontRing implements FrontRing {
   readonly #ring: MemoryWindow;

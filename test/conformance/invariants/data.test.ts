@@ -131,6 +131,12 @@ describe('[DATA-46] a message that was received', () => {
     const write = { opcode: 'RDMA_WRITE_WITH_IMM', imm: 9 } as const;
     for (const type of [RC, UC])
       expect(arrival({ byteLen: 48, ...withImm(9) }, write, [type, UD])).toContain(noMessage);
+    const written = { byteLen: 8, ...withImm(9), opcode: WcOpcode.RECV_RDMA_WITH_IMM };
+    const pairs = [
+      [RC, UC],
+      [UC, RC],
+    ] as const;
+    for (const pair of pairs) expect(arrival(written, { ...write, inline: 40 }, pair)).toContain(noMessage);
   });
 
   it('is not looked at when it failed, or when nobody knows of it', () => {

@@ -7,21 +7,27 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { connectVhostUser } from '../../../src/transports/vhost-user/client.js';
+import type { VhostUserClient } from '../../../src/transports/vhost-user/client.js';
 import { FrontEnd } from '../../../src/transports/vhost-user/front-end.js';
 import { defaultPeerOptions } from '../../../src/transports/vhost-user/peer-options.js';
+import { DeviceStatus, FeatureBit, featureSet, negotiate } from '../../../src/virtio/index.js';
 import { openFds, skipped } from './support.js';
+
+const { ACKNOWLEDGE, DRIVER, FEATURES_OK, DRIVER_OK } = DeviceStatus;
 
 interface Script {
   readonly at?: string;
   readonly does?: string;
   readonly features?: string;
   readonly config?: number;
+  readonly errs?: 'silently' | 'with-status';
+  readonly inflight?: boolean;
 }
 
 const fixture = fileURLToPath(new URL('fixtures/scripted-back-end.mjs', import.meta.url));
 
-/** Starts a back-end in a process of its own. Returns the path of its socket. */
-async function backEnd(script: Script): Promise<string> {
+/** Starts a back-end in a process of its own. Returns the path of its socket. `printed` gets what it prints later. */
+async function backEnd(script: Script, printed: string[] = []): Promise<string> {
   const directory = mkdtempSync(join(tmpdir(), 'vrdma-'));
   const path = join(directory, 'peer.sock');
   const child = spawn(process.execPath, [fixture, path, JSON.stringify(script)], {
@@ -32,6 +38,7 @@ async function backEnd(script: Script): Promise<string> {
     rmSync(directory, { recursive: true });
   });
   await once(child.stdout, 'data');
+  child.stdout.on('data', (data: Buffer) => printed.push(...data.toString().trim().split('\n')));
   return path;
 }
 
@@ -125,4 +132,65 @@ describe.skipIf(skipped !== undefined)('a client', () => {
     client.close();
     expect(openFds()).toBe(before);
   });
+
+  it.each([
+    [
+      'silently',
+      /signalled an error of queue 0 at the descriptor of SET_VRING_ERR.*does not say DEVICE_NEEDS/,
+    ],
+    ['with-status', undefined],
+  ] as const)('hears of a ring that is broken (%s)', async (errs, why) => {
+    const path = await backEnd({ errs });
+    const before = openFds();
+    const client = connectVhostUser(path, { deviceId: 1, queueCount: 1 });
+    let told = 0;
+    client.transport.onInterrupt(source => (told += source === 'config' ? 1 : 0));
+    live(client);
+    const error = thrownBy(() => client.wait(5000));
+    if (why === undefined) {
+      expect(error).toBe(undefined);
+      expect(told).toBe(1);
+      expect(client.transport.readStatus() & DeviceStatus.DEVICE_NEEDS_RESET).not.toBe(0);
+    } else {
+      expect((error as Error).message).toMatch(why);
+      expect(client.front.failure).toBe(error);
+    }
+    client.close();
+    expect(openFds()).toBe(before);
+  });
+
+  it('takes an error for DEVICE_NEEDS_RESET where there is no status to be read', async () => {
+    const path = await backEnd({ errs: 'silently' });
+    const options = { withoutProtocolFeatures: ['STATUS'], reset: 'reconnect' } as const;
+    const client = connectVhostUser(path, { deviceId: 1, queueCount: 1, options });
+    live(client);
+    expect(client.wait(5000)).toBe(true);
+    expect(client.transport.readStatus() & DeviceStatus.DEVICE_NEEDS_RESET).not.toBe(0);
+    client.close();
+  });
+
+  it('gives what keeps track of chains in flight to the back-end that comes next, and never asks to be asked', async () => {
+    const printed: string[] = [];
+    const path = await backEnd({ at: 'GET_CONFIG', does: 'hang-up', inflight: true }, printed);
+    const before = openFds();
+    const client = connectVhostUser(path, { deviceId: 1, queueCount: 1, configBytes: 8, resumable: true });
+    live(client);
+    expect(thrownBy(() => client.transport.readConfig())).toMatchObject({ kind: 'closed' });
+    client.reconnect();
+    client.front.barrier();
+    client.front.awaitBarrier();
+    client.close();
+    while (printed.length < 3) await new Promise(resolve => setImmediate(resolve));
+    const [inode] = /\d+/.exec(printed[0]) ?? [];
+    expect(printed).toEqual([`made ${inode}`, `given ${inode}`, `given ${inode}`]);
+    expect(openFds()).toBe(before);
+  });
 });
+
+/** Negotiates, and starts one queue. */
+function live(client: VhostUserClient): void {
+  const required = featureSet(FeatureBit.VERSION_1);
+  negotiate(client.transport, { wanted: required, required });
+  client.queue(0, 64);
+  client.transport.writeStatus(ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK);
+}

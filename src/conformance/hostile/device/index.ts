@@ -18,7 +18,7 @@ const ATTACKS = 40;
 
 const requirementsOf: Readonly<Record<AttackFamily, readonly string[]>> = {
   answers: ['HOST-35', 'HOST-29', 'ERR-25', 'ERR-26'],
-  'used-elements': ['VQ-42', 'VQ-44', 'HOST-35', 'HOST-33'],
+  'used-elements': ['VQ-42', 'VQ-44', 'VQ-96', 'HOST-35', 'HOST-33'],
   completions: ['HOST-23', 'HOST-29', 'HOST-35', 'CQ-05'],
   memory: ['HOST-35', 'HOST-33', 'HOST-32'],
   registers: ['ERR-25', 'ERR-26', 'HOST-34'],

@@ -133,14 +133,15 @@ const lies: readonly Lie[] = [
     tell: async (bench, o) => fullQueueFinds(bench, o, (ring, heads) => ring.element(heads[1], 0)),
   },
   {
-    slug: 'control-id-of-the-size',
-    doc: 'A used id that is the size of the control queue',
+    slug: 'control-id-beyond-the-size',
+    doc: 'A used id that is the id of a command and the size of the control queue added up',
     packed: 'VQ-96',
     tell: async bench => {
-      const call = bench.call('createPd()', verbs => verbs.createPd());
-      await bench.expectCommand(Command.CREATE_PD);
+      const call = bench.call('delGid()', verbs => verbs.delGid(0));
+      const { chain } = await bench.expectCommand(Command.DEL_GID);
       const ring = bench.device.pen(bench.map.control);
-      ring.element(ring.size, 1);
+      ring.write(chain, 0, Uint8Array.of(0));
+      ring.element(chain.head + ring.size, 1);
       bench.interrupt(bench.map.control);
       await bench.fails(call, 'EIO', ['VQ-96', 'ERR-25']);
     },

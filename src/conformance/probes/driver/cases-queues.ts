@@ -12,6 +12,7 @@ import {
   giveBack,
   poll,
   post,
+  postMany,
   postReceive,
   takeReceives,
   takeRequests,
@@ -256,7 +257,8 @@ async function indicesWrap(bench: Bench): Promise<void> {
   const [sq, cq] = [bench.map.sq(qpn), bench.map.cq(sendCqn)];
   const batch = 64;
   for (let done = 0; done < 65536 + 64; done += batch) {
-    for (let i = 0; i < batch; i++) bench.verbs.postSend(qp, aSend(done + i));
+    const sends = Array.from({ length: batch }, (_, i) => aSend(done + i));
+    postMany(bench, qp, sends);
     const requests = takeRequests(bench, sq);
     bench.expect(
       requests.length === batch,

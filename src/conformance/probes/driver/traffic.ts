@@ -10,6 +10,7 @@ import type {
   Sge,
   WorkCompletion,
 } from '../../../verbs/index.js';
+import { RemoteVerbs } from '../../agent/remote-verbs.js';
 import type { Bench } from './bench.js';
 import { errnoOf } from './call.js';
 import { completionBytes } from './encode.js';
@@ -32,6 +33,16 @@ export function post(
   bench.step('program', 'driver', `postSend(${request.wrId}, opcode ${request.opcode})`);
   attempt(bench, 'postSend', requirements, () => bench.verbs.postSend(qp, request));
 }
+/** Posts many sends, in one line where the driver is another process. Throws what the first refusal says. */
+export function postMany({ verbs }: Bench, qp: QueuePair, requests: readonly SendWorkRequest[]): void {
+  if (!(verbs instanceof RemoteVerbs)) {
+    for (const request of requests) verbs.postSend(qp, request);
+    return;
+  }
+  const { refused } = verbs.postSends(qp, requests);
+  if (refused !== undefined) throw refused;
+}
+
 export function postReceive(
   bench: Bench,
   qp: QueuePair,

@@ -167,7 +167,11 @@ export class OutsideWatch {
   /** Nothing moves any more. */
   atRest(): void {
     this.lookAtAll();
-    for (const [ring, { calls }] of this.#sighted) if (!ring.lost) calls.atRest();
+    for (const [ring, { calls, sight }] of this.#sighted) {
+      if (ring.lost) continue;
+      calls.atRest();
+      sight.rest();
+    }
     if (this.#host.regions.all) this.#open = true;
     if (this.#open) return;
     if (this.#shadow === undefined || this.#sighted.size === 0) return;

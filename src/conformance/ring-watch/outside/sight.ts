@@ -38,6 +38,8 @@ export interface RingSight {
   take(): void;
   /** Takes up what the device has returned, and the flags that it has set. */
   look(): void;
+  /** Nothing moves any more: what stands where it was not looked for shows now. */
+  rest(): void;
   /** By what the driver asks for now: whether it wants to be told that the count went from `from` to `to`. */
   wants(from: number, to: number): boolean;
   /** Whether the driver's write to these bytes of one of the ring's areas changes that. */
@@ -110,6 +112,10 @@ class SplitSight implements RingSight {
     const event = ring.used.load16(at);
     if (event !== this.#event) ring.device.wrote(this.#used, start + at, start + at + 2);
     this.#event = event;
+  }
+
+  rest(): void {
+    // What a split ring shows, it shows at its index.
   }
 
   wants(from: number, to: number): boolean {
@@ -220,6 +226,10 @@ class PackedSight implements RingSight {
       ring.device.wrote(this.#event, start, end);
     this.#mode = mode;
     this.#position = position;
+  }
+
+  rest(): void {
+    if (this.ring.outstanding > 0) this.ring.deviceWrote = true;
   }
 
   wants(from: number, to: number): boolean {

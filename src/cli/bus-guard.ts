@@ -1,0 +1,63 @@
+/**
+ * A process that maps somebody else's memory file ends with SIGBUS when its owner makes the file shorter, and nothing in the
+ * process can prevent that. So the commands that map such files do it in a process of their own, and this one says what
+ * happened to it.
+ */
+import { spawn } from 'node:child_process';
+import { constants } from 'node:os';
+import { ExitCode } from './exit-code.js';
+
+/** Set in the process that is guarded. */
+const GUARDED = 'VRDMA_GUARDED';
+const FORWARDED = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+const SHORTENED =
+  'vrdma: a peer made a memory file shorter that it had shared, and the process that had it mapped ended with SIGBUS. What it had judged is lost. A file sealed with F_SEAL_SHRINK cannot be made shorter.\n';
+
+/** Runs the command line in a process of its own, if it may map a peer's memory. Undefined: it is to be run in this one. */
+export function runGuarded(argv: readonly string[], say: (text: string) => void): Promise<number> | undefined {
+  if (process.env[GUARDED] !== undefined) {
+    // What this process starts is not guarded by it.
+    delete process.env[GUARDED];
+    endWithGuard();
+    return undefined;
+  }
+  if (process.platform !== 'linux' || !mapsPeersMemory(argv)) return undefined;
+  return new Promise((resolve, reject) => {
+    // A group of its own: the terminal interrupts this process, which passes it on once.
+    const child = spawn(process.execPath, [...process.execArgv, process.argv[1], ...argv], {
+      stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+      env: { ...process.env, [GUARDED]: '1' },
+      detached: true,
+    });
+    const forwards = FORWARDED.map(signal => {
+      const forward = (): void => void child.kill(signal);
+      process.on(signal, forward);
+      return () => process.off(signal, forward);
+    });
+    child.on('error', reject);
+    child.on('exit', (code, signal) => {
+      for (const forget of forwards) forget();
+      if (signal === 'SIGBUS') say(SHORTENED);
+      resolve(signal === null ? (code ?? ExitCode.couldNotJudge) : exitCodeOf(signal));
+    });
+  });
+}
+
+/** A driver in another process brings its own memory; a device in another process gets the kit's, which is sealed. */
+function mapsPeersMemory(argv: readonly string[]): boolean {
+  const command = argv.find(arg => !arg.startsWith('-'));
+  if (command === 'serve') return true;
+  return command === 'check' && argv.some(arg => arg.split('=')[0] === '--driver-cmd');
+}
+
+/** A peer that ends the process has broken something; for any other signal, as a shell says it. */
+function exitCodeOf(signal: NodeJS.Signals): number {
+  return signal === 'SIGBUS' ? ExitCode.violations : 128 + constants.signals[signal];
+}
+
+/** Whoever guards this process may be ended by force, and it is not to outlive that. */
+function endWithGuard(): void {
+  process.channel?.unref();
+  process.on('disconnect', () => void process.kill(process.pid, 'SIGTERM'));
+}
