@@ -177,15 +177,20 @@ async function serve(device, flags) {
   await until(() => existsSync(socket), 30);
   return {
     socket,
-    cpuSeconds: () => {
-      const fields = readFileSync(`/proc/${child.pid}/stat`, 'utf8').split(') ')[1].split(' ');
-      return (Number(fields[11]) + Number(fields[12])) / 100;
-    },
+    cpuSeconds: () => cpuSecondsOf(child.pid),
     end: () => {
       child.kill('SIGINT');
       return ended;
     },
   };
+}
+
+/** Of a process and of those that it started. */
+function cpuSecondsOf(pid) {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean);
+  const own = (Number(fields[11]) + Number(fields[12])) / 100;
+  return children.reduce((sum, each) => sum + cpuSecondsOf(each), own);
 }
 
 async function until(condition, seconds) {

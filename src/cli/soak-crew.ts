@@ -11,6 +11,7 @@ import { Phase, type Modules } from './job.js';
 import { crashOf, describe } from './outcome-report.js';
 import { SOAK_SIGNALS, SoakSignal } from './soak-job.js';
 import type { SoakAnswer, SoakTask, SoakWorkerData } from './soak-job.js';
+import { Starvation } from './starvation.js';
 
 export interface CrewOptions {
   readonly io: Io;
@@ -45,10 +46,11 @@ export class ThreadCrew implements SoakCrew {
     this.#hands = Array.from({ length: options.workers }, () => new Hand(options));
     this.#free = this.#hands.slice();
     let lastMs = options.io.nowMs();
+    const starvation = new Starvation();
     this.#watchdog = setInterval(() => {
       const nowMs = options.io.nowMs();
-      // A machine that slept does not count.
-      const passedMs = Math.min(nowMs - lastMs, 5 * TICK_MS);
+      // Time in which the machine slept, or gave us no processor, does not count.
+      const passedMs = starvation.turnOf(Math.min(nowMs - lastMs, 5 * TICK_MS));
       lastMs = nowMs;
       for (const hand of this.#hands) hand.tick(passedMs);
     }, TICK_MS);

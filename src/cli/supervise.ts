@@ -19,6 +19,7 @@ import {
   type WorkerData,
   type WorkerMessage,
 } from './job.js';
+import { Starvation } from './starvation.js';
 
 /** What was under way: a program by the seed and number of its batch and its mode, or a case by its place; -1 for none. */
 export type RunIndex = readonly [batchSeed: number, run: number, mode: number, place: number];
@@ -121,7 +122,7 @@ function startWorker(job: Job, supervision: Supervision, signals: Int32Array, ru
   return worker;
 }
 
-/** Calls `hung` once nothing in the shared arrays has changed for `hangMs`. A machine that slept does not count. */
+/** Calls `hung` once nothing in the shared arrays has changed for `hangMs`. Time in which the machine slept, or gave us no processor, does not count. */
 function watch(
   signals: Int32Array,
   runIndex: Int32Array,
@@ -132,9 +133,10 @@ function watch(
   let last = state();
   let lastTickMs = io.nowMs();
   let stillMs = 0;
+  const starvation = new Starvation();
   return setInterval(() => {
     const nowMs = io.nowMs();
-    const passedMs = Math.min(nowMs - lastTickMs, 5 * TICK_MS);
+    const passedMs = starvation.turnOf(Math.min(nowMs - lastTickMs, 5 * TICK_MS));
     lastTickMs = nowMs;
     const now = state();
     const watched = Atomics.load(signals, Signal.phase) !== Phase.kit;

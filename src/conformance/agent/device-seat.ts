@@ -4,26 +4,16 @@
  *
  * The machine's memory is the kit's; the front-end describes a mapping of the same file, so that only addresses are translated.
  */
+import { BackendRing } from '../../transports/vhost-user/backend-ring.js';
+import { BackendSession, Refused, number, ofNumber } from '../../transports/vhost-user/backend-session.js';
+import type { Answer, Handler, Handlers } from '../../transports/vhost-user/backend-session.js';
 import { Connection, ConnectionEnded } from '../../transports/vhost-user/connection.js';
-import type { Message } from '../../transports/vhost-user/connection.js';
-import { closeFd, drainEvent, signalEvent, waitFor } from '../../transports/vhost-user/descriptors.js';
-import { fileState } from '../../transports/vhost-user/mappings.js';
-import { decodeRequest, encodePayload, MessageFault } from '../../transports/vhost-user/messages.js';
-import type {
-  DecodedRequest,
-  MemoryRegion,
-  Payload,
-  VringAddress,
-} from '../../transports/vhost-user/messages.js';
-import {
-  F_PROTOCOL_FEATURES,
-  MessageFlag,
-  NO_FD,
-  ProtocolFeature,
-  QUEUE_MASK,
-  requestName,
-} from '../../transports/vhost-user/protocol.js';
+import { waitFor } from '../../transports/vhost-user/descriptors.js';
 import type { DeviceSocket } from '../../transports/vhost-user/device-socket.js';
+import { fileState } from '../../transports/vhost-user/mappings.js';
+import { MessageFault } from '../../transports/vhost-user/messages.js';
+import type { ConfigAccess, MemoryRegion, VringState } from '../../transports/vhost-user/messages.js';
+import { F_PROTOCOL_FEATURES, QUEUE_MASK } from '../../transports/vhost-user/protocol.js';
 import { acceptUnix } from '../../transports/vhost-user/sockets.js';
 import type { VirtioTransport } from '../../virtio/index.js';
 
@@ -36,29 +26,18 @@ export interface SeatMemory {
 }
 
 const PROTOCOL_FEATURE = 1n << BigInt(F_PROTOCOL_FEATURES);
-const { MQ, REPLY_ACK, CONFIG, STATUS } = ProtocolFeature.values;
-const OFFERED = [MQ, REPLY_ACK, CONFIG, STATUS].reduce((set, bit) => set | (1n << BigInt(bit)), 0n);
 const LOOK_MS = 1000;
 const CONFIG_TRIES_MAX = 100;
-
-/** What the front-end has said of a queue that is not enabled yet, and the descriptors of one that is. */
-interface Queue {
-  size: number;
-  places: VringAddress | undefined;
-  kick: number | undefined;
-  call: number | undefined;
-}
 
 export class DeviceSeat {
   readonly #socket: DeviceSocket;
   readonly #transport: VirtioTransport;
   readonly #memory: SeatMemory;
   readonly #interrupted: () => void;
+  readonly #rings: readonly BackendRing[];
   #connection: Connection | undefined;
+  #session: BackendSession | undefined;
   #region: MemoryRegion | undefined;
-  readonly #queues = new Map<number, Queue>();
-  #error: number | undefined;
-  #acks = false;
   #open = true;
 
   /** @param interrupted called when the device has interrupted: the front-end has something to look at */
@@ -67,6 +46,7 @@ export class DeviceSeat {
     this.#transport = transport;
     this.#memory = memory;
     this.#interrupted = interrupted;
+    this.#rings = Array.from({ length: transport.queueCount }, (_, index) => new BackendRing(index));
     transport.onInterrupt(source => this.#interrupt(source));
   }
 
@@ -86,8 +66,7 @@ export class DeviceSeat {
 
   /** Passes on the kicks that there were. */
   passKicks(): void {
-    for (const [index, { kick }] of this.#queues)
-      if (kick !== undefined && drainEvent(kick)) this.#transport.notify(index);
+    for (const ring of this.#rings) if (ring.takeKick()) this.#transport.notify(ring.index);
   }
 
   /** Hangs up. Interrupts that come later are nobody's. */
@@ -95,147 +74,108 @@ export class DeviceSeat {
     if (!this.#open) return;
     this.#open = false;
     this.#connection?.close();
-    const fds = [...this.#queues.values()].flatMap(({ kick, call }) => [kick, call]);
-    for (const fd of [...fds, this.#error]) if (fd !== undefined) closeFd(fd);
-    this.#queues.clear();
+    for (const ring of this.#rings) ring.close();
   }
 
   #interrupt(source: number | 'config'): void {
     if (!this.#open) return;
     // What breaks one queue breaks the device: the front-end looks at the status then.
-    const fd = source === 'config' ? this.#error : this.#queues.get(source)?.call;
-    if (fd === undefined) return;
-    signalEvent(fd);
-    this.#interrupted();
+    const told = source === 'config' ? this.#tellBroken() : this.#rings[source].call();
+    if (told) this.#interrupted();
+  }
+
+  #tellBroken(): boolean {
+    return this.#rings.reduce((told, ring) => ring.tellBroken() || told, false);
   }
 
   #serve(): void {
-    if (this.#connection === undefined) {
+    if (this.#connection === undefined || this.#session === undefined) {
       const fd = acceptUnix(this.#socket.fd);
-      if (fd !== undefined) this.#connection = new Connection(fd);
+      if (fd === undefined) return;
+      this.#connection = new Connection(fd);
+      this.#session = new BackendSession(
+        this.#connection,
+        ['MQ', 'REPLY_ACK', 'CONFIG', 'STATUS'],
+        this.#handlers(),
+      );
       return;
     }
     try {
       for (;;) {
         const message = this.#connection.receive(0);
         if (message === undefined) return;
-        this.#answer(message);
+        this.#session.take(message);
       }
     } catch (error) {
+      if (error instanceof Refused) throw new MessageFault(error.message);
       if (!(error instanceof ConnectionEnded) || error.kind !== 'closed') throw error;
       this.close();
     }
   }
 
-  #answer(message: Message): void {
-    const kept: number[] = [];
-    try {
-      const decoded = decodeRequest(message.request, message.payload, message.fds.length);
-      if (decoded === undefined)
-        throw new MessageFault(`${requestName(message.request)} is of a feature that was not offered`);
-      const reply = this.#do(decoded, message, kept);
-      const asked = (message.flags & MessageFlag.values.NEED_REPLY) !== 0 && this.#acks;
-      const payload: Payload | undefined = reply ?? (asked ? { kind: 'u64', value: 0n } : undefined);
-      if (payload !== undefined)
-        this.#connection?.send(message.request, MessageFlag.values.REPLY, encodePayload(payload));
-    } finally {
-      for (const fd of message.fds) if (!kept.includes(fd)) closeFd(fd);
-    }
-  }
-
-  /** Does what is asked and returns the answer, where there is one of its own. */
-  #do({ name, payload }: DecodedRequest, { fds }: Message, kept: number[]): Payload | undefined {
+  #handlers(): Handlers {
     const transport = this.#transport;
-    switch (payload.kind) {
-      case 'none':
-        return this.#ask(name);
-      case 'u64':
-        if (name.startsWith('SET_VRING_')) this.#setDescriptor(name, payload.value, fds[0], kept);
-        else this.#setNumber(name, payload.value);
+    return {
+      GET_FEATURES: () => number(transport.deviceFeatures | PROTOCOL_FEATURE),
+      SET_FEATURES: ofNumber(value => transport.setDriverFeatures(value & ~PROTOCOL_FEATURE)),
+      GET_QUEUE_NUM: () => number(BigInt(transport.queueCount)),
+      GET_STATUS: () => number(BigInt(transport.readStatus())),
+      SET_STATUS: ofNumber(value => transport.writeStatus(Number(value & 0xffn))),
+      GET_CONFIG: payload => (payload.kind === 'config' ? this.#config(payload.access) : undefined),
+      SET_MEM_TABLE: (payload, fds) =>
+        payload.kind === 'regions' ? this.#setMemory(payload.regions, fds) : undefined,
+      SET_VRING_NUM: this.#ofRing((ring, { num }) => void (ring.size = num)),
+      SET_VRING_BASE: this.#ofRing((ring, { num }) => {
+        if (num !== 0) throw new Refused(`SET_VRING_BASE ${ring.index}: ${num}`);
+      }),
+      SET_VRING_ENABLE: this.#ofRing((ring, { num }) => {
+        if (num !== 1) throw new Refused(`SET_VRING_ENABLE ${ring.index}: ${num}`);
+        this.#enable(ring);
+      }),
+      SET_VRING_ADDR: payload => {
+        if (payload.kind === 'vring-address') this.#ring(payload.address.index).addresses = payload.address;
         return undefined;
-      case 'vring-state': {
-        const { index, num } = payload.state;
-        if (name === 'SET_VRING_NUM') this.#queue(index).size = num;
-        else if (name === 'SET_VRING_ENABLE' && num === 1) this.#enable(index);
-        else if (name !== 'SET_VRING_BASE' || num !== 0) throw new MessageFault(`${name} ${index}: ${num}`);
-        return undefined;
-      }
-      case 'vring-address':
-        this.#queue(payload.address.index).places = payload.address;
-        return undefined;
-      case 'regions':
-        this.#setMemory(payload.regions, fds);
-        return undefined;
-      case 'config': {
-        const { offset, data, flags } = payload.access;
-        const { buffer, byteOffset, byteLength } = steadyConfig(transport);
-        // An answer without a byte says that there are not as many.
-        const there = offset + data.length <= byteLength ? data.length : 0;
-        const bytes = new Uint8Array(buffer, byteOffset + (there === 0 ? 0 : offset), there).slice();
-        return { kind: 'config', access: { offset, flags, data: bytes } };
-      }
-      default:
-        throw new MessageFault(`${name} is of a feature that was not offered`);
-    }
+      },
+      SET_VRING_KICK: this.#ofFd((ring, fd) => ring.setKick(fd, undefined)),
+      SET_VRING_CALL: this.#ofFd((ring, fd) => ring.setCall(fd)),
+      SET_VRING_ERR: this.#ofFd((ring, fd) => ring.setErr(fd)),
+    };
   }
 
-  #ask(name: string): Payload | undefined {
-    const transport = this.#transport;
-    switch (name) {
-      case 'GET_FEATURES':
-        return { kind: 'u64', value: transport.deviceFeatures | PROTOCOL_FEATURE };
-      case 'GET_PROTOCOL_FEATURES':
-        return { kind: 'u64', value: OFFERED };
-      case 'GET_QUEUE_NUM':
-        return { kind: 'u64', value: BigInt(transport.queueCount) };
-      case 'GET_STATUS':
-        return { kind: 'u64', value: BigInt(transport.readStatus()) };
-      case 'SET_OWNER':
-        return undefined;
-      default:
-        throw new MessageFault(`${name} is of a feature that was not offered`);
-    }
+  #ofRing(act: (ring: BackendRing, state: VringState) => void): Handler {
+    return payload => {
+      if (payload.kind === 'vring-state') act(this.#ring(payload.state.index), payload.state);
+      return undefined;
+    };
   }
 
-  #setNumber(name: string, value: bigint): void {
-    if (name === 'SET_FEATURES') this.#transport.setDriverFeatures(value & ~PROTOCOL_FEATURE);
-    else if (name === 'SET_STATUS') this.#transport.writeStatus(Number(value & 0xffn));
-    else if (name === 'SET_PROTOCOL_FEATURES') this.#acks = (value & (1n << BigInt(REPLY_ACK))) !== 0n;
-    else throw new MessageFault(`${name} is of a feature that was not offered`);
+  #ofFd(act: (ring: BackendRing, fd: number | undefined) => void): Handler {
+    return (payload, fds) => {
+      if (payload.kind === 'u64') act(this.#ring(Number(payload.value & BigInt(QUEUE_MASK))), fds.pop());
+      return undefined;
+    };
   }
 
-  #setDescriptor(name: string, value: bigint, fd: number | undefined, kept: number[]): void {
-    const number = Number(value);
-    const queue = this.#queue(number & QUEUE_MASK);
-    const own = (number & NO_FD) === 0 ? fd : undefined;
-    if (name === 'SET_VRING_ERR' && this.#error !== undefined) return;
-    if (own !== undefined) kept.push(own);
-    if (name === 'SET_VRING_ERR') {
-      this.#error = own;
-      return;
-    }
-    const before = name === 'SET_VRING_KICK' ? queue.kick : queue.call;
-    if (before !== undefined) closeFd(before);
-    if (name === 'SET_VRING_KICK') queue.kick = own;
-    else queue.call = own;
+  #ring(index: number): BackendRing {
+    if (index >= this.#rings.length)
+      throw new Refused(`there is no queue ${index}; the device has ${this.#rings.length}`);
+    return this.#rings[index];
   }
 
-  #queue(index: number): Queue {
-    let queue = this.#queues.get(index);
-    if (queue === undefined) {
-      queue = { size: 0, places: undefined, kick: undefined, call: undefined };
-      this.#queues.set(index, queue);
-    }
-    return queue;
+  #config({ offset, data, flags }: ConfigAccess): Answer {
+    const { buffer, byteOffset, byteLength } = steadyConfig(this.#transport);
+    // An answer without a byte says that there are not as many.
+    const there = offset + data.length <= byteLength ? data.length : 0;
+    const bytes = new Uint8Array(buffer, byteOffset + (there === 0 ? 0 : offset), there).slice();
+    return { payload: { kind: 'config', access: { offset, flags, data: bytes } } };
   }
 
-  #enable(index: number): void {
-    const { size, places } = this.#queue(index);
-    if (places === undefined) throw new MessageFault(`queue ${index} is enabled and has no place`);
+  #enable({ index, size, addresses }: BackendRing): void {
+    if (addresses === undefined) throw new Refused(`queue ${index} is enabled and has no place`);
     this.#transport.enableQueue(index, size, {
-      descriptors: this.#guestAddress(places.descriptors),
-      driver: this.#guestAddress(places.available),
-      device: this.#guestAddress(places.used),
+      descriptors: this.#guestAddress(addresses.descriptors),
+      driver: this.#guestAddress(addresses.available),
+      device: this.#guestAddress(addresses.used),
     });
   }
 
@@ -247,7 +187,7 @@ export class DeviceSeat {
       : Number.MAX_SAFE_INTEGER;
   }
 
-  #setMemory(regions: readonly MemoryRegion[], fds: readonly number[]): void {
+  #setMemory(regions: readonly MemoryRegion[], fds: readonly number[]): undefined {
     const [region] = regions;
     const { identity, address, bytes } = this.#memory;
     const right =

@@ -61,6 +61,11 @@ export class BackendRing {
     tell();
   }
 
+  /** Whether there was a kick since the last time, where nobody waits for kicks. */
+  takeKick(): boolean {
+    return this.#kick !== undefined && drainEvent(this.#kick);
+  }
+
   dropKick(): void {
     this.#watch?.close();
     this.#watch = undefined;
@@ -78,23 +83,30 @@ export class BackendRing {
     this.#err = replaced(this.#err, fd);
   }
 
-  /** Tells the front-end that chains came back. Throws SystemError when the descriptor is no good; it is given up then. */
-  call(): void {
-    if (this.#call === undefined) return;
+  /**
+   * Tells the front-end that chains came back; false when it did not say how. Throws SystemError when the descriptor is no
+   * good; it is given up then.
+   */
+  call(): boolean {
+    if (this.#call === undefined) return false;
     try {
       signalEvent(this.#call);
+      return true;
     } catch (error) {
       this.setCall(undefined);
       throw error;
     }
   }
 
-  /** Tells the front-end that the ring is broken, if it can be told. */
-  tellBroken(): void {
+  /** Tells the front-end that the ring is broken; false when it cannot be told. */
+  tellBroken(): boolean {
     try {
-      if (this.#err !== undefined) signalEvent(this.#err);
+      if (this.#err === undefined) return false;
+      signalEvent(this.#err);
+      return true;
     } catch {
       this.setErr(undefined);
+      return false;
     }
   }
 

@@ -4,13 +4,7 @@
  */
 import { connectInProcess } from '../in-process.js';
 import type { InProcessTransport } from '../in-process.js';
-import {
-  GuestMemory,
-  layOutRing,
-  newDriverQueue,
-  ringBytes,
-  ringFeatures,
-} from '../../virtio/index.js';
+import { GuestMemory, layOutRing, newDriverQueue, ringBytes, ringFeatures } from '../../virtio/index.js';
 import type { DriverQueue, FeatureSet } from '../../virtio/index.js';
 import { EventSet } from './event-set.js';
 import { FrontDevice } from './front-device.js';

@@ -34,7 +34,8 @@ function listenOrReplace(path: string): number {
   try {
     return listenUnix(path, BACKLOG);
   } catch (error) {
-    if (!(error instanceof SystemError) || error.code !== 'EADDRINUSE') throw socketFault(path, error);
+    if (!(error instanceof SystemError) || error.code !== 'EADDRINUSE')
+      throw socketFault(path, error, listening);
   }
   if (!isStale(path))
     throw new SocketFault(`socket ${path} is in use: another process listens there; choose another path`);
@@ -42,7 +43,7 @@ function listenOrReplace(path: string): number {
     unlinkSync(path);
     return listenUnix(path, BACKLOG);
   } catch (error) {
-    throw socketFault(path, error);
+    throw socketFault(path, error, listening);
   }
 }
 
@@ -58,7 +59,7 @@ function isStale(path: string): boolean {
     if (error.code === 'ECONNREFUSED') return true;
     // A full backlog: somebody listens.
     if (error.code === 'EAGAIN') return false;
-    throw socketFault(path, error);
+    throw socketFault(path, error, listening);
   }
 }
 
@@ -72,7 +73,7 @@ export function connectTo(path: string): number {
 }
 
 const advice: Readonly<Record<string, string>> = {
-  ENOENT: 'there is no such file or directory; start the other side first, or make the directory',
+  ENOENT: 'nothing is there; start the other side first',
   ENOTDIR: 'a part of it is no directory',
   EACCES: 'it is not permitted; look at the rights of the directory and of the socket',
   EPERM: 'it is not permitted',
@@ -81,10 +82,16 @@ const advice: Readonly<Record<string, string>> = {
   EROFS: 'the file system cannot be written',
 };
 
-function socketFault(path: string, error: unknown): unknown {
+/** Where it is this side that makes the socket. */
+const listening: Readonly<Record<string, string>> = {
+  ...advice,
+  ENOENT: 'its directory does not exist; make the directory first',
+};
+
+function socketFault(path: string, error: unknown, known = advice): unknown {
   if (error instanceof RangeError) return new SocketFault(error.message);
   if (!(error instanceof SystemError)) return error;
-  return new SocketFault(`socket ${path}: ${advice[error.code] ?? error.message} (${error.code})`);
+  return new SocketFault(`socket ${path}: ${known[error.code] ?? error.message} (${error.code})`);
 }
 
 function inodeOf(path: string): bigint | undefined {
