@@ -2,18 +2,11 @@
  * Device half of a split virtqueue. Everything that it reads was written by a driver that may be hostile and may change it
  * at any moment: each field is read once, checked, and kept; work for one chain is bounded by the size of the queue.
  */
+import { DeviceHalf } from './device-half.js';
 import { SplitDescriptorChain } from './split-chain.js';
 import type { GuestMemory, MemoryWindow } from './guest-memory.js';
-import { InFlightOrder } from './in-flight.js';
 import type { RingObserver } from './observer.js';
-import type {
-  DescriptorChain,
-  DeviceQueue,
-  QueueConfig,
-  QueuePosition,
-  RingFeatures,
-  TakeResult,
-} from './queue.js';
+import type { DescriptorChain, DeviceQueue, QueueConfig, RingFeatures, TakeResult } from './queue.js';
 import {
   Avail,
   Used,
@@ -25,7 +18,6 @@ import {
   usedEventOffset,
   usedRingBytes,
 } from './split-layout.js';
-import { UsedReports } from './used-reports.js';
 
 /** The device half's state as plain data, for tests and for people. Indices are 16-bit and free-running. */
 export interface SplitDeviceQueueState {
@@ -40,81 +32,35 @@ export interface SplitDeviceQueueState {
   readonly broken: string | undefined;
 }
 
-export class SplitDeviceQueue implements DeviceQueue {
-  readonly index: number;
-  readonly size: number;
+export class SplitDeviceQueue extends DeviceHalf implements DeviceQueue {
   readonly #mask: number;
-  readonly #eventIdx: boolean;
-  readonly #indirect: boolean;
-  readonly #observer: RingObserver | undefined;
-  readonly #reports: UsedReports | undefined;
-  readonly #memory: GuestMemory;
   readonly #descriptors: MemoryWindow;
   readonly #avail: MemoryWindow;
   readonly #used: MemoryWindow;
 
   /** By head: 1 while its chain is with the device. */
   readonly #taken: Uint8Array;
-  readonly #order: InFlightOrder | undefined;
-  #nextAvail: number;
-  #usedIdx: number;
-  #inFlight = 0;
   /** Chains that were available at the last look and have not been taken since: no look is needed for them. */
   #seen = 0;
-  #notificationsEnabled = true;
-  /** Elements written to the ring and not yet published. */
-  #staged = 0;
-  /** Elements returned since the last decision about an interrupt, or since the start. */
-  #unsignalled = 0;
-  #broken: string | undefined;
 
   /** Throws RangeError when `splitQueueFault` finds fault with `config`; ask it first. */
   constructor(memory: GuestMemory, config: QueueConfig, features: RingFeatures, observer?: RingObserver) {
-    const { index, size, start } = config;
-    this.index = index;
-    this.size = size;
+    super(splitQueueFault(memory, config), memory, config, features, observer, 0);
+    const { size } = config;
     this.#mask = size - 1;
-    this.#eventIdx = features.eventIdx;
-    this.#indirect = features.indirect;
-    this.#observer = observer;
-    this.#reports = observer && new UsedReports(observer, index, size);
-    this.#memory = memory;
-    const descriptors = memory.window(config.descriptors, descriptorTableBytes(size));
-    const avail = memory.window(config.driver, availRingBytes(size));
-    const used = memory.window(config.device, usedRingBytes(size));
-    const fault = splitQueueFault(memory, config);
-    if (fault !== undefined || descriptors === undefined || avail === undefined || used === undefined) {
-      throw new RangeError(`queue ${index}: ${fault ?? 'not in guest memory'}`);
-    }
-    this.#descriptors = descriptors;
-    this.#avail = avail;
-    this.#used = used;
+    this.#descriptors = this.area(config.descriptors, descriptorTableBytes(size));
+    this.#avail = this.area(config.driver, availRingBytes(size));
+    this.#used = this.area(config.device, usedRingBytes(size));
     this.#taken = new Uint8Array(size);
-    this.#order = features.inOrder === true ? new InFlightOrder(size) : undefined;
-    this.#nextAvail = start?.avail ?? 0;
-    this.#usedIdx = start?.used ?? 0;
-  }
-
-  get broken(): string | undefined {
-    return this.#broken;
-  }
-  get inFlight(): number {
-    return this.#inFlight;
-  }
-  get inOrder(): boolean {
-    return this.#order !== undefined;
-  }
-  get position(): QueuePosition {
-    return { avail: this.#nextAvail, used: this.#usedIdx };
   }
 
   available(): number {
-    if (this.#broken !== undefined) return 0;
+    if (this.fault !== undefined) return 0;
     // The load comes before the reads of ring slots and descriptors (B3).
     const availIdx = this.#avail.load16(Avail.IDX);
-    const available = (availIdx - this.#nextAvail) & 0xffff;
-    if (available + this.#inFlight > this.size) {
-      this.#broken = `available index went from ${this.#nextAvail} to ${availIdx} with ${this.#inFlight} chains in flight; size ${this.size}`;
+    const available = (availIdx - this.nextAvail) & 0xffff;
+    if (available + this.chainsInFlight > this.size) {
+      this.fault = `available index went from ${this.nextAvail} to ${availIdx} with ${this.chainsInFlight} chains in flight; size ${this.size}`;
       return 0;
     }
     this.#seen = available;
@@ -122,26 +68,26 @@ export class SplitDeviceQueue implements DeviceQueue {
   }
 
   newChain(): SplitDescriptorChain {
-    return new SplitDescriptorChain(this.#memory);
+    return new SplitDescriptorChain(this.memory);
   }
 
   take(chain: DescriptorChain): TakeResult {
     if (!(chain instanceof SplitDescriptorChain))
       throw new TypeError('take: the chain is not from newChain()');
-    if (this.#seen === 0 && this.available() === 0) return this.#broken === undefined ? 'empty' : 'broken';
-    if (this.#broken !== undefined) return 'broken';
-    const head = this.#avail.get16(Avail.RING + Avail.ENTRY * (this.#nextAvail & this.#mask));
-    const fault = this.#headFault(head) ?? chain.fill(head, this.#descriptors, this.size, this.#indirect);
+    if (this.#seen === 0 && this.available() === 0) return this.fault === undefined ? 'empty' : 'broken';
+    if (this.fault !== undefined) return 'broken';
+    const head = this.#avail.get16(Avail.RING + Avail.ENTRY * (this.nextAvail & this.#mask));
+    const fault = this.#headFault(head) ?? chain.fill(head, this.#descriptors, this.size, this.indirect);
     if (fault !== undefined) {
-      this.#broken = fault;
+      this.fault = fault;
       return 'broken';
     }
-    this.#nextAvail = (this.#nextAvail + 1) & 0xffff;
+    this.nextAvail = (this.nextAvail + 1) & 0xffff;
     this.#seen--;
     this.#taken[head] = 1;
-    this.#order?.push(head, chain.writableBytes);
-    this.#inFlight++;
-    this.#observer?.taken(this.index, head);
+    this.order?.push(head, chain.writableBytes);
+    this.chainsInFlight++;
+    this.observer?.taken(this.index, head);
     return 'chain';
   }
 
@@ -151,83 +97,48 @@ export class SplitDeviceQueue implements DeviceQueue {
     return undefined;
   }
 
-  /**
-   * Nothing happens on a broken queue. Throws RangeError for a head that is not in flight, with IN_ORDER also for one that
-   * is not the oldest: the device's own fault.
-   */
-  putUsed(head: number, written: number): void {
-    this.stageUsed(head, written);
-    this.publishUsed();
+  protected isTaken(head: number): boolean {
+    return this.#taken[head] === 1;
   }
 
-  /** As `putUsed`. */
-  stageUsed(head: number, written: number): void {
-    if (this.#broken !== undefined) return;
-    this.#checkTaken(head);
-    if (this.#order !== undefined) {
-      if (this.#order.head(0) !== head)
-        throw new RangeError(`queue ${this.index}: chain ${head} is not the oldest, and its use is in order`);
-      this.#order.drop(1);
-    }
+  /** A chain counts for one step of the used index, however many descriptors it has. */
+  protected release(head: number): number {
     this.#taken[head] = 0;
-    this.#writeUsed(head, written, 1);
-    this.#reports?.add(head, written);
+    return 1;
   }
 
-  /** As `putUsed`. Throws RangeError too when IN_ORDER is not negotiated. */
-  putUsedUpTo(head: number, written: number): void {
-    if (this.#broken !== undefined) return;
-    this.#checkTaken(head);
-    const order = this.#order;
-    if (order === undefined) throw new RangeError(`queue ${this.index}: its use is not in order`);
-    const count = order.upTo(head);
-    for (let i = 0; i < count; i++) this.#taken[order.head(i)] = 0;
-    this.#writeUsed(head, written, count);
-    for (let i = 0; i < count; i++) {
-      const bytes = i === count - 1 ? written : order.writableBytes(i);
-      this.#reports?.add(order.head(i), bytes);
-    }
-    order.drop(count);
-    this.publishUsed();
-  }
-
-  #checkTaken(head: number): void {
-    if (this.#taken[head] !== 1) throw new RangeError(`queue ${this.index}: chain ${head} is not in flight`);
-  }
-
-  /** Writes one element, unpublished, that stands for `count` chains; the slots between keep what they had. */
-  #writeUsed(head: number, written: number, count: number): void {
-    const at = Used.RING + Used.ENTRY * (this.#usedIdx & this.#mask);
+  /** The slots between keep what they had. */
+  protected writeUsed(head: number, written: number, steps: number): void {
+    const at = Used.RING + Used.ENTRY * (this.nextUsed & this.#mask);
     this.#used.set32(at + Used.ID, head);
     this.#used.set32(at + Used.LEN, written);
-    this.#inFlight -= count;
-    this.#usedIdx = (this.#usedIdx + count) & 0xffff;
-    this.#staged += count;
+    this.nextUsed = (this.nextUsed + steps) & 0xffff;
+    this.staged += steps;
   }
 
   publishUsed(): void {
-    if (this.#staged === 0 || this.#broken !== undefined) return;
+    if (this.staged === 0 || this.fault !== undefined) return;
     // Publishes the data and the elements written before it (B4).
-    this.#used.store16(Used.IDX, this.#usedIdx);
-    this.#unsignalled += this.#staged;
-    this.#staged = 0;
-    this.#reports?.tell();
+    this.#used.store16(Used.IDX, this.nextUsed);
+    this.unsignalled += this.staged;
+    this.staged = 0;
+    this.reports?.tell();
   }
 
   interruptWanted(): boolean {
     this.publishUsed();
-    if (this.#unsignalled === 0 || this.#broken !== undefined) return false;
+    if (this.unsignalled === 0 || this.fault !== undefined) return false;
     // The store of the used index is seen before this look at the driver's wish (B5).
-    const wanted = this.#eventIdx ? this.#usedEventPassed() : !this.#interruptsDisabled();
-    this.#unsignalled = 0;
-    this.#observer?.interrupt(this.index, this.#usedIdx, wanted);
+    const wanted = this.eventIdx ? this.#usedEventPassed() : !this.#interruptsDisabled();
+    this.unsignalled = 0;
+    this.observer?.interrupt(this.index, this.nextUsed, wanted);
     return wanted;
   }
 
   #usedEventPassed(): boolean {
     const event = this.#avail.load16(usedEventOffset(this.size));
-    if (this.#unsignalled > 0xffff) return true;
-    return needsEvent(event, this.#usedIdx, (this.#usedIdx - this.#unsignalled) & 0xffff);
+    if (this.unsignalled > 0xffff) return true;
+    return needsEvent(event, this.nextUsed, (this.nextUsed - this.unsignalled) & 0xffff);
   }
 
   #interruptsDisabled(): boolean {
@@ -235,36 +146,32 @@ export class SplitDeviceQueue implements DeviceQueue {
   }
 
   disableNotifications(): void {
-    if (this.#broken !== undefined || !this.#notificationsEnabled) return;
-    this.#notificationsEnabled = false;
+    if (this.fault !== undefined || !this.notificationsEnabled) return;
+    this.notificationsEnabled = false;
     // With EVENT_IDX an entry that has passed is named, so that the next notification is 65536 chains away.
-    if (this.#eventIdx) this.#used.store16(availEventOffset(this.size), (this.#nextAvail - 1) & 0xffff);
+    if (this.eventIdx) this.#used.store16(availEventOffset(this.size), (this.nextAvail - 1) & 0xffff);
     else this.#used.store16(Used.FLAGS, Used.NO_NOTIFY);
   }
 
   enableNotifications(): boolean {
-    if (this.#broken !== undefined) return false;
-    this.#notificationsEnabled = true;
-    if (this.#eventIdx) this.#used.store16(availEventOffset(this.size), this.#nextAvail);
+    if (this.fault !== undefined) return false;
+    this.notificationsEnabled = true;
+    if (this.eventIdx) this.#used.store16(availEventOffset(this.size), this.nextAvail);
     else this.#used.store16(Used.FLAGS, 0);
     // The store is seen before the index is read again (B8): either the driver sees it, or its chain is seen here.
     const waiting = this.available() > 0;
-    if (!waiting) this.#observer?.asleep(this.index, 'device');
+    if (!waiting) this.observer?.asleep(this.index, 'device');
     return waiting;
-  }
-
-  stop(why: string): void {
-    this.#broken ??= why;
   }
 
   state(): SplitDeviceQueueState {
     return {
       size: this.size,
-      nextAvail: this.#nextAvail,
-      usedIdx: this.#usedIdx,
-      inFlight: this.#inFlight,
-      signalledUsed: (this.#usedIdx - this.#staged - this.#unsignalled) & 0xffff,
-      broken: this.#broken,
+      nextAvail: this.nextAvail,
+      usedIdx: this.nextUsed,
+      inFlight: this.chainsInFlight,
+      signalledUsed: (this.nextUsed - this.staged - this.unsignalled) & 0xffff,
+      broken: this.fault,
     };
   }
 }
