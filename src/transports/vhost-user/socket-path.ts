@@ -73,7 +73,7 @@ export function connectTo(path: string): number {
 }
 
 const advice: Readonly<Record<string, string>> = {
-  ENOENT: 'nothing is there; start the other side first',
+  ENOENT: 'there is no such file or directory; start the other side first',
   ENOTDIR: 'a part of it is no directory',
   EACCES: 'it is not permitted; look at the rights of the directory and of the socket',
   EPERM: 'it is not permitted',
