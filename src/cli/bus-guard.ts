@@ -15,7 +15,10 @@ const SHORTENED =
   'vrdma: a peer made a memory file shorter that it had shared, and the process that had it mapped ended with SIGBUS. What it had judged is lost. A file sealed with F_SEAL_SHRINK cannot be made shorter.\n';
 
 /** Runs the command line in a process of its own, if it may map a peer's memory. Undefined: it is to be run in this one. */
-export function runGuarded(argv: readonly string[], say: (text: string) => void): Promise<number> | undefined {
+export function runGuarded(
+  argv: readonly string[],
+  say: (text: string) => void,
+): Promise<number> | undefined {
   if (process.env[GUARDED] !== undefined) {
     // What this process starts is not guarded by it.
     delete process.env[GUARDED];

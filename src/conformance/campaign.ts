@@ -75,7 +75,8 @@ export async function runBatch(options: BatchOptions): Promise<BatchOutcome> {
     },
   );
   const result = await fc.check(property, { seed: batchSeed, numRuns: options.runs });
-  if (!result.failed || result.counterexample === null || first === undefined) return { programs, actions, failure: undefined };
+  if (!result.failed || result.counterexample === null || first === undefined)
+    return { programs, actions, failure: undefined };
   const [program] = result.counterexample;
   return { programs, actions, failure: { program, shrinks: result.numShrinks, broken: first } };
 }

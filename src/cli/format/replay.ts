@@ -7,7 +7,12 @@ import { actionLine } from '../../conformance/index.js';
 import { partiesOf } from '../../report/index.js';
 import { plural, type Colours } from './text.js';
 
-export function stepsText(program: Program, report: Pick<ReplayReport, 'steps' | 'verdict'>, width: number, c: Colours): string {
+export function stepsText(
+  program: Program,
+  report: Pick<ReplayReport, 'steps' | 'verdict'>,
+  width: number,
+  c: Colours,
+): string {
   const lanes = partiesOf(report.steps.flatMap(step => step.events));
   const digits = String(Math.max(0, report.steps.length - 1)).length;
   return report.steps

@@ -305,11 +305,7 @@ export class FrontEnd {
   }
 
   /** `keep` gets the descriptors that come along; without it there must be none. */
-  #awaitAnswer(
-    name: RequestName,
-    kind = requestShapes[name]?.reply ?? 'u64',
-    keep?: number[],
-  ): Payload {
+  #awaitAnswer(name: RequestName, kind = requestShapes[name]?.reply ?? 'u64', keep?: number[]): Payload {
     try {
       const message = this.#receive(name);
       const { request, flags, payload, fds } = message;
@@ -320,7 +316,8 @@ export class FrontEnd {
         const what = (flags & MessageFlag.values.REPLY) === 0 ? 'a request' : 'an answer';
         throw new MessageFault(`${name} was asked, and ${what} came to ${requestName(request)}`);
       }
-      if (keep === undefined && fds.length > 0) throw new MessageFault(`${name}: ${fds.length} descriptors came with the answer`);
+      if (keep === undefined && fds.length > 0)
+        throw new MessageFault(`${name}: ${fds.length} descriptors came with the answer`);
       return decodeAnswer(name, kind, payload);
     } catch (error) {
       throw this.#end(error);
