@@ -3,9 +3,8 @@
  * device writes into the ring: a device that breaks the rules makes the queue `broken`, and nothing else happens.
  */
 import { clearedWindow } from './area.js';
-import { ChainBuilder } from './chain-builder.js';
+import { DriverHalf } from './driver-half.js';
 import type { GuestMemory, MemoryWindow } from './guest-memory.js';
-import { indirectAreaBytes } from './indirect-area.js';
 import type { IndirectArea } from './indirect-area.js';
 import type { RingObserver } from './observer.js';
 import {
@@ -23,7 +22,6 @@ import {
   usedMark,
 } from './packed-layout.js';
 import type { DriverQueue, QueueConfig, RingFeatures, UsedElement } from './queue.js';
-import { CHAIN_BYTES_MAX } from './split-layout.js';
 
 /** The driver half's state as plain data, for tests and for people. Positions are slots with the wrap counter in bit 15. */
 export interface PackedDriverQueueState {
@@ -46,34 +44,21 @@ const FREE = 0;
 const COMMITTED = 1;
 const PUBLISHED = 2;
 
-export class PackedDriverQueue extends ChainBuilder implements DriverQueue {
-  readonly #eventIdx: boolean;
-  readonly #inOrder: boolean;
-  readonly #indirect: IndirectArea | undefined;
-  readonly #observer: RingObserver | undefined;
+export class PackedDriverQueue extends DriverHalf implements DriverQueue {
   readonly #ring: MemoryWindow;
   readonly #driverEvent: MemoryWindow;
   readonly #deviceEvent: MemoryWindow;
-  readonly #tables: MemoryWindow | undefined;
 
   /** Made with the first chain. */
   #records: BufferRecords | undefined;
-  #freeDescriptors: number;
   #published: number;
   #nextAvail: number;
   #nextUsed: number;
   /** Descriptors of the chains committed and not yet published, and the flags that will show the first of them. */
   #unpublished = 0;
   #firstFlags = 0;
-  #pending = 0;
-  #outstanding = 0;
-  /** Chains of a used element that are not handed on yet: one, or more of an in-order batch; the last one has a length. */
-  #batch = 0;
   #usedId = 0;
-  #batchWritten = 0;
   #publications = 0;
-  #interruptsEnabled = true;
-  #broken: string | undefined;
 
   /**
    * Clears the three areas in `memory`, or makes them what they are at `config.start`. Throws RangeError when they are not
@@ -86,24 +71,11 @@ export class PackedDriverQueue extends ChainBuilder implements DriverQueue {
     observer?: RingObserver,
     indirectArea?: IndirectArea,
   ) {
-    const { index, size, start } = config;
-    super(index, size);
-    const fault = packedQueueFault(memory, config);
-    if (fault !== undefined) throw new RangeError(`queue ${index}: ${fault}`);
-    if (start !== undefined && start.avail !== start.used)
-      throw new RangeError(`queue ${index}: chains are outstanding at start ${start.avail}, ${start.used}`);
-    this.#eventIdx = features.eventIdx;
-    this.#inOrder = features.inOrder === true;
-    this.#observer = observer;
+    super(packedQueueFault(memory, config), memory, config, features, observer, indirectArea);
+    const { size, start } = config;
     this.#ring = clearedWindow(memory, config.descriptors, PackedDescriptor.SIZE * size);
     this.#driverEvent = clearedWindow(memory, config.driver, PackedEvent.SIZE);
     this.#deviceEvent = clearedWindow(memory, config.device, PackedEvent.SIZE);
-    if (features.indirect && indirectArea !== undefined) {
-      this.#indirect = indirectArea;
-      const bytes = indirectAreaBytes(size, indirectArea.entriesPerTable);
-      this.#tables = clearedWindow(memory, indirectArea.address, bytes);
-    }
-    this.#freeDescriptors = size;
     const position = start?.avail ?? PACKED_START;
     this.#published = position;
     this.#nextAvail = position;
@@ -119,52 +91,23 @@ export class PackedDriverQueue extends ChainBuilder implements DriverQueue {
     }
   }
 
-  get outstanding(): number {
-    return this.#outstanding;
-  }
-  get freeDescriptors(): number {
-    return this.#freeDescriptors;
-  }
-  get broken(): string | undefined {
-    return this.#broken;
-  }
   get nextAvailable(): number {
     return this.#published;
   }
 
-  /** Throws Error when the chain has no part at all; no device could answer it. */
-  commit(token: number, indirect = false): boolean {
-    const { parts } = this;
-    if (parts === 0) throw new Error('chain: no part with a length of 1 or more');
-    const table = indirect && this.#indirect !== undefined && parts <= this.#indirect.entriesPerTable;
-    const needed = table ? 1 : parts;
-    const bytes = this.readableBytes + this.writableBytes;
-    if (
-      parts > this.size ||
-      needed > this.#freeDescriptors ||
-      bytes > CHAIN_BYTES_MAX ||
-      this.#broken !== undefined
-    ) {
-      this.begin();
-      return false;
-    }
+  protected lay(token: number, descriptors: number, table: IndirectArea | undefined): number {
     const records = this.#buffers();
     const id = records.takeId();
-    if (table) this.#writeTable(id, this.#indirect);
-    else this.#writeChain(id);
-    this.#freeDescriptors -= needed;
+    if (table === undefined) this.#writeChain(id);
+    else this.#writeTable(id, table);
     records.state[id] = COMMITTED;
-    records.descriptors[id] = needed;
+    records.descriptors[id] = descriptors;
     records.token[id] = token;
     records.writable[id] = this.writableBytes;
-    records.append(id, this.#outstanding);
-    this.#pending++;
-    this.#unpublished += needed;
-    this.#nextAvail = advance(this.#nextAvail, needed, this.size);
-    this.#outstanding++;
-    this.#observer?.available(this.index, id, this.readableBytes, this.writableBytes);
-    this.begin();
-    return true;
+    records.append(id, this.chainsOut);
+    this.#unpublished += descriptors;
+    this.#nextAvail = advance(this.#nextAvail, descriptors, this.size);
+    return id;
   }
 
   /** The chain's descriptors one after the other in the ring, the first one's flags last. */
@@ -183,7 +126,7 @@ export class PackedDriverQueue extends ChainBuilder implements DriverQueue {
   }
 
   #writeTable(id: number, area: IndirectArea): void {
-    const tables = this.#tables;
+    const tables = this.tables;
     if (tables === undefined) return;
     const offset = id * area.entriesPerTable * PackedDescriptor.SIZE;
     for (let part = 0; part < this.parts; part++) {
@@ -214,44 +157,44 @@ export class PackedDriverQueue extends ChainBuilder implements DriverQueue {
   }
 
   publish(): boolean {
-    if (this.#pending === 0 || this.#broken !== undefined) return false;
-    this.#buffers().publish(this.#outstanding - this.#pending, this.#pending);
+    if (this.pending === 0 || this.fault !== undefined) return false;
+    this.#buffers().publish(this.chainsOut - this.pending, this.pending);
     const moved = this.#unpublished;
     const first = PackedDescriptor.SIZE * slotOf(this.#published);
     this.#published = this.#nextAvail;
-    this.#publications = (this.#publications + this.#pending) & 0xffff;
-    this.#pending = 0;
+    this.#publications = (this.#publications + this.pending) & 0xffff;
+    this.pending = 0;
     this.#unpublished = 0;
     // The store publishes what was written before it (B1) and is seen before the load below is done (B2).
     this.#ring.store16(first + PackedDescriptor.FLAGS, this.#firstFlags);
     const notify = this.#notificationWanted(moved);
-    this.#observer?.published(this.index, this.#publications, notify);
+    this.observer?.published(this.index, this.#publications, notify);
     return notify;
   }
 
   /** The mode is read first: when it says DESC, the position that goes with it was written before. */
   #notificationWanted(moved: number): boolean {
     const mode = this.#deviceEvent.load16(PackedEvent.MODE) & EventMode.MASK;
-    if (mode !== EventMode.DESC || !this.#eventIdx) return mode !== EventMode.DISABLE;
+    if (mode !== EventMode.DESC || !this.eventIdx) return mode !== EventMode.DISABLE;
     const event = this.#deviceEvent.load16(PackedEvent.POSITION);
     return positionPassed(event, this.#published, moved, this.size);
   }
 
   takeUsed(element: UsedElement): boolean {
-    if (this.#broken !== undefined) return false;
-    if (this.#batch === 0 && !this.#readUsed()) return false;
+    if (this.fault !== undefined) return false;
+    if (this.batch === 0 && !this.#readUsed()) return false;
     const records = this.#buffers();
-    const id = this.#inOrder ? records.oldest() : this.#usedId;
-    this.#batch--;
-    const written = this.#batch === 0 ? this.#batchWritten : records.writable[id];
+    const id = this.inOrder ? records.oldest() : this.#usedId;
+    this.batch--;
+    const written = this.batch === 0 ? this.batchWritten : records.writable[id];
     const skipped = records.descriptors[id];
     this.#nextUsed = advance(this.#nextUsed, skipped, this.size);
-    this.#freeDescriptors += skipped;
-    this.#outstanding--;
+    this.free += skipped;
+    this.chainsOut--;
     element.token = records.token[id];
     element.written = written;
     records.release(id);
-    this.#observer?.consumed(this.index, id, written);
+    this.observer?.consumed(this.index, id, written);
     return true;
   }
 
@@ -266,39 +209,39 @@ export class PackedDriverQueue extends ChainBuilder implements DriverQueue {
     const written = (flags & PackedFlag.WRITE) === 0 ? 0 : length;
     const records = this.#buffers();
     if (id >= this.size || records.state[id] !== PUBLISHED)
-      return this.#fail(`used id ${id} is not outstanding`);
+      return this.fail(`used id ${id} is not outstanding`);
     const writable = records.writable[id];
     if (written > writable) {
-      return this.#fail(`used length ${written} of chain ${id}, which has ${writable} writable bytes`);
+      return this.fail(`used length ${written} of chain ${id}, which has ${writable} writable bytes`);
     }
     this.#usedId = id;
-    this.#batch = this.#inOrder ? records.upTo(id) : 1;
-    this.#batchWritten = written;
+    this.batch = this.inOrder ? records.upTo(id) : 1;
+    this.batchWritten = written;
     return true;
   }
 
   hasUsed(): boolean {
-    if (this.#broken !== undefined) return false;
-    if (this.#batch > 0) return true;
+    if (this.fault !== undefined) return false;
+    if (this.batch > 0) return true;
     const at = PackedDescriptor.SIZE * slotOf(this.#nextUsed);
     return isUsed(this.#ring.load16(at + PackedDescriptor.FLAGS), this.#nextUsed);
   }
 
   disableInterrupts(): void {
-    if (!this.#interruptsEnabled) return;
-    this.#interruptsEnabled = false;
+    if (!this.interruptsEnabled) return;
+    this.interruptsEnabled = false;
     this.#driverEvent.store16(PackedEvent.MODE, EventMode.DISABLE);
   }
 
   enableInterrupts(): boolean {
-    this.#interruptsEnabled = true;
-    if (this.#eventIdx) {
+    this.interruptsEnabled = true;
+    if (this.eventIdx) {
       this.#driverEvent.store16(PackedEvent.POSITION, this.#nextUsed);
       this.#driverEvent.store16(PackedEvent.MODE, EventMode.DESC);
     } else this.#driverEvent.store16(PackedEvent.MODE, EventMode.ENABLE);
     // The store is seen before the flags are read again (B7): either the device sees it, or its element is seen here.
     const waiting = this.hasUsed();
-    if (!waiting) this.#observer?.asleep(this.index, 'driver');
+    if (!waiting) this.observer?.asleep(this.index, 'driver');
     return waiting;
   }
 
@@ -308,20 +251,15 @@ export class PackedDriverQueue extends ChainBuilder implements DriverQueue {
       published: this.#published,
       nextAvail: this.#nextAvail,
       nextUsed: this.#nextUsed,
-      pending: this.#pending,
-      outstanding: this.#outstanding,
-      freeDescriptors: this.#freeDescriptors,
-      broken: this.#broken,
+      pending: this.pending,
+      outstanding: this.chainsOut,
+      freeDescriptors: this.free,
+      broken: this.fault,
     };
   }
 
   #buffers(): BufferRecords {
     return (this.#records ??= new BufferRecords(this.size));
-  }
-
-  #fail(why: string): false {
-    this.#broken = why;
-    return false;
   }
 }
 

@@ -3,15 +3,13 @@
  * ring: a device that breaks the rules makes the queue `broken`, and nothing else happens.
  */
 import { clearedWindow } from './area.js';
-import { ChainBuilder } from './chain-builder.js';
+import { DriverHalf } from './driver-half.js';
 import type { GuestMemory, MemoryWindow } from './guest-memory.js';
-import { indirectAreaBytes } from './indirect-area.js';
 import type { IndirectArea } from './indirect-area.js';
 import type { RingObserver } from './observer.js';
 import type { DriverQueue, QueueConfig, RingFeatures, UsedElement } from './queue.js';
 import {
   Avail,
-  CHAIN_BYTES_MAX,
   Descriptor,
   DescriptorFlag,
   Used,
@@ -41,31 +39,18 @@ export interface SplitDriverQueueState {
 /** No descriptor: the end of the free list. */
 const NONE = -1;
 
-export class SplitDriverQueue extends ChainBuilder implements DriverQueue {
+export class SplitDriverQueue extends DriverHalf implements DriverQueue {
   readonly #mask: number;
-  readonly #eventIdx: boolean;
-  readonly #inOrder: boolean;
-  readonly #indirect: IndirectArea | undefined;
-  readonly #observer: RingObserver | undefined;
   readonly #descriptors: MemoryWindow;
   readonly #avail: MemoryWindow;
   readonly #used: MemoryWindow;
-  readonly #tables: MemoryWindow | undefined;
 
   /** Made with the first chain: most queues of a device are set up and never used. */
   #records: ChainRecords | undefined;
   #freeHead = 0;
-  #freeCount: number;
 
   #availIdx: number;
-  #pending = 0;
   #lastUsed: number;
-  /** Chains of an in-order batch that are back and have not been handed on; the last of them has a length of its own. */
-  #batch = 0;
-  #batchWritten = 0;
-  #outstanding = 0;
-  #interruptsEnabled = true;
-  #broken: string | undefined;
 
   /**
    * Clears the three areas in `memory`, and sets both indices to those of `config.start`. Throws RangeError when they are
@@ -78,25 +63,12 @@ export class SplitDriverQueue extends ChainBuilder implements DriverQueue {
     observer?: RingObserver,
     indirectArea?: IndirectArea,
   ) {
-    const { index, size, start } = config;
-    super(index, size);
+    super(splitQueueFault(memory, config), memory, config, features, observer, indirectArea);
+    const { size, start } = config;
     this.#mask = size - 1;
-    this.#eventIdx = features.eventIdx;
-    this.#inOrder = features.inOrder === true;
-    this.#observer = observer;
-    const fault = splitQueueFault(memory, config);
-    if (fault !== undefined) throw new RangeError(`queue ${index}: ${fault}`);
-    if (start !== undefined && start.avail !== start.used)
-      throw new RangeError(`queue ${index}: chains are outstanding at start ${start.avail}, ${start.used}`);
     this.#descriptors = clearedWindow(memory, config.descriptors, descriptorTableBytes(size));
     this.#avail = clearedWindow(memory, config.driver, availRingBytes(size));
     this.#used = clearedWindow(memory, config.device, usedRingBytes(size));
-    if (features.indirect && indirectArea !== undefined) {
-      this.#indirect = indirectArea;
-      const bytes = indirectAreaBytes(size, indirectArea.entriesPerTable);
-      this.#tables = clearedWindow(memory, indirectArea.address, bytes);
-    }
-    this.#freeCount = size;
     this.#availIdx = start?.avail ?? 0;
     this.#lastUsed = this.#availIdx;
     if (start !== undefined) {
@@ -105,53 +77,24 @@ export class SplitDriverQueue extends ChainBuilder implements DriverQueue {
     }
   }
 
-  get outstanding(): number {
-    return this.#outstanding;
-  }
-  get freeDescriptors(): number {
-    return this.#freeCount;
-  }
-  get broken(): string | undefined {
-    return this.#broken;
-  }
   get nextAvailable(): number {
     return this.#availIdx;
   }
 
-  /** Throws Error when the chain has no part at all; no device could answer it. */
-  commit(token: number, indirect = false): boolean {
-    const { parts } = this;
-    if (parts === 0) throw new Error('chain: no part with a length of 1 or more');
-    const table = indirect && this.#indirect !== undefined && parts <= this.#indirect.entriesPerTable;
-    const needed = table ? 1 : parts;
-    const bytes = this.readableBytes + this.writableBytes;
-    if (
-      parts > this.size ||
-      needed > this.#freeCount ||
-      bytes > CHAIN_BYTES_MAX ||
-      this.#broken !== undefined
-    ) {
-      this.begin();
-      return false;
-    }
+  protected lay(token: number, descriptors: number, table: IndirectArea | undefined): number {
     const head = this.#freeHead;
-    if (table) this.#writeTable(head, this.#indirect);
-    else this.#writeChain(head);
-    this.#freeCount -= needed;
+    if (table === undefined) this.#writeChain(head);
+    else this.#writeTable(head, table);
     const chains = this.#chains();
-    chains.descriptors[head] = needed;
+    chains.descriptors[head] = descriptors;
     chains.token[head] = token;
     chains.writable[head] = this.writableBytes;
     chains.published[head] = 0;
-    const slot = (this.#availIdx + this.#pending) & this.#mask;
+    const slot = (this.#availIdx + this.pending) & this.#mask;
     this.#avail.set16(Avail.RING + Avail.ENTRY * slot, head);
     chains.order[slot] = head;
     chains.slot[head] = slot;
-    this.#pending++;
-    this.#outstanding++;
-    this.#observer?.available(this.index, head, this.readableBytes, this.writableBytes);
-    this.begin();
-    return true;
+    return head;
   }
 
   /** Writes the parts into free descriptors from `head` on and takes them off the free list. */
@@ -178,7 +121,7 @@ export class SplitDriverQueue extends ChainBuilder implements DriverQueue {
 
   /** Writes the parts into the head's own table, and the descriptor that refers to it. */
   #writeTable(head: number, area: IndirectArea): void {
-    const tables = this.#tables;
+    const tables = this.tables;
     if (tables === undefined) return;
     const count = this.parts;
     const offset = head * area.entriesPerTable * Descriptor.SIZE;
@@ -203,25 +146,25 @@ export class SplitDriverQueue extends ChainBuilder implements DriverQueue {
   }
 
   publish(): boolean {
-    if (this.#pending === 0 || this.#broken !== undefined) return false;
+    if (this.pending === 0 || this.fault !== undefined) return false;
     const old = this.#availIdx;
-    const now = (old + this.#pending) & 0xffff;
+    const now = (old + this.pending) & 0xffff;
     const { published, order } = this.#chains();
-    for (let i = 0; i < this.#pending; i++) published[order[(old + i) & this.#mask]] = 1;
+    for (let i = 0; i < this.pending; i++) published[order[(old + i) & this.#mask]] = 1;
     this.#availIdx = now;
-    this.#pending = 0;
+    this.pending = 0;
     // The store publishes what was written before it (B1) and is seen before the load below is done (B2).
     this.#avail.store16(Avail.IDX, now);
-    const notify = this.#eventIdx
+    const notify = this.eventIdx
       ? needsEvent(this.#used.load16(availEventOffset(this.size)), now, old)
       : (this.#used.load16(Used.FLAGS) & Used.NO_NOTIFY) === 0;
-    this.#observer?.published(this.index, now, notify);
+    this.observer?.published(this.index, now, notify);
     return notify;
   }
 
   takeUsed(element: UsedElement): boolean {
-    if (this.#batch > 0) {
-      if (this.#broken !== undefined) return false;
+    if (this.batch > 0) {
+      if (this.fault !== undefined) return false;
       return this.#handOn(this.#chains().order[this.#lastUsed & this.#mask], element);
     }
     // The load comes before the reads of the element and of the data (B6).
@@ -231,29 +174,29 @@ export class SplitDriverQueue extends ChainBuilder implements DriverQueue {
     const id = this.#used.get32(at + Used.ID);
     const written = this.#used.get32(at + Used.LEN);
     const { writable, order, slot } = this.#chains();
-    if (!this.#isOutstanding(id)) return this.#fail(`used id ${id} is not outstanding`);
+    if (!this.#isOutstanding(id)) return this.fail(`used id ${id} is not outstanding`);
     if (written > writable[id]) {
-      return this.#fail(`used length ${written} of chain ${id}, which has ${writable[id]} writable bytes`);
+      return this.fail(`used length ${written} of chain ${id}, which has ${writable[id]} writable bytes`);
     }
-    this.#batch = 1;
-    this.#batchWritten = written;
-    if (!this.#inOrder) return this.#handOn(id, element);
-    this.#batch = ((slot[id] - this.#lastUsed) & this.#mask) + 1;
-    if (this.#batch > waiting)
-      return this.#fail(`used id ${id} ends a batch of ${this.#batch}, and the index went on by ${waiting}`);
+    this.batch = 1;
+    this.batchWritten = written;
+    if (!this.inOrder) return this.#handOn(id, element);
+    this.batch = ((slot[id] - this.#lastUsed) & this.#mask) + 1;
+    if (this.batch > waiting)
+      return this.fail(`used id ${id} ends a batch of ${this.batch}, and the index went on by ${waiting}`);
     return this.#handOn(order[this.#lastUsed & this.#mask], element);
   }
 
   /** Gives a chain back; those before the last of a batch were wholly written. */
   #handOn(head: number, element: UsedElement): true {
     const { token, writable } = this.#chains();
-    const written = --this.#batch === 0 ? this.#batchWritten : writable[head];
+    const written = --this.batch === 0 ? this.batchWritten : writable[head];
     this.#lastUsed = (this.#lastUsed + 1) & 0xffff;
-    this.#free(head);
-    this.#outstanding--;
+    this.#release(head);
+    this.chainsOut--;
     element.token = token[head];
     element.written = written;
-    this.#observer?.consumed(this.index, head, written);
+    this.observer?.consumed(this.index, head, written);
     return true;
   }
 
@@ -262,20 +205,20 @@ export class SplitDriverQueue extends ChainBuilder implements DriverQueue {
   }
 
   disableInterrupts(): void {
-    if (!this.#interruptsEnabled) return;
-    this.#interruptsEnabled = false;
+    if (!this.interruptsEnabled) return;
+    this.interruptsEnabled = false;
     // With EVENT_IDX an entry that has passed is named, so that the next interrupt is 65536 elements away.
-    if (this.#eventIdx) this.#avail.store16(usedEventOffset(this.size), (this.#lastUsed - 1) & 0xffff);
+    if (this.eventIdx) this.#avail.store16(usedEventOffset(this.size), (this.#lastUsed - 1) & 0xffff);
     else this.#avail.store16(Avail.FLAGS, Avail.NO_INTERRUPT);
   }
 
   enableInterrupts(): boolean {
-    this.#interruptsEnabled = true;
-    if (this.#eventIdx) this.#avail.store16(usedEventOffset(this.size), this.#lastUsed);
+    this.interruptsEnabled = true;
+    if (this.eventIdx) this.#avail.store16(usedEventOffset(this.size), this.#lastUsed);
     else this.#avail.store16(Avail.FLAGS, 0);
     // The store is seen before the index is read again (B7): either the device sees it, or its element is seen here.
     const waiting = this.#waiting() > 0;
-    if (!waiting) this.#observer?.asleep(this.index, 'driver');
+    if (!waiting) this.observer?.asleep(this.index, 'driver');
     return waiting;
   }
 
@@ -283,22 +226,22 @@ export class SplitDriverQueue extends ChainBuilder implements DriverQueue {
     return {
       size: this.size,
       availIdx: this.#availIdx,
-      pending: this.#pending,
+      pending: this.pending,
       lastUsed: this.#lastUsed,
-      outstanding: this.#outstanding,
-      freeDescriptors: this.#freeCount,
-      broken: this.#broken,
+      outstanding: this.chainsOut,
+      freeDescriptors: this.free,
+      broken: this.fault,
     };
   }
 
   /** Used elements not yet taken; 0 when broken. Reads the device's index. */
   #waiting(): number {
-    if (this.#broken !== undefined) return 0;
+    if (this.fault !== undefined) return 0;
     const usedIdx = this.#used.load16(Used.IDX);
     const waiting = (usedIdx - this.#lastUsed) & 0xffff;
-    const published = this.#outstanding - this.#pending;
+    const published = this.chainsOut - this.pending;
     if (waiting > published) {
-      this.#fail(`used index went from ${this.#lastUsed} to ${usedIdx} with ${published} chains outstanding`);
+      this.fail(`used index went from ${this.#lastUsed} to ${usedIdx} with ${published} chains outstanding`);
       return 0;
     }
     return waiting;
@@ -310,13 +253,13 @@ export class SplitDriverQueue extends ChainBuilder implements DriverQueue {
     return head < this.size && descriptors[head] !== 0 && published[head] === 1;
   }
 
-  #free(head: number): void {
+  #release(head: number): void {
     const { descriptors, next } = this.#chains();
     const count = descriptors[head];
-    this.#freeCount += count;
+    this.free += count;
     descriptors[head] = 0;
     // In order the links lead round the table, and what comes free lies behind what is free.
-    if (this.#inOrder) return;
+    if (this.inOrder) return;
     let last = head;
     for (let left = count; left > 1; left--) last = next[last];
     next[last] = this.#freeHead;
@@ -324,12 +267,7 @@ export class SplitDriverQueue extends ChainBuilder implements DriverQueue {
   }
 
   #chains(): ChainRecords {
-    return (this.#records ??= new ChainRecords(this.size, this.#inOrder ? 0 : NONE));
-  }
-
-  #fail(why: string): false {
-    this.#broken = why;
-    return false;
+    return (this.#records ??= new ChainRecords(this.size, this.inOrder ? 0 : NONE));
   }
 }
 
