@@ -4,9 +4,9 @@
  */
 import type { ObservationKey } from './observations.js';
 import type { OutsideWatch } from './outside/outside-watch.js';
-import type { Place, Places } from './places.js';
+import type { Places } from './places.js';
 import type { Regions } from './regions.js';
-import type { RingState } from './ring-state.js';
+import type { Place, RingState } from './ring-state.js';
 import type { Tally } from './tally.js';
 import type { OsListener } from './watched-memory.js';
 
@@ -20,7 +20,7 @@ export type AccessHook = (
 
 /** The machine whose memory it is. */
 export interface AccessHost {
-  readonly places: Places;
+  readonly places: Places<Place>;
   readonly regions: Regions;
   readonly tally: Tally;
   readonly rings: ReadonlyMap<number, RingState>;

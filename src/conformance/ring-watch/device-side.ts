@@ -1,7 +1,7 @@
 /** What a device does to a ring, access by access: what it takes, reads, writes and returns. */
+import type { Place } from './ring-state.js';
 import { Avail, Descriptor, Used, availEventOffset, usedEventOffset } from '../../virtio/index.js';
 import type { DriverSide } from './driver-side.js';
-import type { Place } from './places.js';
 import { isOut } from './posted-chain.js';
 import type { PostedChain } from './posted-chain.js';
 import { U16, bitsOf } from './ring-state.js';

@@ -1,6 +1,6 @@
 /** What a driver does to a ring, access by access: what it publishes, changes and takes back. */
+import type { Place } from './ring-state.js';
 import { Avail, Descriptor, Used, availEventOffset, usedEventOffset } from '../../virtio/index.js';
-import type { Place } from './places.js';
 import { PostedChain, isOut } from './posted-chain.js';
 import { U16, bitsOf } from './ring-state.js';
 import type { SplitState } from './split-state.js';

@@ -23,17 +23,27 @@ import {
   sqReq,
 } from '../../abi/index.js';
 import type { QueueMap } from '../../abi/index.js';
-import type { ControlObserver } from '../../virtio/index.js';
+import type { ControlObserver, GuestMemory } from '../../virtio/index.js';
+import type { Tally } from './tally.js';
 import { reservedByte } from './reserved.js';
 import type { PostedChain } from './posted-chain.js';
-import type { WatchedRegion } from './regions.js';
-import type { WatchedMachine } from './watched-machine.js';
+import type { Regions, WatchedRegion } from './regions.js';
 import type { RingState } from './ring-state.js';
 
 /** Who is told of commands: as the driver issues and sees them, and as the device takes and answers them. */
 export interface ControlSinks {
   readonly driver: ControlObserver;
   readonly device: ControlObserver;
+}
+
+/** The machine whose objects they are. */
+export interface ObjectsHost {
+  /** The guest's memory, unwatched. */
+  readonly memory: GuestMemory;
+  readonly tally: Tally;
+  readonly regions: Regions;
+  /** The device works in another process. */
+  readonly deviceOutside: boolean;
 }
 
 interface WatchedCommand {
@@ -50,7 +60,7 @@ interface WatchedCommand {
 const NO_CODE = -1;
 
 export class ObjectsWatch {
-  readonly #machine: WatchedMachine;
+  readonly #machine: ObjectsHost;
   readonly #queues: QueueMap;
   readonly #sinks: ControlSinks;
   readonly #commands = new Map<PostedChain, WatchedCommand>();
@@ -64,7 +74,7 @@ export class ObjectsWatch {
   /** Completion queues that were destroyed since the last rest: what they called before may still be on its way. */
   readonly #destroyed = new Set<number>();
 
-  constructor(machine: WatchedMachine, queues: QueueMap, sinks: ControlSinks) {
+  constructor(machine: ObjectsHost, queues: QueueMap, sinks: ControlSinks) {
     this.#machine = machine;
     this.#queues = queues;
     this.#sinks = sinks;

@@ -1,4 +1,5 @@
 /** What a device does to a packed ring, access by access: what it takes, reads, writes and returns. */
+import type { Place } from './ring-state.js';
 import {
   EventMode,
   PackedDescriptor,
@@ -12,7 +13,6 @@ import type { PackedPostedChain } from './packed-chain.js';
 import type { PackedDriverSide } from './packed-driver-side.js';
 import { FLAG_BYTES, USED_FLAGS } from './packed-state.js';
 import type { PackedState } from './packed-state.js';
-import type { Place } from './places.js';
 import { bitsOf } from './ring-state.js';
 
 const { SIZE } = PackedDescriptor;

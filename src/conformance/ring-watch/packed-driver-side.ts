@@ -1,4 +1,5 @@
 /** What a driver does to a packed ring, access by access: what it publishes, changes and takes back. */
+import type { Place } from './ring-state.js';
 import {
   EventMode,
   PackedDescriptor,
@@ -9,7 +10,6 @@ import {
 } from '../../virtio/index.js';
 import { FLAG_BYTES } from './packed-state.js';
 import type { PackedState } from './packed-state.js';
-import type { Place } from './places.js';
 import { isOut } from './posted-chain.js';
 import { bitsOf } from './ring-state.js';
 

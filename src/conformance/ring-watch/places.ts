@@ -1,32 +1,18 @@
-/** What each byte of guest memory is at the moment: part of a ring, of an indirect table, or of a chain that is out. */
-import type { PostedChain } from './posted-chain.js';
-import type { RingState } from './ring-state.js';
+/** Finds what stands where in guest memory: stretches that come and go, by the addresses that they touch. */
 
-/**
- * Of a packed ring, `ring` is what both sides write, and the event structures stand where the rings of a split one do: the
- * driver's is `available`, the device's is `used`.
- */
-export type PlaceKind = 'descriptors' | 'ring' | 'available' | 'used' | 'table' | 'readable' | 'writable';
-
-/** Bytes [start, end) with a meaning. */
-export interface Place {
-  readonly kind: PlaceKind;
+/** Bytes [start, end). */
+export interface Stretch {
   readonly start: number;
   readonly end: number;
-  readonly ring: RingState;
-  /** Of a table and of a part of a chain. */
-  readonly chain: PostedChain | undefined;
-  /** Byte of the chain's readable or writable string that `start` is. */
-  readonly offset: number;
 }
 
 const BUCKET_BYTES = 256;
 
-export class Places {
-  readonly #buckets = new Map<number, Place[]>();
-  readonly #found: Place[] = [];
+export class Places<P extends Stretch> {
+  readonly #buckets = new Map<number, P[]>();
+  readonly #found: P[] = [];
 
-  add(place: Place): void {
+  add(place: P): void {
     const last = bucketOf(place.end - 1);
     for (let bucket = bucketOf(place.start); bucket <= last; bucket++) {
       const list = this.#buckets.get(bucket);
@@ -35,14 +21,17 @@ export class Places {
     }
   }
 
-  remove(place: Place): void {
+  /** @param place the very one that was added */
+  remove(place: Stretch): void {
     const last = bucketOf(place.end - 1);
     for (let bucket = bucketOf(place.start); bucket <= last; bucket++) {
-      const list = this.#buckets.get(bucket);
-      const at = list?.indexOf(place) ?? -1;
-      if (list === undefined || at < 0) continue;
-      const end = list.pop();
-      if (end !== undefined && end !== place) list[at] = end;
+      const list = this.#buckets.get(bucket) ?? [];
+      for (let at = 0; at < list.length; at++) {
+        if (list[at] !== place) continue;
+        const end = list.pop();
+        if (end !== undefined && at < list.length) list[at] = end;
+        break;
+      }
     }
   }
 
@@ -51,7 +40,7 @@ export class Places {
   }
 
   /** The places that [start, end) touches. The list is lent until the next call. */
-  touching(start: number, end: number): readonly Place[] {
+  touching(start: number, end: number): readonly P[] {
     const found = this.#found;
     found.length = 0;
     const last = bucketOf(end - 1);

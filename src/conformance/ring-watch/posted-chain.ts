@@ -4,7 +4,7 @@
  */
 import type { GuestMemory } from '../../virtio/index.js';
 import { CHAIN_BYTES_MAX, Descriptor, DescriptorFlag } from '../../virtio/index.js';
-import type { Place } from './places.js';
+import type { Stretch } from './places.js';
 
 export interface Part {
   readonly address: number;
@@ -33,7 +33,7 @@ export class PostedChain {
   /** Slot of the available ring; of a packed ring, that of the first descriptor. */
   slot = 0;
   readonly parts: Part[] = [];
-  readonly places: Place[] = [];
+  readonly places: Stretch[] = [];
   /** Descriptors in the ring's table that it uses, with what they hold. */
   readonly descriptors: number[] = [];
   #ringCopy = new Uint8Array(0);

@@ -1,10 +1,26 @@
 /** What every watched ring has, whatever its format: its areas, the chains that are out, and how a breach is told. */
 import type { GuestMemory, QueueConfig, RingFeatures, RingObserver } from '../../virtio/index.js';
 import type { ObservationKey } from './observations.js';
-import type { Place, PlaceKind, Places } from './places.js';
+import type { Places, Stretch } from './places.js';
 import type { PostedChain } from './posted-chain.js';
 import type { Tally } from './tally.js';
 import type { WakeUpListener, WakeUps } from './wake-ups.js';
+
+/**
+ * Of a packed ring, `ring` is what both sides write, and the event structures stand where the rings of a split one do: the
+ * driver's is `available`, the device's is `used`.
+ */
+export type PlaceKind = 'descriptors' | 'ring' | 'available' | 'used' | 'table' | 'readable' | 'writable';
+
+/** Bytes with a meaning: part of a ring, of an indirect table, or of a chain that is out. */
+export interface Place extends Stretch {
+  readonly kind: PlaceKind;
+  readonly ring: RingState;
+  /** Of a table and of a part of a chain. */
+  readonly chain: PostedChain | undefined;
+  /** Byte of the chain's readable or writable string that `start` is. */
+  readonly offset: number;
+}
 
 export type QueueKind = 'control' | 'completion' | 'send' | 'receive' | 'other';
 
@@ -13,7 +29,7 @@ export interface RingHost {
   readonly vm: number;
   /** The guest's memory, unwatched. */
   readonly memory: GuestMemory;
-  readonly places: Places;
+  readonly places: Places<Place>;
   readonly tally: Tally;
   readonly sink: RingSink;
   /** DRIVER_OK, and nobody has given up. */

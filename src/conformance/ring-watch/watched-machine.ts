@@ -33,7 +33,7 @@ import { WatchedDevice, WatchedResumable } from './watched-device.js';
 import type { RegisterListener } from './watched-device.js';
 import { WatchedPackedRing } from './watched-packed-ring.js';
 import { WatchedSplitRing } from './watched-split-ring.js';
-import type { QueueKind, RingHost, RingSink, RingState } from './ring-state.js';
+import type { Place, QueueKind, RingHost, RingSink, RingState } from './ring-state.js';
 
 export interface WatchedMachineInit {
   readonly vm: number;
@@ -89,7 +89,7 @@ export class WatchedMachine implements RingHost, RegisterListener, AccessHost {
   /** Told of each access of the device. */
   readonly deviceListener: AccessListener;
   readonly os: GuestOs;
-  readonly places = new Places();
+  readonly places = new Places<Place>();
   readonly regions = new Regions();
   readonly tally: Tally;
   readonly sink: RingSink;

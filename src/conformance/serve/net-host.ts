@@ -1,6 +1,6 @@
 /** Network devices of several machines: each frame comes back to its sender, or goes through one switch to the others. */
 import { LearningSwitch, NetDevice } from '../../netdev/index.js';
-import type { DeviceHost, GuestContext, HostOptions, HostedDevice } from './kinds.js';
+import type { DeviceHost, GuestContext, HostOptions, HostedDevice } from './host.js';
 
 /** Queue pairs that a machine may use. */
 const QUEUE_PAIRS = 4;

@@ -12,7 +12,7 @@ import type { ResumableDevice, VirtioDevice } from '../../virtio/index.js';
 import { bundledDevice } from '../bundled.js';
 import { smallLimits } from '../limits.js';
 import type { RdmaQueues } from './live-judge.js';
-import type { DeviceHost, GuestContext, HostOptions, HostedDevice } from './kinds.js';
+import type { DeviceHost, GuestContext, HostOptions, HostedDevice } from './host.js';
 
 /** Steps of the scheduler between two looks at the sockets. */
 const STEPS_AT_ONCE = 4096;

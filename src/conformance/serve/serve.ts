@@ -4,7 +4,7 @@ import type { ServerListener } from '../../transports/vhost-user/server.js';
 import type { ServedDevice, ServedDeviceContext } from '../../transports/vhost-user/served-device.js';
 import { GuestMemory } from '../../virtio/index.js';
 import type { TraceRecorder } from '../trace.js';
-import type { DeviceHost } from './kinds.js';
+import type { DeviceHost } from './host.js';
 import type { LiveJudge } from './live-judge.js';
 
 export interface ServeOptions {

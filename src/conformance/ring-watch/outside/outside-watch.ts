@@ -6,10 +6,10 @@
 import type { GuestOs } from '../../../driver/index.js';
 import type { GuestMemory } from '../../../virtio/index.js';
 import type { ObservationKey } from '../observations.js';
-import type { Place, Places } from '../places.js';
+import type { Places } from '../places.js';
 import type { PostedChain } from '../posted-chain.js';
 import type { Regions } from '../regions.js';
-import type { RingState } from '../ring-state.js';
+import type { Place, RingState } from '../ring-state.js';
 import { Canaries } from './canaries.js';
 import { DmaShadow } from './dma-shadow.js';
 import { DueCalls } from './due-calls.js';
@@ -19,7 +19,7 @@ import type { OutsideTally } from './unseen.js';
 
 export interface OutsideHost {
   readonly memory: GuestMemory;
-  readonly places: Places;
+  readonly places: Places<Place>;
   readonly regions: Regions;
   readonly rings: ReadonlyMap<number, RingState>;
   readonly live: boolean;

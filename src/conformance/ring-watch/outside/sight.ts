@@ -17,9 +17,8 @@ import {
   usedEventOffset,
 } from '../../../virtio/index.js';
 import { PackedState } from '../packed-state.js';
-import type { Place, PlaceKind } from '../places.js';
 import { U16 } from '../ring-state.js';
-import type { RingState } from '../ring-state.js';
+import type { Place, PlaceKind, RingState } from '../ring-state.js';
 import { SplitState } from '../split-state.js';
 
 /** Bytes of guest memory. */
