@@ -30,6 +30,10 @@ interface InFlight {
   read: boolean;
 }
 
+/** Bytes of a descriptor in both formats: of its address, its length, its flags and its next or id. */
+const LENGTH = 8;
+const TWISTED = [4, LENGTH, 12, 14] as const;
+
 /** One machine under one kind of watch. A driver and a device act on its ring as they are told. */
 class Bench {
   readonly bytes = new Uint8Array(MEMORY_BYTES);
@@ -79,6 +83,28 @@ class Bench {
     for (let i = 0; i < readable; i++) this.driver.addReadable(at + 32 * i, 20 + i);
     for (let i = 0; i < writable; i++) this.driver.addWritable(at + 256 + 32 * i, 20 + i);
     if (readable + writable === 0 || !this.driver.commit(token)) this.free.push(token);
+  }
+
+  /** Offers a chain of which one descriptor is wrong by a bit, before the device can have seen it. */
+  offerTwisted(a: number, b: number): void {
+    const { start, bytes } = this.rings[0];
+    const table = this.bytes.subarray(start - BASE, start - BASE + bytes);
+    const before = table.slice();
+    this.offer(1 + ((a >> 2) % 2), (a >> 3) % 2);
+    const changed = table.findIndex((byte, i) => byte !== before[i]);
+    if (changed < 0) return;
+    const field = TWISTED[a % TWISTED.length];
+    const at = changed - (changed % 16) + field;
+    // WRITE is bit 1 of the flags.
+    const bit = b % 2 === 0 ? 1 : (b >> 1) % 8;
+    table[at] = field === LENGTH && b % 4 === 0 ? 0 : table[at] ^ (1 << bit);
+  }
+
+  /** Makes more available than was published. */
+  jump(by: number): void {
+    const { start, bytes } = this.rings[1];
+    // The driver's area of a packed ring holds no index.
+    if (bytes > 4) this.bytes[start - BASE + 2] += by;
   }
 
   takeBack(): void {
@@ -151,12 +177,24 @@ const acts: Readonly<Record<string, (bench: Bench, a: number, b: number) => void
   poke: (bench, a, b) => void (bench.bytes[bench.place(a, 2 * b + 1) - BASE] ^= 1 << (b % 8)),
   stray: (bench, a, b) => void bench.deviceMemory.read(bench.place(a, b), new Uint8Array(2), 0, 2),
   strayWrite: (bench, a, b) => void bench.deviceMemory.write(bench.place(a, b), new Uint8Array(2), 0, 2),
+  offerTwisted: (bench, a, b) => bench.offerTwisted(a, b),
+  jump: (bench, a) => bench.jump(1 + (a % (SIZE + 1))),
   wrongData: ({ device }) => device.notified(QUEUE, 3),
   reset: ({ device }) => device.writeStatus(0),
 };
 
 const right = ['offer', 'publish', 'take', 'read', 'write', 'giveBack', 'publishUsed', 'takeBack', 'sleep'];
-const wrong = ['readAgain', 'tooLong', 'poke', 'stray', 'strayWrite', 'wrongData', 'reset'];
+const wrong = [
+  'readAgain',
+  'tooLong',
+  'poke',
+  'stray',
+  'strayWrite',
+  'offerTwisted',
+  'jump',
+  'wrongData',
+  'reset',
+];
 
 const step = (names: readonly string[]) => fc.tuple(fc.constantFrom(...names), fc.nat(255), fc.nat(255));
 const good = step([...right, 'offer', 'publish', 'take', 'notify']);
@@ -170,6 +208,13 @@ const histories = fc
     }),
   )
   .map(([before, after]): readonly Step[] => [...before, ...after]);
+
+/** A readable element behind a writable one. */
+const writableFirst: readonly Step[] = [
+  ['offerTwisted', 6, 0],
+  ['publish', 0, 0],
+  ['notify', 0, 0],
+];
 
 function run(features: RingFeatures, history: readonly Step[], inDetail: boolean) {
   const bench = new Bench(features, inDetail);
@@ -208,7 +253,7 @@ describe.each(formats)('a ring that is followed in brief: %s', (_name, features)
       fc.property(histories, history => {
         expect(run(features, history, false)).toEqual(run(features, history, true));
       }),
-      { numRuns: Number(process.env['BRIEF_RUNS'] ?? 150), seed: 5 },
+      { numRuns: Number(process.env['BRIEF_RUNS'] ?? 150), seed: 5, examples: [[writableFirst]] },
     );
   });
 });
