@@ -8,7 +8,8 @@ export interface HuntOptions {
   readonly workerUrl: URL;
   readonly data: MutantWorkerData;
   readonly tasks: readonly MutantTask[];
-  onDetected(detection: Detection): void;
+  /** Returns what is to be hunted because of it, before all that waits. */
+  onDetected(detection: Detection): readonly MutantTask[];
   /** Calls back once when the hunts are to end. */
   onStop(stop: () => void): void;
 }
@@ -33,7 +34,7 @@ export async function hunt(options: HuntOptions): Promise<boolean> {
         const answer = await ask(worker, task, stop => stops.push(stop));
         if (answer === 'stopped') return;
         if (answer.kind === 'failed') throw new Error(`${answer.task.id}: ${answer.stack}`);
-        options.onDetected(answer.detection);
+        waiting.unshift(...options.onDetected(answer.detection));
       }
     } finally {
       await worker.terminate();

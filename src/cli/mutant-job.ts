@@ -13,6 +13,8 @@ export interface MutantTask {
   readonly seed: number;
   /** The program that is found is left as it is: it is made small on the first seed alone. */
   readonly quick: boolean;
+  /** Id of a case to ask before the others. */
+  readonly first?: string | undefined;
 }
 
 export type MutantAnswer =

@@ -13,6 +13,7 @@ async function hunt(task: MutantTask): Promise<MutantAnswer> {
       profile,
       seed: task.seed,
       quick: task.quick,
+      first: task.first,
       all,
       nowMs: () => performance.now(),
       shouldStop: () => false,

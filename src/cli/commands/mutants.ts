@@ -16,6 +16,7 @@ import { isCaught, mutantLine, mutantList, mutantSummary } from '../format/mutan
 import type { MutantRow } from '../format/mutants.js';
 import { hunt } from '../hunt.js';
 import type { ProfileName } from '../job.js';
+import type { MutantTask } from '../mutant-job.js';
 import { unknownName } from '../nearest.js';
 import { addOutputOptions, coloursFor, parseSeed, type OutputOptions } from '../options.js';
 
@@ -32,7 +33,8 @@ const PROFILE: ProfileName = 'roce';
 const MARK = '<!-- mutants -->';
 
 const EXAMPLES = `
-A mutant is a sound driver, device, adapter or network with one deliberate fault. Exit code 1 when one gets away, 3 when
+A mutant is a sound driver, device, adapter or network with one deliberate fault. What caught it on the first
+seed is asked first on the others; with --write and --all each seed begins anew. Exit code 1 when one gets away, 3 when
 the hunt was cut off before that.
 
 Examples:
@@ -95,7 +97,15 @@ async function huntAll(
 ): Promise<{ rows: readonly MutantRow[]; complete: boolean }> {
   const found = new Map<string, Detection[]>(chosen.map(({ id }) => [id, []]));
   const rows: MutantRow[] = [];
-  const tasks = chosen.flatMap(({ id }) => seeds.map((seed, i) => ({ id, seed, quick: i > 0 })));
+  // What is written down is hunted from the start on every seed; else what caught a mutant once is asked first.
+  const thorough = options.write !== undefined || options.all === true;
+  const [firstSeed, ...otherSeeds] = seeds;
+  const others = (id: string, first?: string): readonly MutantTask[] =>
+    otherSeeds.map(seed => ({ id, seed, quick: true, first }));
+  const tasks = chosen.flatMap(({ id }) => [
+    { id, seed: firstSeed, quick: false },
+    ...(thorough ? others(id) : []),
+  ]);
   let stopListening: () => void = () => undefined;
   try {
     const complete = await hunt({
@@ -111,6 +121,8 @@ async function huntAll(
           rows.push(row);
           onRow(row);
         }
+        const again = !thorough && detection.seed === firstSeed;
+        return again ? others(detection.mutant, detection.by.at(0)?.case) : [];
       },
       onStop(stop) {
         stopListening = io.onInterrupt(stop);
