@@ -8,7 +8,6 @@ import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 
 const edges = 'test/conformance/invariants-edges.test.ts';
-const monitors = 'test/conformance/monitors.test.ts';
 const told = 'test/conformance/monitors-told.test.ts';
 const book = 'test/conformance/monitors-book.test.ts';
 const rings = 'test/conformance/ring-watch.test.ts';
@@ -30,7 +29,7 @@ const testsOf = {
   'src/conformance/bare-metal.ts': ['test/conformance/judge.test.ts'],
   'src/conformance/depends-on-timing.ts': ['test/conformance/judge.test.ts'],
   'src/conformance/monitors/book.ts': [book],
-  'src/conformance/monitors/attach.ts': [monitors],
+  'src/conformance/monitors/attach.ts': ['test/conformance/monitors-fed.test.ts'],
   'src/conformance/monitors/both.ts': [book],
   'src/conformance/monitors/hca-events.ts': [book],
   'src/conformance/monitors/hca-monitors.ts': ['test/conformance/monitors-adapter.test.ts'],
