@@ -1,12 +1,13 @@
 /** Devices that take from a packed ring what they must not, or go on with what a reset of it has ended. */
 import { RdmaDevice } from '../../../device/index.js';
-import { EventMode, PackedDescriptor, PackedEvent, PackedFlag } from '../../../virtio/index.js';
+import { PackedDescriptor, PackedEvent, PackedFlag } from '../../../virtio/index.js';
 import type { MemoryWindow, VirtioDevice } from '../../../virtio/index.js';
 import type { Implementation } from '../../implementation.js';
 import { mutant } from '../mutant.js';
 import type { Mutant } from '../mutant.js';
 import { deviceRings } from '../seams/device.js';
 import { lateOverlay, overlay } from '../seams/overlay.js';
+import { modeBeforePosition } from '../seams/rings.js';
 import type { Ring, RingChange } from '../seams/rings.js';
 import type { Facts } from './ring-support.js';
 
@@ -142,21 +143,7 @@ const wishes: readonly Mutant[] = [
     'packed-mode-before-position',
     { chapter: 'notification races', breaks: 'VQ-107', needs: 'race' },
     'The device asks with the mode DESC first and says where then.',
-    deviceRings((window, area) => {
-      if (area !== 'used') return {};
-      let position: number | undefined;
-      return {
-        store16(offset, value) {
-          if (offset === PackedEvent.POSITION) {
-            position = value;
-            return;
-          }
-          window.store16(offset, value);
-          if (value === EventMode.DESC && position !== undefined)
-            window.store16(PackedEvent.POSITION, position);
-        },
-      };
-    }, 'packed'),
+    deviceRings((window, area) => (area === 'used' ? modeBeforePosition(window) : {}), 'packed'),
   ),
   mutant(
     'ring',

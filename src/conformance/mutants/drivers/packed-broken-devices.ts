@@ -1,10 +1,11 @@
 /** Drivers that believe a device which breaks a packed ring, know no batch, or take a ring up where another life left it. */
-import { EventMode, PackedDescriptor, PackedEvent, PackedFlag, Used } from '../../../virtio/index.js';
+import { PackedDescriptor, PackedFlag, Used } from '../../../virtio/index.js';
 import type { GuestMemory, MemoryWindow } from '../../../virtio/index.js';
 import type { Implementation } from '../../implementation.js';
 import { mutant } from '../mutant.js';
 import type { Mutant } from '../mutant.js';
 import { driverRings } from '../seams/driver.js';
+import { modeBeforePosition } from '../seams/rings.js';
 import type { Ring } from '../seams/rings.js';
 import type { Facts } from './ring-support.js';
 
@@ -110,21 +111,7 @@ const making: readonly Mutant[] = [
     'packed-mode-before-position',
     { chapter: 'notification races', breaks: 'VQ-106', needs: 'race' },
     'The driver asks with the mode DESC first and says where then.',
-    driverRings((window, area) => {
-      if (area !== 'available') return {};
-      let position: number | undefined;
-      return {
-        store16(offset, value) {
-          if (offset === PackedEvent.POSITION) {
-            position = value;
-            return;
-          }
-          window.store16(offset, value);
-          if (value === EventMode.DESC && position !== undefined)
-            window.store16(PackedEvent.POSITION, position);
-        },
-      };
-    }, 'packed'),
+    driverRings((window, area) => (area === 'available' ? modeBeforePosition(window) : {}), 'packed'),
   ),
   mutant(
     'driver',
