@@ -7,7 +7,7 @@ import { mutant } from '../mutant.js';
 import type { Mutant } from '../mutant.js';
 import { deviceRings } from '../seams/device.js';
 import { lateOverlay, overlay } from '../seams/overlay.js';
-import { modeBeforePosition } from '../seams/rings.js';
+import { isField, modeBeforePosition } from '../seams/rings.js';
 import type { Ring, RingChange } from '../seams/rings.js';
 import type { Facts } from './ring-support.js';
 
@@ -26,10 +26,6 @@ function ring(
     'packed',
   );
   return mutant('ring', name, { chapter: 'broken peers', ...facts }, doc, laid);
-}
-
-function isField(offset: number, field: number): boolean {
-  return offset % SIZE === field;
 }
 
 const taking: readonly Mutant[] = [

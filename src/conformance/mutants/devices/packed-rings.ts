@@ -14,7 +14,7 @@ import { mutant } from '../mutant.js';
 import type { Mutant } from '../mutant.js';
 import { deviceRings, registers } from '../seams/device.js';
 import { every, from } from '../seams/overlay.js';
-import { isElement } from '../seams/rings.js';
+import { isField, isElement } from '../seams/rings.js';
 import type { Ring } from '../seams/rings.js';
 import type { Change, Facts } from './ring-support.js';
 
@@ -35,10 +35,6 @@ function packed(which: 'descriptors' | 'available' | 'used') {
 const ring = packed('descriptors');
 const driverEvent = packed('available');
 const deviceEvent = packed('used');
-
-function isField(offset: number, field: number): boolean {
-  return offset % SIZE === field;
-}
 
 /** Changes the flags of each used element. */
 function usedFlags(

@@ -5,7 +5,7 @@ import type { Implementation } from '../../implementation.js';
 import { mutant } from '../mutant.js';
 import type { Mutant } from '../mutant.js';
 import { driverRings } from '../seams/driver.js';
-import { modeBeforePosition } from '../seams/rings.js';
+import { isField, modeBeforePosition } from '../seams/rings.js';
 import type { Ring } from '../seams/rings.js';
 import type { Facts } from './ring-support.js';
 
@@ -24,10 +24,6 @@ function ring(
     'packed',
   );
   return mutant('driver', name, { chapter: 'broken peers', ...facts }, doc, laid);
-}
-
-function isField(offset: number, field: number): boolean {
-  return offset % SIZE === field;
 }
 
 const elements: readonly Mutant[] = [

@@ -14,7 +14,7 @@ import { mutant } from '../mutant.js';
 import type { Mutant } from '../mutant.js';
 import { driverRings, transport } from '../seams/driver.js';
 import { every } from '../seams/overlay.js';
-import { isElement, isSlot } from '../seams/rings.js';
+import { isField, isElement, isSlot } from '../seams/rings.js';
 import type { Ring, RingArea } from '../seams/rings.js';
 import type { Facts } from './ring-support.js';
 
@@ -40,10 +40,6 @@ function packed(area: RingArea) {
 const ring = packed('descriptors');
 const driverEvent = packed('available');
 const deviceEvent = packed('used');
-
-function isField(offset: number, field: number): boolean {
-  return offset % SIZE === field;
-}
 
 const chains: readonly Mutant[] = [
   ring(

@@ -1,6 +1,13 @@
 /** Which ring a window of guest memory shows, so that a fault can be laid over one area of one kind of queue. */
 import type { QueueMap } from '../../../abi/index.js';
-import { EventMode, PackedEvent, Avail, Used, usedRingBytes } from '../../../virtio/index.js';
+import {
+  EventMode,
+  PackedDescriptor,
+  PackedEvent,
+  Avail,
+  Used,
+  usedRingBytes,
+} from '../../../virtio/index.js';
 import type { MemoryWindow, QueueAddresses, RingFeatures } from '../../../virtio/index.js';
 
 export type RingKind = 'control' | 'cq' | 'send' | 'recv' | 'other';
@@ -63,6 +70,11 @@ export function isElement(offset: number, field: number, size: number): boolean 
 /** True for the offset of a slot of the available ring. */
 export function isSlot(offset: number, size: number): boolean {
   return offset >= Avail.RING && offset < Avail.RING + Avail.ENTRY * size;
+}
+
+/** True for the offset of a field of a descriptor of a packed ring, such as `PackedDescriptor.ID`. */
+export function isField(offset: number, field: number): boolean {
+  return offset % PackedDescriptor.SIZE === field;
 }
 
 /** Of the area in which a side of a packed ring says when it wants to be told: the mode DESC goes first and the position behind it. */
