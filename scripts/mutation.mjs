@@ -10,6 +10,7 @@ import { basename } from 'node:path';
 const edges = 'test/conformance/invariants-edges.test.ts';
 const told = 'test/conformance/monitors-told.test.ts';
 const book = 'test/conformance/monitors-book.test.ts';
+const attached = 'test/conformance/monitors-attached.test.ts';
 const rings = 'test/conformance/ring-watch.test.ts';
 
 /** Source files, each with the tests that break it. */
@@ -29,7 +30,8 @@ const testsOf = {
   'src/conformance/bare-metal.ts': ['test/conformance/judge.test.ts'],
   'src/conformance/depends-on-timing.ts': ['test/conformance/judge.test.ts'],
   'src/conformance/monitors/book.ts': [book],
-  'src/conformance/monitors/attach.ts': ['test/conformance/monitors-fed.test.ts'],
+  'src/conformance/monitors/attach.ts': [attached],
+  'src/conformance/monitors/machine.ts': [attached],
   'src/conformance/monitors/both.ts': [book],
   'src/conformance/monitors/hca-events.ts': [book],
   'src/conformance/monitors/hca-monitors.ts': ['test/conformance/monitors-adapter.test.ts'],
