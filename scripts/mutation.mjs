@@ -27,8 +27,11 @@ const testsOf = {
   'src/conformance/observation.ts': ['test/conformance/oracle.test.ts'],
   'src/conformance/expectations.ts': ['test/conformance/oracle.test.ts'],
   'src/conformance/judge.ts': ['test/conformance/judge.test.ts'],
-  'src/conformance/bare-metal.ts': ['test/conformance/judge.test.ts'],
-  'src/conformance/depends-on-timing.ts': ['test/conformance/judge.test.ts'],
+  'src/conformance/bare-metal.ts': ['test/conformance/bare-metal.test.ts', 'test/conformance/judge.test.ts'],
+  'src/conformance/depends-on-timing.ts': [
+    'test/conformance/depends-on-timing.test.ts',
+    'test/conformance/judge.test.ts',
+  ],
   'src/conformance/monitors/book.ts': [book],
   'src/conformance/monitors/attach.ts': [attached],
   'src/conformance/monitors/machine.ts': [attached],

@@ -7,6 +7,7 @@ import { smallLimits } from '../../src/conformance/limits.js';
 import { attach, attachBare } from '../../src/conformance/monitors/attach.js';
 import type { AttachOptions } from '../../src/conformance/monitors/attach.js';
 import { MonitorBook } from '../../src/conformance/monitors/book.js';
+import { machineMonitors } from '../../src/conformance/monitors/machine.js';
 import type { Action, Program } from '../../src/conformance/program.js';
 import { observations } from '../../src/conformance/ring-watch/observations.js';
 import { Run } from '../../src/conformance/run/run.js';
@@ -238,6 +239,27 @@ describe('commands', () => {
       driver.answer(1, Command.CREATE_PD, Ack.OK);
       expect(book.broken?.message).toContain(`COMMAND number ${vm}`);
     }
+  });
+});
+
+describe('a machine whose transport nobody watches', () => {
+  it('is followed in its rings and commands all the same', () => {
+    const told = new Told('CHAIN', 'COMMAND', 'VIRTQUEUE');
+    const { device: limits } = smallLimits;
+    const options = { vm: 1, profile: 'roce', limits, deviceOutside: false, recorder: undefined } as const;
+    const { sink, rings, control } = machineMonitors(told.book, options);
+    expect(sink).toBe(rings);
+    control.driver.command(1, Command.REQ_NOTIFY_CQ);
+    control.device.command(7, Command.REQ_NOTIFY_CQ);
+    control.device.answer(7, Command.REQ_NOTIFY_CQ, Ack.OK);
+    sink.available(map.control, 3, 0, 0);
+    sink.published(map.control, 1, true);
+    sink.taken(map.control, 3);
+    const key = (map.count + map.control) * queueSizeMax + 3;
+    expect(told.heard).toEqual([
+      ...['opened', 'TAKE', 'ANSWER_OK'].map(step => `COMMAND 1 ${step}`),
+      ...['opened', 'MAKE_AVAILABLE', 'TAKE'].map(step => `CHAIN ${key} ${step}`),
+    ]);
   });
 });
 
