@@ -26,7 +26,7 @@ const testsOf = {
   'src/conformance/compare-memory.ts': ['test/conformance/oracle.test.ts'],
   'src/conformance/observation.ts': ['test/conformance/oracle.test.ts'],
   'src/conformance/expectations.ts': ['test/conformance/oracle.test.ts'],
-  'src/conformance/judge.ts': ['test/conformance/judge.test.ts'],
+  'src/conformance/judge.ts': ['test/conformance/judge.test.ts', 'test/conformance/judge-edges.test.ts'],
   'src/conformance/bare-metal.ts': ['test/conformance/bare-metal.test.ts', 'test/conformance/judge.test.ts'],
   'src/conformance/depends-on-timing.ts': [
     'test/conformance/depends-on-timing.test.ts',
