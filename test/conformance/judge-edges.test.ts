@@ -11,6 +11,7 @@ import { observations } from '../../src/conformance/ring-watch/observations.js';
 import type { ObservationKey } from '../../src/conformance/ring-watch/observations.js';
 import { GUEST_BASE } from '../../src/conformance/simulated-guest.js';
 import type { Memories } from '../../src/conformance/simulated-guest.js';
+import { turn } from '../../src/conformance/turn.js';
 import { GuestMemory } from '../../src/virtio/index.js';
 import { program } from './hand-made.js';
 import { plantedFaults } from './ring-watch-planted.js';
@@ -33,7 +34,7 @@ describe('a run that was cut short', () => {
       driver: async context => {
         const verbs = await bundledDriver(context);
         void held.then(async () => {
-          for (let turns = 0; turns < TURNS; turns++) await undefined;
+          for (let turns = 0; turns < TURNS; turns++) await turn;
           context.transport.writeStatus(0);
           gaveUp++;
         });
