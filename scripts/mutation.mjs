@@ -11,6 +11,7 @@ const edges = 'test/conformance/invariants-edges.test.ts';
 const told = 'test/conformance/monitors-told.test.ts';
 const book = 'test/conformance/monitors-book.test.ts';
 const attached = 'test/conformance/monitors-attached.test.ts';
+const wire = 'test/conformance/wire/judge.test.ts';
 const rings = 'test/conformance/ring-watch.test.ts';
 
 /** Source files, each with the tests that break it. */
@@ -44,7 +45,15 @@ const testsOf = {
   'src/conformance/ring-watch/driver-side.ts': [rings],
   'src/conformance/ring-watch/device-side.ts': [rings],
   'src/conformance/ring-watch/wake-ups.ts': ['test/conformance/ring-watch-wake-ups.test.ts'],
+  'src/conformance/wire/answers.ts': [wire],
+  'src/conformance/wire/attach.ts': [wire, attached],
+  'src/conformance/wire/path-mtu.ts': [wire],
+  'src/conformance/wire/requests.ts': [wire],
+  'src/conformance/wire/sent-packets.ts': [wire],
+  'src/conformance/wire/unreliable.ts': [wire],
+  'src/conformance/wire/wire-judge.ts': [wire],
   'src/statemachines/compile.ts': ['test/statemachines/engine.test.ts', 'test/statemachines/tables.test.ts'],
+  'src/statemachines/definition.ts': ['test/statemachines/tables.test.ts'],
   'src/statemachines/monitor.ts': ['test/statemachines/engine.test.ts', 'test/statemachines/monitor.test.ts'],
 };
 

@@ -71,7 +71,7 @@ export async function judge(asked: Program, options: JudgeOptions): Promise<Judg
   // Machines that are elsewhere have no device here that could be reset.
   if (remote !== undefined) return judgement;
   if (judgement.broken !== undefined || !resetsInFlight(program)) return judgement;
-  if (options.sought !== undefined && options.sought === laws.invisible.name) return judgement;
+  if (options.sought === laws.invisible.name) return judgement;
   return { ...judgement, broken: await judgeReset(program, judging) };
 }
 

@@ -50,6 +50,28 @@ describe('a run that was cut short', () => {
   });
 });
 
+describe('the memory of a run', () => {
+  it('is not used again when somebody else has had it in hands, who may go on writing to it', async () => {
+    const kept: GuestMemory[] = [];
+    const clinging: Implementation = {
+      driver: async context => {
+        const verbs = await bundledDriver(context);
+        for (const memory of kept)
+          for (const { address, length } of memory.regions)
+            memory.write(address, new Uint8Array(length).fill(9), 0, length);
+        kept.push(context.memory);
+        return verbs;
+      },
+    };
+    // More runs than there is memory put aside of those before.
+    for (let runs = 0; runs < 12; runs++) {
+      const { broken } = await judge(pds(), { profile: 'roce', implementation: clinging });
+      expect(broken?.message).toBeUndefined();
+    }
+    expect(kept).toHaveLength(12);
+  });
+});
+
 describe('a device outside', () => {
   /** A device as if it worked in another process: nobody sees its accesses, only what they change. */
   function outside(device: DeviceFactory, given: Implementation = {}): Implementation {
