@@ -27,6 +27,9 @@ const write = (
 ): Packet => request(operation, psn, bytes, { dmaLength, virtualAddress: 64, rkey: 7 });
 const send = (psn: number, bytes = 8): Packet => request('SEND_ONLY', psn, bytes);
 
+/** As far from the number expected as a packet of the same connection can be. */
+const FAR = 65_536;
+
 /** The last packet of each breaks the rule. */
 const planted: readonly (readonly [
   machine: string,
@@ -43,6 +46,28 @@ const planted: readonly (readonly [
     'DATA-74',
     [request('SEND_FIRST', 0, 1024), request('SEND_LAST', 1, 5), read(2, 4000), send(7)],
     'psn 7, expected 6',
+  ],
+  ['WIRE.REQUESTS', 'GAP', 'DATA-74', [send(5), send(6 + FAR)], 'expected 6'],
+  [
+    'WIRE.REQUESTS',
+    'GAP',
+    'DATA-74',
+    [request('SEND_FIRST', 5, 256), request('SEND_LAST', 7 + FAR, 8)],
+    'expected 6',
+  ],
+  [
+    'WIRE.REQUESTS',
+    'WRITE_LAST',
+    'DATA-73',
+    [request('SEND_MIDDLE', 5, 256), request('WRITE_LAST', 6, 8)],
+    'psn 6',
+  ],
+  [
+    'WIRE.REQUESTS',
+    'SEND_LAST',
+    'DATA-73',
+    [request('WRITE_MIDDLE', 5, 256), request('SEND_LAST', 6, 8)],
+    'psn 6',
   ],
   ['WIRE.REQUESTS', 'SEND_MIDDLE', 'DATA-73', [send(5), request('SEND_MIDDLE', 6, 256)], 'psn 6'],
   [
@@ -211,8 +236,11 @@ const planted: readonly (readonly [
     '599 bytes in response 0',
   ],
   ['WIRE.UC', 'GAP', 'DATA-74', [uc('SEND_ONLY', 5, 8), uc('SEND_ONLY', 7, 8)], 'psn 7, expected 6'],
+  ['WIRE.UC', 'GAP', 'DATA-74', [uc('SEND_ONLY', 5, 8), uc('SEND_ONLY', 6 + FAR, 8)], 'expected 6'],
+  ['WIRE.UC', 'GAP', 'DATA-74', [uc('SEND_FIRST', 5, 256), uc('SEND_LAST', 7 + FAR, 8)], 'expected 6'],
   ['WIRE.UC', 'AGAIN', 'DATA-74', [uc('SEND_ONLY', 5, 8), uc('SEND_ONLY', 5, 8)], 'psn 5, expected 6'],
   ['WIRE.UC', 'SEND_LAST', 'DATA-73', [uc('SEND_ONLY', 5, 8), uc('SEND_LAST', 6, 8)], 'psn 6'],
+  ['WIRE.UC', 'SEND_LAST', 'DATA-73', [uc('WRITE_MIDDLE', 5, 256), uc('SEND_LAST', 6, 8)], 'psn 6'],
   ['WIRE.UC', 'WRONG_SIZE', 'DATA-73', [uc('SEND_FIRST', 5, 100)], 'payload of 100 bytes'],
   ['WIRE.UC', 'WRONG_LENGTH', 'DATA-92', [uc('WRITE_ONLY', 5, 8, { dmaLength: 4 })], 'RETH length 4'],
   ['WIRE.UD', 'AGAIN', 'DATA-74', [ud(5), ud(6), ud(5)], 'psn 5, expected 7'],
@@ -308,6 +336,16 @@ const allowed: readonly (readonly [what: string, packets: readonly Packet[]])[] 
     'a new connection with the same numbers',
     [send(5), ack(5, 1), send(9_000_000), send(9_000_001), ack(9_000_001, 2)],
   ],
+  [
+    'connections that begin just so far away that they must be new',
+    [send(5), send(7 + FAR), send(8 + FAR), send(8)],
+  ],
+  [
+    'the same of UC',
+    [uc('SEND_ONLY', 5, 8), uc('SEND_ONLY', 7 + FAR, 8), uc('SEND_ONLY', 8 + FAR, 8), uc('SEND_ONLY', 8, 8)],
+  ],
+  ['a UC SEND whose beginning was not seen', [uc('SEND_MIDDLE', 5, 256), uc('SEND_LAST', 6, 9)]],
+  ['a UC WRITE whose beginning was not seen', [uc('WRITE_MIDDLE', 5, 256), uc('WRITE_LAST', 6, 9)]],
   ['a UC message that is left in the middle', [uc('SEND_FIRST', 5, 256), uc('SEND_ONLY', 6, 8)]],
 ];
 
