@@ -49,7 +49,7 @@ const testsOf = {
   'src/conformance/wire/attach.ts': [wire, attached],
   'src/conformance/wire/path-mtu.ts': [wire],
   'src/conformance/wire/requests.ts': [wire],
-  'src/conformance/wire/sent-packets.ts': [wire],
+  'src/conformance/wire/sent-packets.ts': [wire, 'test/conformance/wire/sent-packets.test.ts'],
   'src/conformance/wire/unreliable.ts': [wire],
   'src/conformance/wire/wire-judge.ts': [wire],
   'src/statemachines/compile.ts': ['test/statemachines/engine.test.ts', 'test/statemachines/tables.test.ts'],

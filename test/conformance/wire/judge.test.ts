@@ -287,6 +287,10 @@ const allowed: readonly (readonly [what: string, packets: readonly Packet[]])[] 
     'going on behind what was acknowledged meanwhile',
     [send(5), send(6), send(7), send(8), send(5), ack(7, 3), send(8), send(9)],
   ],
+  [
+    'last and only packets as long as the path MTU',
+    [send(5, 256), request('SEND_FIRST', 6, 256), request('SEND_LAST', 7, 256), send(8, 256)],
+  ],
   ['an acknowledgement of several messages', [send(5), send(6), send(7), ack(7, 3)]],
   ['numbers around 2^24', [send(0xff_ffff), send(0), ack(0, 2), send(0xff_ffff), ack(0, 2)]],
   ['an answer to what was sent before the first frame seen', [send(5), ack(3, 9), ack(5, 11)]],
