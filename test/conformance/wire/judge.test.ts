@@ -4,6 +4,7 @@ import type { Packet } from '../../../src/fabric/index.js';
 import { WIRE_MACHINES } from '../../../src/conformance/wire/tables.js';
 import { WireJudge } from '../../../src/conformance/wire/index.js';
 import { machineByName } from '../../../src/statemachines/index.js';
+import { Told } from '../told.js';
 import {
   HERE,
   INVALID_REQUEST,
@@ -68,6 +69,16 @@ const planted: readonly (readonly [
     'DATA-73',
     [request('WRITE_MIDDLE', 5, 256), request('SEND_LAST', 6, 8)],
     'psn 6',
+  ],
+  // No path MTU is so small that the READ has more than three responses.
+  ['WIRE.REQUESTS', 'GAP', 'DATA-74', [read(5, 600), send(9)], 'psn 9, expected 8'],
+  ['WIRE.REQUESTS', 'GAP', 'DATA-74', [send(5), send(6), send(5), send(7)], 'psn 7, expected 6'],
+  [
+    'WIRE.REQUESTS',
+    'GAP',
+    'DATA-74',
+    [send(5), send(6), send(7), send(5), ack(5, 1), send(8)],
+    'psn 8, expected 6',
   ],
   ['WIRE.REQUESTS', 'SEND_MIDDLE', 'DATA-73', [send(5), request('SEND_MIDDLE', 6, 256)], 'psn 6'],
   [
@@ -142,9 +153,30 @@ const planted: readonly (readonly [
   ['WIRE.REQUESTS', 'WRONG_READ_PART', 'DATA-80', [read(6, 600), read(6, 599)], '599 bytes at'],
   [
     'WIRE.REQUESTS',
+    'WRONG_READ_PART',
+    'DATA-80',
+    [request('SEND_FIRST', 4, 256), request('SEND_LAST', 5, 1), read(6, 600), read(7, 344, 4096 + 300)],
+    '344 bytes at',
+  ],
+  [
+    'WIRE.REQUESTS',
+    'WRONG_READ_PART',
+    'DATA-80',
+    [read(6, 600), Object.assign(read(6, 600), { rkey: 8 })],
+    '600 bytes at',
+  ],
+  [
+    'WIRE.REQUESTS',
     'TOO_OFTEN',
     'DATA-81',
     Array.from({ length: 9 }, () => send(5)),
+    'psn 5 for the 9th time',
+  ],
+  [
+    'WIRE.REQUESTS',
+    'TOO_OFTEN',
+    'DATA-81',
+    Array.from({ length: 9 }, () => read(5, 10)),
     'psn 5 for the 9th time',
   ],
   [
@@ -164,6 +196,13 @@ const planted: readonly (readonly [
   ['WIRE.ANSWERS', 'NAK_OF_DONE', 'DATA-60', [send(5), ack(5, 1), ack(5, 1, NOT_READY)], 'psn 5'],
   ['WIRE.ANSWERS', 'NAK_OF_DONE', 'DATA-60', [send(5), ack(5, 1), ack(5, 1, INVALID_REQUEST)], 'psn 5'],
   ['WIRE.ANSWERS', 'UNSENT', 'DATA-90', [send(5), ack(5, 1), ack(6, 2)], 'psn 6, the last one sent is 5'],
+  [
+    'WIRE.ANSWERS',
+    'UNSENT',
+    'DATA-90',
+    [send(4), ack(4, 1), read(5, 600), ack(8, 1)],
+    'psn 8, the last one sent is 7',
+  ],
   ['WIRE.ANSWERS', 'UNSENT', 'DATA-90', [send(5), ack(5, 0, SEQUENCE_ERROR)], 'psn 5'],
   ['WIRE.ANSWERS', 'WRONG_KIND', 'DATA-90', [send(5), response('ONLY', 5, 8)], 'psn 5, which was no READ'],
   ['WIRE.ANSWERS', 'WRONG_KIND', 'DATA-90', [send(5), atomicAck(5, 1)], 'psn 5, which was no atomic'],
@@ -184,6 +223,13 @@ const planted: readonly (readonly [
     'psn 5',
   ],
   ['WIRE.ANSWERS', 'WRONG_COUNT', 'DATA-91', [send(5), ack(5, 1), send(6), ack(6, 1)], 'msn 1, expected 2'],
+  [
+    'WIRE.ANSWERS',
+    'WRONG_COUNT',
+    'DATA-91',
+    [send(5), ack(5, 1), request('SEND_FIRST', 6, 256), ack(6, 2)],
+    'msn 2, expected 1',
+  ],
   ['WIRE.ANSWERS', 'WRONG_COUNT', 'DATA-91', [send(5), send(6), ack(5, 7), ack(6, 10)], 'msn 10, expected'],
   [
     'WIRE.ANSWERS',
@@ -249,8 +295,9 @@ const planted: readonly (readonly [
 describe('a fault planted on the wire', () => {
   it.each(planted)('is seen by %s as %s, broken [%s]', (machine, event, requirement, packets, detail) => {
     expect(judged(packets.slice(0, -1)).findings).toEqual([]);
-    const { findings } = judged(packets);
+    const { findings, unjudged } = judged(packets);
     expect(findings).toMatchObject([{ machine, event, frame: packets.length }]);
+    expect(unjudged).toEqual({});
     expect(findings[0].requirements).toContain(requirement);
     expect(findings[0].detail).toContain(detail);
   });
@@ -332,6 +379,35 @@ const allowed: readonly (readonly [what: string, packets: readonly Packet[]])[] 
       send(8),
     ],
   ],
+  ...[6, 7, 8].map(
+    psn =>
+      [
+        `a READ of unknown size whose next request says that it has ${psn - 5} response(s)`,
+        [read(5, 600), send(psn), read(5, 600), send(psn)],
+      ] as const,
+  ),
+  ['a READ of unknown size behind what goes again', [send(5), read(6, 600), send(5), read(6, 600), send(7)]],
+  ['a READ of another place behind one of unknown size', [read(5, 600), read(6, 10, 8192), send(7)]],
+  ['a READ of a longer stretch with the same end', [read(5, 600), read(6, 696, 4000), send(7)]],
+  ['the same READ once more, as another request', [read(5, 600), read(6, 600), send(7)]],
+  ['a READ of the last part, as another request', [read(5, 600), read(8, 88, 4096 + 512), send(9)]],
+  ['a long READ from its second response on', [read(5, 5000), read(6, 5000 - 256, 4096 + 256), send(25)]],
+  [
+    'going on behind a READ that goes again with all its responses',
+    [
+      request('SEND_FIRST', 2, 256),
+      request('SEND_LAST', 3, 256),
+      read(4, 600),
+      send(7),
+      read(4, 600),
+      send(7),
+      send(8),
+    ],
+  ],
+  [
+    'what is new behind repetitions that stop at what was acknowledged',
+    [send(5), send(6), send(5), ack(6, 2), send(7)],
+  ],
   [
     'nine tries with an answer in between',
     [...Array.from({ length: 8 }, () => send(5)), ack(5, 0, NOT_READY), send(5)],
@@ -385,6 +461,22 @@ describe('the judge of the wire', () => {
     const { findings, lenient } = judged(packets);
     expect(findings).toEqual([]);
     expect(lenient).toMatchObject([{ requirement, count: 1 }]);
+  });
+
+  it('notes nothing when as many acknowledgements come as packets that ask for one, repetitions included', () => {
+    expect(judged([send(5), send(5), ack(5, 1), ack(5, 1)])).toMatchObject({ findings: [], lenient: [] });
+  });
+
+  it('tells going back from going on', () => {
+    const told = new Told('WIRE.REQUESTS');
+    judged([send(5), send(6), send(7), send(5), send(6)], { monitorOf: name => told.book.get(name) });
+    expect(told.heard.slice(-2)).toEqual(['WIRE.REQUESTS 0 GO_BACK', 'WIRE.REQUESTS 0 GO_ON']);
+  });
+
+  it('says nothing of a repeated packet that is older than what it keeps, however often it comes', () => {
+    const sends = Array.from({ length: 600 }, (_, i) => send(5 + i));
+    const { findings, unjudged } = judged([...sends, ...Array.from({ length: 10 }, () => send(5))]);
+    expect([findings, unjudged]).toEqual([[], { 'a repeated packet that is older than what is kept': 10 }]);
   });
 
   it('counts what it cannot judge, by its reason', () => {
