@@ -26,6 +26,8 @@ const write = (
   bytes: number,
   dmaLength: number,
 ): Packet => request(operation, psn, bytes, { dmaLength, virtualAddress: 64, rkey: 7 });
+const atomic = (psn: number, operation: 'COMPARE_SWAP' | 'FETCH_ADD' = 'COMPARE_SWAP'): Packet =>
+  request(operation, psn, 0, { virtualAddress: 64, rkey: 7 });
 const send = (psn: number, bytes = 8): Packet => request('SEND_ONLY', psn, bytes);
 
 /** As far from the number expected as a packet of the same connection can be. */
@@ -222,7 +224,39 @@ const planted: readonly (readonly [
     [write('WRITE_ONLY', 5, 8, 8), ack(5, 0, NOT_READY)],
     'psn 5',
   ],
+  ['WIRE.ANSWERS', 'NOT_READY_FOR_WRITE', 'DATA-44', [read(5, 8), ack(5, 0, NOT_READY)], 'psn 5'],
+  ['WIRE.ANSWERS', 'NOT_READY_FOR_WRITE', 'DATA-44', [atomic(5), ack(5, 0, NOT_READY)], 'psn 5'],
+  [
+    'WIRE.ANSWERS',
+    'NOT_READY_FOR_WRITE',
+    'DATA-44',
+    [write('WRITE_FIRST', 5, 256, 300), ack(5, 0, NOT_READY)],
+    'psn 5',
+  ],
   ['WIRE.ANSWERS', 'WRONG_COUNT', 'DATA-91', [send(5), ack(5, 1), send(6), ack(6, 1)], 'msn 1, expected 2'],
+  [
+    'WIRE.ANSWERS',
+    'WRONG_COUNT',
+    'DATA-91',
+    [send(5), ack(5, 1), atomic(6), atomicAck(6, 1)],
+    'msn 1, expected 2',
+  ],
+  [
+    'WIRE.ANSWERS',
+    'WRONG_COUNT',
+    'DATA-91',
+    [send(5), ack(5, 1), read(6, 10), response('ONLY', 6, 10, 1)],
+    'msn 1, expected 2',
+  ],
+  [
+    'WIRE.ANSWERS',
+    'AHEAD_OF_READ',
+    'DATA-88',
+    [read(5, 100), atomic(6), atomicAck(6, 2)],
+    'the READ at psn 5',
+  ],
+  ['WIRE.ANSWERS', 'WRONG_KIND', 'DATA-90', [read(5, 10), atomicAck(5, 1)], 'psn 5, which was no atomic'],
+  ['WIRE.ANSWERS', 'WRONG_KIND', 'DATA-90', [atomic(5), response('ONLY', 5, 8)], 'psn 5, which was no READ'],
   [
     'WIRE.ANSWERS',
     'WRONG_COUNT',
@@ -407,6 +441,32 @@ const allowed: readonly (readonly [what: string, packets: readonly Packet[]])[] 
   [
     'what is new behind repetitions that stop at what was acknowledged',
     [send(5), send(6), send(5), ack(6, 2), send(7)],
+  ],
+  [
+    'atomics and their answers, given again too',
+    [
+      atomic(5),
+      atomicAck(5, 1),
+      atomic(6, 'FETCH_ADD'),
+      atomicAck(6, 2),
+      atomic(6, 'FETCH_ADD'),
+      atomicAck(6, 2),
+    ],
+  ],
+  ...(['SEND_ONLY', 'SEND_ONLY_IMM', 'SEND_ONLY_INVALIDATE', 'SEND_FIRST', 'WRITE_ONLY_IMM'] as const).map(
+    operation =>
+      [
+        `a receiver that is not ready for ${operation}`,
+        [request(operation, 5, 256, { dmaLength: 256 }), ack(5, 0, NOT_READY)],
+      ] as const,
+  ),
+  [
+    'a receiver that is not ready for the end of a WRITE with immediate data',
+    [write('WRITE_FIRST', 5, 256, 300), request('WRITE_LAST_IMM', 6, 44), ack(6, 0, NOT_READY)],
+  ],
+  [
+    'a refusal in the middle of a READ',
+    [send(4), ack(4, 1), read(5, 600), response('FIRST', 5, 256, 2), ack(5, 1, INVALID_REQUEST)],
   ],
   [
     'nine tries with an answer in between',
