@@ -30,6 +30,16 @@ const atomic = (psn: number, operation: 'COMPARE_SWAP' | 'FETCH_ADD' = 'COMPARE_
   request(operation, psn, 0, { virtualAddress: 64, rkey: 7 });
 const send = (psn: number, bytes = 8): Packet => request('SEND_ONLY', psn, bytes);
 
+/** A message that tells the path MTU, and a READ of three responses behind it. */
+const message256 = [request('SEND_FIRST', 3, 256), request('SEND_LAST', 4, 1)];
+const answeredRead = [
+  ...message256,
+  read(5, 600),
+  response('FIRST', 5, 256, 2),
+  response('MIDDLE', 6, 256),
+  response('LAST', 7, 88, 2),
+];
+
 /** As far from the number expected as a packet of the same connection can be. */
 const FAR = 65_536;
 
@@ -281,6 +291,41 @@ const planted: readonly (readonly [
     'psn 5',
   ],
   [
+    'WIRE.ANSWERS',
+    'WRONG_COUNT',
+    'DATA-91',
+    [send(5), send(6), ack(5, 3, SEQUENCE_ERROR), ack(6, 10)],
+    'msn 10, expected',
+  ],
+  [
+    'WIRE.ANSWERS',
+    'RESPONSE_NEW',
+    'QP-53',
+    [read(5, 10), ack(5, 0, INVALID_REQUEST), response('ONLY', 5, 10)],
+    'psn 5',
+  ],
+  [
+    'WIRE.ANSWERS',
+    'NAK_OF_DONE',
+    'DATA-60',
+    [...answeredRead, send(8), ack(8, 3), read(5, 600), response('FIRST', 5, 256, 2), ack(8, 3, NOT_READY)],
+    'psn 8',
+  ],
+  [
+    'WIRE.READS',
+    'WRONG_SIZE',
+    'DATA-73',
+    [...message256, read(5, 600), response('ONLY', 5, 600, 2)],
+    '600 bytes in response 0',
+  ],
+  [
+    'WIRE.READS',
+    'WRONG_SIZE',
+    'DATA-73',
+    [...message256, read(5, 512), response('FIRST', 5, 256, 2), response('MIDDLE', 6, 256)],
+    '256 bytes in response 1',
+  ],
+  [
     'WIRE.READS',
     'OUT_OF_PLACE',
     'DATA-88',
@@ -464,6 +509,25 @@ const allowed: readonly (readonly [what: string, packets: readonly Packet[]])[] 
     'a receiver that is not ready for the end of a WRITE with immediate data',
     [write('WRITE_FIRST', 5, 256, 300), request('WRITE_LAST_IMM', 6, 44), ack(6, 0, NOT_READY)],
   ],
+  ['a READ of one response', [read(5, 100), response('ONLY', 5, 100), send(6), ack(6, 2)]],
+  [
+    'whatever a middle response has where others have a count, since it has none',
+    [...message256, ack(4, 1), read(5, 600), response('FIRST', 5, 256, 2), response('MIDDLE', 6, 256, 77)],
+  ],
+  [
+    'a second sequence error behind receiver not ready, a READ answered again in between',
+    [
+      read(5, 10),
+      response('ONLY', 5, 10),
+      send(6),
+      send(7),
+      ack(6, 1, SEQUENCE_ERROR),
+      ack(6, 1, NOT_READY),
+      read(5, 10),
+      response('ONLY', 5, 10),
+      ack(6, 1, SEQUENCE_ERROR),
+    ],
+  ],
   [
     'a refusal in the middle of a READ',
     [send(4), ack(4, 1), read(5, 600), response('FIRST', 5, 256, 2), ack(5, 1, INVALID_REQUEST)],
@@ -507,6 +571,10 @@ describe('the judge of the wire', () => {
     ],
     [
       'DATA-89',
+      [...answeredRead, read(6, 344, 4096 + 256), response('MIDDLE', 6, 256), response('LAST', 7, 88, 2)],
+    ],
+    [
+      'DATA-89',
       [
         read(5, 600),
         response('FIRST', 5, 256),
@@ -523,8 +591,26 @@ describe('the judge of the wire', () => {
     expect(lenient).toMatchObject([{ requirement, count: 1 }]);
   });
 
-  it('notes nothing when as many acknowledgements come as packets that ask for one, repetitions included', () => {
-    expect(judged([send(5), send(5), ack(5, 1), ack(5, 1)])).toMatchObject({ findings: [], lenient: [] });
+  it.each([
+    ['as many acknowledgements as packets that ask for one', [send(5), send(5), ack(5, 1), ack(5, 1)]],
+    [
+      'the first acknowledgement of what did not ask for one',
+      [
+        request('SEND_FIRST', 5, 256, { ackRequest: false }),
+        request('SEND_LAST', 6, 8, { ackRequest: false }),
+        ack(6, 1),
+      ],
+    ],
+    ['a first sequence error', [send(1), send(2), ack(1, 0, SEQUENCE_ERROR)]],
+  ])('notes nothing of %s', (_, packets) => {
+    expect(judged(packets)).toMatchObject({ findings: [], lenient: [], unjudged: {} });
+  });
+
+  it('says which counts of messages there can be', () => {
+    const detailOf = (...packets: readonly Packet[]) => judged(packets).findings.map(({ detail }) => detail);
+    expect(detailOf(send(5), ack(5, 1), send(6), ack(6, 1))).toEqual(['msn 1, expected 2']);
+    // Of two messages the first acknowledgement may have counted one or both.
+    expect(detailOf(send(5), send(6), ack(5, 7), ack(6, 10))).toEqual(['msn 10, expected 7 to 8']);
   });
 
   it('tells going back from going on', () => {
@@ -533,20 +619,35 @@ describe('the judge of the wire', () => {
     expect(told.heard.slice(-2)).toEqual(['WIRE.REQUESTS 0 GO_BACK', 'WIRE.REQUESTS 0 GO_ON']);
   });
 
-  it('says nothing of a repeated packet that is older than what it keeps, however often it comes', () => {
+  it('says nothing of repetitions of what is older than it keeps, nor of answers to it', () => {
     const sends = Array.from({ length: 600 }, (_, i) => send(5 + i));
-    const { findings, unjudged } = judged([...sends, ...Array.from({ length: 10 }, () => send(5))]);
-    expect([findings, unjudged]).toEqual([[], { 'a repeated packet that is older than what is kept': 10 }]);
+    const old = Array.from({ length: 10 }, () => send(5));
+    const { findings, unjudged } = judged([...sends, ...old, atomicAck(5, 1), response('ONLY', 5, 8)]);
+    expect(findings).toEqual([]);
+    expect(unjudged).toEqual({
+      'a repeated packet that is older than what is kept': 10,
+      'an answer to a packet older than what is kept': 2,
+    });
+    expect(judged([...sends, ack(5, 0, NOT_READY)])).toMatchObject({ findings: [], unjudged: {} });
   });
 
   it('counts what it cannot judge, by its reason', () => {
-    const { unjudged, packets } = judged([ack(5, 1), send(5), ack(5, 1), ack(4, 1), ack(5, 2, 0x45)]);
-    expect(packets).toBe(5);
+    const { unjudged, packets, findings } = judged([
+      ack(5, 1),
+      send(5),
+      ack(5, 1),
+      ack(4, 1),
+      ack(5, 2, 0x45),
+      ack(5, 2, 0x64),
+    ]);
+    expect([packets, findings]).toEqual([6, []]);
     expect(unjudged).toEqual({
       'an answer of a connection whose requests were not seen': 1,
       'an answer to what was sent before the first frame seen': 1,
       'an answer with the reserved syndrome 0x45': 1,
+      'an answer with the reserved syndrome 0x64': 1,
     });
+    expect(judged([send(5), ack(5, 0, 0x63)])).toMatchObject({ findings: [], unjudged: {} });
   });
 
   it('tells connections between the same machines apart by their numbers', () => {
