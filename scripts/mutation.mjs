@@ -10,6 +10,8 @@ import { basename } from 'node:path';
 const edges = 'test/conformance/invariants-edges.test.ts';
 const told = 'test/conformance/monitors-told.test.ts';
 const book = 'test/conformance/monitors-book.test.ts';
+const attached = 'test/conformance/monitors-attached.test.ts';
+const wire = 'test/conformance/wire/judge.test.ts';
 const rings = 'test/conformance/ring-watch.test.ts';
 
 /** Source files, each with the tests that break it. */
@@ -25,11 +27,15 @@ const testsOf = {
   'src/conformance/compare-memory.ts': ['test/conformance/oracle.test.ts'],
   'src/conformance/observation.ts': ['test/conformance/oracle.test.ts'],
   'src/conformance/expectations.ts': ['test/conformance/oracle.test.ts'],
-  'src/conformance/judge.ts': ['test/conformance/judge.test.ts'],
-  'src/conformance/bare-metal.ts': ['test/conformance/judge.test.ts'],
-  'src/conformance/depends-on-timing.ts': ['test/conformance/judge.test.ts'],
+  'src/conformance/judge.ts': ['test/conformance/judge.test.ts', 'test/conformance/judge-edges.test.ts'],
+  'src/conformance/bare-metal.ts': ['test/conformance/bare-metal.test.ts', 'test/conformance/judge.test.ts'],
+  'src/conformance/depends-on-timing.ts': [
+    'test/conformance/depends-on-timing.test.ts',
+    'test/conformance/judge.test.ts',
+  ],
   'src/conformance/monitors/book.ts': [book],
-  'src/conformance/monitors/attach.ts': ['test/conformance/monitors-fed.test.ts'],
+  'src/conformance/monitors/attach.ts': [attached],
+  'src/conformance/monitors/machine.ts': [attached],
   'src/conformance/monitors/both.ts': [book],
   'src/conformance/monitors/hca-events.ts': [book],
   'src/conformance/monitors/hca-monitors.ts': ['test/conformance/monitors-adapter.test.ts'],
@@ -39,7 +45,15 @@ const testsOf = {
   'src/conformance/ring-watch/driver-side.ts': [rings],
   'src/conformance/ring-watch/device-side.ts': [rings],
   'src/conformance/ring-watch/wake-ups.ts': ['test/conformance/ring-watch-wake-ups.test.ts'],
+  'src/conformance/wire/answers.ts': [wire],
+  'src/conformance/wire/attach.ts': [wire, attached],
+  'src/conformance/wire/path-mtu.ts': [wire],
+  'src/conformance/wire/requests.ts': [wire],
+  'src/conformance/wire/sent-packets.ts': [wire, 'test/conformance/wire/sent-packets.test.ts'],
+  'src/conformance/wire/unreliable.ts': [wire],
+  'src/conformance/wire/wire-judge.ts': [wire],
   'src/statemachines/compile.ts': ['test/statemachines/engine.test.ts', 'test/statemachines/tables.test.ts'],
+  'src/statemachines/definition.ts': ['test/statemachines/tables.test.ts'],
   'src/statemachines/monitor.ts': ['test/statemachines/engine.test.ts', 'test/statemachines/monitor.test.ts'],
 };
 
