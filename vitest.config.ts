@@ -18,7 +18,9 @@ export const longTests: readonly string[] = [
 
 export const common = {
   setupFiles: ['test/setup.ts'],
+  // Watchdogs; a busy machine may be slow, to start a browser too.
   testTimeout: 120_000,
+  hookTimeout: 120_000,
   // By default one core is left alone; on two that would be half of what there is.
   maxWorkers: '100%',
 };

@@ -26,6 +26,7 @@ export const doubleFetchCases: readonly ConformanceCase[] = (['split', 'packed']
       requirements: target.requirements,
       judges: target.judges,
       needs: format === 'packed' ? { features: ['packed'] } : {},
+      long: true,
       how: { kind: 'probe', run: context => tryTarget(target, format, context) },
     })),
 );

@@ -94,7 +94,7 @@ class Frames {
   /** Waits until all that was sent has come back. */
   takeAll(): void {
     while (this.came.length < this.sent) {
-      expect(this.client.wait(10_000)).toBe(true);
+      expect(this.client.wait(60_000)).toBe(true);
       this.take();
     }
   }
@@ -102,7 +102,7 @@ class Frames {
   /** Waits until the back-end is seen to be gone. */
   lose(): Error {
     try {
-      while (this.client.wait(10_000));
+      while (this.client.wait(60_000));
     } catch (error) {
       if (error instanceof ConnectionEnded) return error;
       throw error;
