@@ -12,6 +12,7 @@ export const longTests: readonly string[] = [
   'test/cli/installed.test.ts',
   'test/cli/serve.test.ts',
   'test/cli/vhost-user-device.test.ts',
+  'test/cli/vhost-user-faults.test.ts',
   'test/examples/c-driver.test.ts',
 ];
 
