@@ -307,3 +307,8 @@ const DUMPED_CHAINS_MAX = 12;
 export function bitsOf(from: number, to: number): number {
   return (1 << to) - (1 << from);
 }
+
+/** Whether bytes [from, to) touch the 16-bit word at `at`. */
+export function touchesWord(from: number, to: number, at: number): boolean {
+  return from < at + 2 && at < to;
+}

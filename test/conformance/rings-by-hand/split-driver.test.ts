@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { breaks, fill, holds, judged, look } from './bench.js';
 import type { History } from './bench.js';
-import { INDIRECT, NEXT, SplitRing, WRITE, r, w } from './split-ring.js';
+import { INDIRECT, NEXT, SplitRing, WRITE, entry, indirect, r, w } from './split-ring.js';
 import type { ObservationKey } from '../../../src/conformance/ring-watch/observations.js';
 
 const on = (key: ObservationKey, ...histories: readonly History<SplitRing>[]): void =>
@@ -120,6 +120,11 @@ on(
     ring.takeBack();
     ring.describe(0, r(30));
     ring.driver.slot(0, 2);
+  }),
+  holds('the slot that a chain had in its life before', 6, ring => {
+    ring.roundTrips(1);
+    ring.post(0, r(1));
+    ring.driver.slot(0, 3);
   }),
   breaks(
     'a descriptor of a chain that is out',
@@ -343,6 +348,7 @@ on(
     },
     eventIdx,
   ),
+  holds('flags of 0 with the event index', 1, ring => ring.driver.availFlags(0), eventIdx),
   breaks('an unknown flag of a descriptor', 'chain 1: descriptor 1 has flags 8', ring => {
     ring.driver.descriptor(1, ring.buffer(1), 8, 8);
     ring.offer(1);
@@ -418,6 +424,40 @@ on(
 );
 
 on(
+  'usedOrder',
+  holds('an element in two reads is one', 1, ring => {
+    ring.post(0, r(8));
+    ring.take();
+    ring.give(0);
+    ring.driver.readUsedIdx();
+    ring.driver.readLength(0);
+    ring.driver.readId(0);
+  }),
+  breaks(
+    'a look at the flags is no look at the index',
+    'used element 0 was read before the index that publishes it',
+    ring => {
+      ring.post(0, r(8));
+      ring.take();
+      ring.give(0);
+      ring.driver.readUsedFlags();
+      ring.driver.readElement(0);
+    },
+  ),
+  breaks(
+    'nor is the index of a lap before',
+    'used element 2 was read before the index that publishes it',
+    ring => {
+      ring.roundTrips(2);
+      ring.post(0, r(8));
+      ring.take();
+      ring.give(0);
+      ring.driver.readElement(2);
+    },
+  ),
+);
+
+on(
   'driverDoubleFetch',
   holds('each field once', 4, ring => ring.roundTrips(2)),
   holds('a look at the flags and at the index is no element', 0, ring => {
@@ -434,6 +474,11 @@ on(
       look(ring.driver.memory, ring.at.device + 4 + 8 * (i % 4), 8);
     }
   }),
+  holds('its own areas are its own', 0, ring => {
+    ring.post(0, r(8));
+    ring.driver.readDescriptor(0);
+    ring.driver.readSlot(0);
+  }),
   breaks('a length again', 'used element 0 was read twice', ring => {
     ring.post(0, r(8));
     ring.take();
@@ -442,6 +487,29 @@ on(
     ring.driver.readLength(0);
     ring.driver.readLength(0);
   }),
+  breaks(
+    'an element that it has taken, whose chain is back once more',
+    'used element 0 was read twice',
+    ring => {
+      ring.roundTrips(1);
+      ring.post(0, r(8));
+      ring.take();
+      ring.give(0);
+      expect(ring.bench.toldBy(() => ring.driver.readId(0))).toEqual([]);
+    },
+  ),
+  breaks(
+    'the same where the next one would come',
+    'used element 1 was read twice',
+    ring => {
+      ring.roundTrips(2);
+      ring.post(0, r(8));
+      ring.take();
+      ring.give(0);
+      expect(ring.bench.toldBy(() => ring.driver.readId(1))).toEqual([]);
+    },
+    { size: 2 },
+  ),
   breaks('a byte of the id again', 'used element 0 was read twice', ring => {
     ring.roundTrips(1);
     look(ring.driver.memory, ring.at.device + 7, 1);
@@ -506,21 +574,76 @@ on(
   ),
 );
 
-/** A chain of `entries` readable parts in an indirect table, which lies where descriptor 8 + `head` has its bytes. */
-function indirect(ring: SplitRing, head: number, entries: number): number {
-  const table = ring.buffer(8 + head);
-  for (let i = 0; i < entries; i++) entry(ring, 8 + head, i, 8, i + 1 < entries ? NEXT : 0);
-  ring.driver.descriptor(head, table, 16 * entries, INDIRECT);
-  ring.offer(head);
-  return table;
-}
+describe('[VQ-40] [VQ-41] what a driver has taken', () => {
+  /** Chains 0 to `count` - 1 that are back, the first with length 0, the others with 1 and more. */
+  const back = (count: number, options = {}): SplitRing => {
+    const ring = new SplitRing(options);
+    for (let head = 0; head < count; head++) ring.post(head, w(8));
+    ring.take(count);
+    for (let head = 0; head < count; head++) ring.write(head, 8);
+    for (let head = 0; head < count; head++) ring.give(head, head);
+    return ring;
+  };
 
-/** An entry of the table in the bytes of descriptor `buffer`: `length` bytes in those of `head`. */
-function entry(ring: SplitRing, buffer: number, i: number, length: number, flags: number): void {
-  const table = new DataView(new ArrayBuffer(16));
-  table.setBigUint64(0, BigInt(ring.buffer(4 + i)), true);
-  table.setUint32(8, length, true);
-  table.setUint16(12, flags, true);
-  table.setUint16(14, i + 1, true);
-  ring.driver.memory.write(ring.buffer(buffer) + 16 * i, new Uint8Array(table.buffer), 0, 16);
-}
+  /** Besides what is told of an interrupt that was not decided by then. */
+  const consumed = ({ bench }: SplitRing, act: () => void): readonly string[] =>
+    bench.toldBy(act).filter(each => !each.startsWith('interrupt'));
+
+  it('is known by the id that it reads; the length alone says nothing', () => {
+    const ring = back(2);
+    ring.driver.readUsedIdx();
+    expect(ring.bench.toldBy(() => ring.driver.readLength(0))).toEqual([]);
+    expect(consumed(ring, () => ring.driver.readId(0))).toEqual(['consumed 0 0']);
+    expect(ring.bench.toldBy(() => ring.driver.readId(1))).toEqual(['consumed 1 1']);
+    expect(ring.bench.toldBy(() => ring.driver.readId(2))).toEqual([]);
+    expect(ring.bench.breaches).toEqual([]);
+  });
+
+  it('is all that is before the element that it reads', () => {
+    const ring = back(3);
+    ring.driver.readUsedIdx();
+    expect(consumed(ring, () => ring.driver.readId(1))).toEqual(['consumed 0 0', 'consumed 1 1']);
+    expect(ring.bench.toldBy(() => ring.driver.readId(2))).toEqual(['consumed 2 2']);
+  });
+
+  it('is all that came back when it says that it has looked, and what it has published is seen then', () => {
+    const ring = back(2);
+    ring.describe(2, r(8));
+    ring.unseen.slot(2, 2);
+    ring.unseen.availIdx(3);
+    expect(consumed(ring, () => ring.bench.machine.looked())).toEqual([
+      'available 2 8 0',
+      'consumed 0 0',
+      'consumed 1 1',
+    ]);
+    expect(ring.bench.toldBy(() => ring.bench.machine.looked())).toEqual([]);
+  });
+
+  it('is what it uses again and what came before it, and nothing else, where its reads are not seen', () => {
+    const ring = back(2);
+    ring.describe(3, r(8));
+    expect(consumed(ring, () => ring.offer(3, 0))).toEqual([
+      'consumed 0 0',
+      'available 3 8 0',
+      'available 0 0 8',
+    ]);
+    expect(ring.bench.toldBy(() => ring.takeBack())).toEqual([]);
+    ring.driver.readUsedIdx();
+    expect(ring.bench.toldBy(() => ring.driver.readId(1))).toEqual(['consumed 1 1']);
+  });
+
+  it('is a whole batch when its element stands for one', () => {
+    const ring = new SplitRing(inOrder);
+    for (const head of [0, 1, 2]) ring.post(head, r(8));
+    ring.take(3);
+    ring.device.element(0, 2, 0);
+    ring.device.usedIdx(3);
+    ring.driver.readUsedIdx();
+    expect(consumed(ring, () => ring.driver.readElement(0))).toEqual([
+      'consumed 0 0',
+      'consumed 1 0',
+      'consumed 2 0',
+    ]);
+    expect(ring.bench.breaches).toEqual([]);
+  });
+});

@@ -217,3 +217,22 @@ export class Side {
     this.used.load16(availEventOffset(this.#size));
   }
 }
+
+/** A chain of `entries` readable parts in an indirect table, which lies where descriptor 8 + `head` has its bytes. */
+export function indirect(ring: SplitRing, head: number, entries: number): number {
+  const table = ring.buffer(8 + head);
+  for (let i = 0; i < entries; i++) entry(ring, 8 + head, i, 8, i + 1 < entries ? NEXT : 0);
+  ring.driver.descriptor(head, table, 16 * entries, INDIRECT);
+  ring.offer(head);
+  return table;
+}
+
+/** An entry of the table in the bytes of descriptor `buffer`: `length` bytes in those of `head`. */
+export function entry(ring: SplitRing, buffer: number, i: number, length: number, flags: number): void {
+  const table = new DataView(new ArrayBuffer(16));
+  table.setBigUint64(0, BigInt(ring.buffer(4 + i)), true);
+  table.setUint32(8, length, true);
+  table.setUint16(12, flags, true);
+  table.setUint16(14, i + 1, true);
+  ring.driver.memory.write(ring.buffer(buffer) + 16 * i, new Uint8Array(table.buffer), 0, 16);
+}
