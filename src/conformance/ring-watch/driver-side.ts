@@ -109,6 +109,7 @@ export class DriverSide {
     if (to > availEventOffset(this.#ring.size) && this.#ring.features.eventIdx)
       this.#ring.toDevice.wishRead();
     if (touchesWord(from, to, Used.IDX)) {
+      this.#ring.driverLooks = true;
       this.#ring.seenUsed = this.#ring.usedIdx;
       this.#ring.toDriver.indexRead(this.#ring.consumedIdx);
     }
@@ -124,7 +125,7 @@ export class DriverSide {
     const bits = bitsOf(from, to);
     const ahead = (s - this.#ring.consumedIdx) & this.#ring.mask;
     const isNew = ahead < ((this.#ring.usedIdx - this.#ring.consumedIdx) & U16);
-    if (isNew && this.#ring.elementRead[s] === 0) {
+    if (isNew && this.#ring.driverLooks && this.#ring.elementRead[s] === 0) {
       this.#ring.looked('usedOrder');
       if (ahead >= ((this.#ring.seenUsed - this.#ring.consumedIdx) & U16)) {
         this.#ring.breach('usedOrder', `used element ${s} was read before the index that publishes it`);

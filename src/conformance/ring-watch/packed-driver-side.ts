@@ -56,7 +56,8 @@ export class PackedDriverSide {
     for (let slot = Math.floor(from / SIZE); slot * SIZE < to && !ring.lost; slot++) {
       ring.looked('ownership');
       // From where the driver has taken back up to where it has published, nothing is its own.
-      if (ring.ahead(ring.consumed, slot) >= ring.between(ring.consumed, ring.published)) continue;
+      const since = ring.driverLooks ? ring.consumed : ring.used;
+      if (ring.ahead(since, slot) >= ring.between(since, ring.published)) continue;
       if (!this.#changed(slot)) continue;
       ring.breach('ownership', `descriptor ${slot} was changed while the device has it`);
       ring.keep(slot);
@@ -130,15 +131,18 @@ export class PackedDriverSide {
     const isNext = slot === slotOf(ring.consumed.position);
     const element = ring.elements[0];
     if ((bits & FLAG_BYTES) !== 0 && isNext) {
+      ring.driverLooks = true;
       ring.toDriver.indexRead(ring.consumed.count);
       if (element?.slot === slot) ring.elementRead[slot] |= FLAG_BYTES;
     }
     if ((bits & ~FLAG_BYTES) === 0 || (bits & bitsOf(PackedDescriptor.LEN, FLAGS)) === 0) return;
     if (element === undefined || !isNext) return this.#readAgain(slot, bits);
-    ring.looked('usedOrder');
     ring.looked('driverDoubleFetch');
-    if ((ring.elementRead[slot] & FLAG_BYTES) === 0)
-      ring.breach('usedOrder', `used element ${slot} was read before the flags that show it`);
+    if (ring.driverLooks) {
+      ring.looked('usedOrder');
+      if ((ring.elementRead[slot] & FLAG_BYTES) === 0)
+        ring.breach('usedOrder', `used element ${slot} was read before the flags that show it`);
+    }
     ring.elementRead[slot] |= bits & ~FLAG_BYTES;
     if ((bits & bitsOf(PackedDescriptor.ID, FLAGS)) !== 0) this.#consume();
   }

@@ -83,6 +83,8 @@ export abstract class RingState {
   lost = false;
   /** Chains that the device has, taken or not. */
   outstanding = 0;
+  /** The driver was seen to look whether something came back: only then is its order of reading judged. */
+  driverLooks = false;
 
   constructor(host: RingHost, config: QueueConfig, features: RingFeatures, kind: QueueKind) {
     const { size, index } = config;

@@ -399,10 +399,17 @@ on(
     ring.driver.readElement(3);
     ring.roundTrips(1);
   }),
+  holds('of no interest when its looks at the index are not seen', 0, ring => {
+    ring.post(0, r(8));
+    ring.take();
+    ring.give(0);
+    ring.driver.readElement(0);
+  }),
   breaks(
     'an element before the index',
     'used element 0 was read before the index that publishes it',
     ring => {
+      ring.driver.readUsedIdx();
       ring.post(0, r(8));
       ring.take();
       ring.give(0);
@@ -437,6 +444,7 @@ on(
     'a look at the flags is no look at the index',
     'used element 0 was read before the index that publishes it',
     ring => {
+      ring.driver.readUsedIdx();
       ring.post(0, r(8));
       ring.take();
       ring.give(0);
