@@ -8,9 +8,8 @@ import {
   isPosition,
   slotOf,
 } from '../../virtio/index.js';
-import { FLAG_BYTES } from './packed-state.js';
+import { FLAG_BYTES, saysAnew } from './packed-state.js';
 import type { PackedState } from './packed-state.js';
-import { isOut } from './posted-chain.js';
 import { bitsOf } from './ring-state.js';
 
 const { SIZE, FLAGS } = PackedDescriptor;
@@ -83,9 +82,9 @@ export class PackedDriverSide {
         'driverFlags',
         `the driver asks to be told of descriptor ${slotOf(position)} of ${ring.size}`,
       );
-    const again = mode === this.#mode && mode === EventMode.DESC && from >= PackedEvent.MODE;
+    const anew = saysAnew(mode, this.#mode, from, to);
     this.#mode = mode;
-    if (again || to <= from) return;
+    if (!anew) return;
     if (mode === EventMode.DISABLE) ring.toDriver.withdrew();
     else if (mode !== EventMode.DESC || position === ring.consumed.position)
       ring.toDriver.asked(ring.outstanding > 0 || ring.elements.length > 0);
@@ -93,7 +92,7 @@ export class PackedDriverSide {
 
   #tableWritten({ chain }: Place): void {
     this.#ring.looked('ownership');
-    if (chain === undefined || !isOut(chain)) return;
+    if (chain === undefined) return;
     const changed = chain.changedTable(this.#ring.host.memory);
     if (changed === undefined) return;
     this.#ring.breach(
@@ -104,7 +103,7 @@ export class PackedDriverSide {
 
   #readableWritten({ chain }: Place, from: number, to: number): void {
     this.#ring.looked('requestBytes');
-    if (chain === undefined || !isOut(chain)) return;
+    if (chain === undefined) return;
     const changed = chain.changedReadable(this.#ring.host.memory, from, to);
     if (changed === undefined) return;
     this.#ring.breach(
@@ -133,9 +132,9 @@ export class PackedDriverSide {
     if ((bits & FLAG_BYTES) !== 0 && isNext) {
       ring.driverLooks = true;
       ring.toDriver.indexRead(ring.consumed.count);
-      if (element?.slot === slot) ring.elementRead[slot] |= FLAG_BYTES;
+      ring.elementRead[slot] |= FLAG_BYTES;
     }
-    if ((bits & ~FLAG_BYTES) === 0 || (bits & bitsOf(PackedDescriptor.LEN, FLAGS)) === 0) return;
+    if ((bits & bitsOf(PackedDescriptor.LEN, FLAGS)) === 0) return;
     if (element === undefined || !isNext) return this.#readAgain(slot, bits);
     ring.looked('driverDoubleFetch');
     if (ring.driverLooks) {
@@ -184,13 +183,12 @@ export class PackedDriverSide {
   /** Looks whether something was published; whoever reads the ring after the driver may ask. */
   sync(): void {
     const ring = this.#ring;
-    let chains = 0;
+    let any = false;
     while (!ring.lost && isAvailable(ring.flags(slotOf(ring.published.position)), ring.published.position)) {
       this.#publish();
-      chains++;
+      any = true;
     }
-    if (chains === 0) return;
-    ring.toDevice.raised(ring.published.count, ring.host.live);
+    if (any) ring.toDevice.raised(ring.published.count, ring.host.live);
   }
 
   #publish(): void {

@@ -125,6 +125,17 @@ on(
     ring.driver.element(1, 0, 9);
   }),
   breaks(
+    'one that was written, and not its neighbour',
+    'descriptor 1 was changed while the device has it',
+    ring => {
+      ring.post(0, r(8));
+      ring.post(1, r(8));
+      ring.unseen.ring.set16(16, 0x77);
+      ring.driver.flags(0, AVAIL);
+      ring.driver.flags(1, AVAIL);
+    },
+  ),
+  breaks(
     'one that is told of once for each change',
     ['descriptor 0 was changed while the device has it', 'descriptor 0 was changed while the device has it'],
     ring => {
@@ -203,7 +214,7 @@ on(
   ),
   breaks('a byte of the second part', 'byte 11 of chain 0 was changed while the device has it', ring => {
     ring.post(0, r(8), r(8));
-    fill(ring.unseen.memory, ring.buffer(0), 1);
+    fill(ring.unseen.memory, ring.buffer(0) + 6, 1);
     fill(ring.driver.memory, ring.buffer(1) + 3, 2);
   }),
   breaks('a byte that changed unseen', 'byte 5 of chain 0 changed while the device had it', ring => {
@@ -251,8 +262,13 @@ on(
       ring.post(1, w(8), r(8));
     },
   ),
-  breaks('bytes that are no memory', 'chain at descriptor 0: 8 bytes at 4096 are not in guest memory', ring =>
-    ring.driver.descriptor(0, 4096, 8, 0, AVAIL),
+  breaks(
+    'bytes that are no memory',
+    'chain at descriptor 0: 8 bytes at 4096 are not in guest memory',
+    ring => {
+      ring.driver.descriptor(0, 4096, 8, 0, AVAIL);
+      expect(ring.bench.told).toEqual([]);
+    },
   ),
 );
 
@@ -386,6 +402,18 @@ on(
     ring.driver.readBytes(0, 0, 8);
     ring.driver.readDeviceWish();
   }),
+  holds('its own areas are its own', 0, ring => {
+    ring.post(0, r(16));
+    look(ring.driver.memory, ring.buffer(0), 16);
+    ring.driver.readDriverWish();
+  }),
+  breaks('a length again that came behind the id', 'used element 0 was read twice', ring => {
+    back(ring, 0);
+    ring.driver.readFlags(0);
+    ring.driver.readId(0);
+    ring.driver.readLength(0);
+    ring.driver.readLength(0);
+  }),
   breaks('a length again', 'used element 0 was read twice', ring => {
     back(ring, 0);
     ring.takeBack();
@@ -485,6 +513,11 @@ describe('[VQ-91] [VQ-92] what a driver of a packed ring has taken', () => {
     expect(consumed(ring, () => ring.driver.readLength(0))).toEqual([]);
     expect(consumed(ring, () => ring.driver.readBytes(0, 12, 1))).toEqual(['consumed 0 0']);
     expect(consumed(ring, () => ring.driver.readId(1))).toEqual([]);
+    back(ring, 8);
+    ring.driver.readFlags(1);
+    // From the flags of the slot before up to the length of this one.
+    expect(consumed(ring, () => ring.driver.readBytes(0, 14, 14))).toEqual([]);
+    expect(consumed(ring, () => ring.driver.readBytes(1, 12, 1))).toEqual(['consumed 0 0']);
     expect(ring.bench.breaches).toEqual([]);
   });
 

@@ -108,6 +108,11 @@ export class PackedRing {
     }
   }
 
+  /** Reads the bytes of slot `at`. */
+  read(at: number, length: number): void {
+    look(this.device.memory, this.buffer(at), length);
+  }
+
   /** Writes the bytes of slot `at`. */
   write(at: number, length: number): void {
     fill(this.device.memory, this.buffer(at), length);
