@@ -121,7 +121,7 @@ export class PackedDeviceSide {
 
   publishing({ kind }: Place, at: number, value: number): void {
     const ring = this.#ring;
-    if (ring.lost || kind !== 'ring' || at % SIZE !== PackedDescriptor.FLAGS) return;
+    if (ring.lost || kind !== 'ring') return;
     const slot = slotOf(ring.used.position);
     if (at - PackedDescriptor.FLAGS !== slot * SIZE || ring.outstanding === 0) return;
     if (!isUsed(value, ring.used.position)) return;
@@ -239,7 +239,7 @@ export class PackedDeviceSide {
   #descriptorsKept(chain: PackedPostedChain): void {
     const ring = this.#ring;
     const changed = chain.descriptors.find(
-      at => ring.owners[at] === chain && this.#stands(at) && !this.#asKept(at),
+      at => ring.owners[at] === chain && this.#stands(at) && !ring.isKept(at),
     );
     if (changed !== undefined)
       ring.breach(
@@ -253,12 +253,5 @@ export class PackedDeviceSide {
     const ring = this.#ring;
     const ahead = ring.ahead(ring.used, slot);
     return ahead > 0 && ahead < ring.between(ring.used, ring.published);
-  }
-
-  #asKept(slot: number): boolean {
-    const { copy, ring } = this.#ring;
-    for (let at = SIZE * slot; at < SIZE * (slot + 1); at += 2)
-      if (ring.get16(at) !== (copy[at] | (copy[at + 1] << 8))) return false;
-    return true;
   }
 }

@@ -57,17 +57,10 @@ export class PackedDriverSide {
       // From where the driver has taken back up to where it has published, nothing is its own.
       const since = ring.driverLooks ? ring.consumed : ring.used;
       if (ring.ahead(since, slot) >= ring.between(since, ring.published)) continue;
-      if (!this.#changed(slot)) continue;
+      if (ring.isKept(slot)) continue;
       ring.breach('ownership', `descriptor ${slot} was changed while the device has it`);
       ring.keep(slot);
     }
-  }
-
-  #changed(slot: number): boolean {
-    const { copy, ring } = this.#ring;
-    for (let at = slot * SIZE; at < (slot + 1) * SIZE; at += 2)
-      if (ring.get16(at) !== (copy[at] | (copy[at + 1] << 8))) return true;
-    return false;
   }
 
   #eventWritten(from: number, to: number): void {

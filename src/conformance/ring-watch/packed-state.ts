@@ -177,6 +177,15 @@ export abstract class PackedState extends RingState {
     this.copy[at + PackedDescriptor.FLAGS + 1] = this.shown.flags >>> 8;
   }
 
+  /** Whether a slot holds what was kept of it. */
+  isKept(slot: number): boolean {
+    const { copy, ring } = this;
+    const start = PackedDescriptor.SIZE * slot;
+    for (let at = start; at < start + PackedDescriptor.SIZE; at += 2)
+      if (ring.get16(at) !== (copy[at] | (copy[at + 1] << 8))) return false;
+    return true;
+  }
+
   protected lastLook(): void {
     if (this.driverWrote) {
       this.looked('availPlace');

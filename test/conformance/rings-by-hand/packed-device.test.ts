@@ -48,6 +48,16 @@ on(
       'taken 1',
     ]);
   }),
+  holds('several at once, the last one without its flags', 2, ring => {
+    ring.post(0, r(8));
+    ring.post(1, r(8));
+    look(ring.device.memory, ring.at.descriptors, 30);
+  }),
+  breaks('parts of two at once', 'descriptor 1 was read before the flags that show its chain', ring => {
+    ring.post(0, r(8));
+    ring.post(1, r(8));
+    ring.device.readBytes(0, 8, 16);
+  }),
   breaks('before the flags', 'descriptor 0 was read before the flags that show its chain', ring => {
     ring.post(0, r(8));
     ring.device.readBody(0);
@@ -96,6 +106,23 @@ on(
     ring.device.readBody(0);
     ring.device.readFlags(1);
     ring.device.readFlags(1);
+  }),
+  holds('flags of a later descriptor, too', 5, ring => {
+    ring.post(0, r(8), w(8));
+    ring.device.readFlags(0);
+    ring.device.readBody(0);
+    for (let i = 0; i < 3; i++) ring.device.readFlags(1);
+  }),
+  holds('flags of a chain that is back, and of a slot that it had in its life before', 9, ring => {
+    ring.post(0, r(8), w(8));
+    ring.take();
+    ring.device.readFlags(1);
+    ring.give(0);
+    ring.device.readFlags(1);
+    ring.takeBack();
+    taken(ring, 0);
+    ring.device.readFlags(1);
+    ring.device.readFlags(0);
   }),
   holds('where it goes on, round to what it has', 9, ring => {
     taken(ring, 0, 1, 2, 3);
@@ -435,6 +462,52 @@ on(
   ),
 );
 
+describe('RING-04 of a packed ring, where chains come back out of order', () => {
+  it('a slot is no longer its chain’s once an element stands there that the driver has taken back', () => {
+    const ring = new PackedRing({});
+    ring.post(0, r(8), r(8), r(8));
+    ring.post(1, r(8));
+    ring.take(2);
+    ring.give(1);
+    ring.takeBack();
+    ring.unseen.element(0, 9, 9);
+    ring.give(0);
+    expect(ring.bench.breaches).toEqual([]);
+  });
+
+  it('nor once another chain stands there', () => {
+    const ring = new PackedRing({});
+    taken(ring, 0, 1);
+    ring.give(1);
+    ring.takeBack();
+    for (const id of [2, 3, 4]) ring.post(id, r(8));
+    ring.unseen.element(0, 9, 9);
+    ring.give(0);
+    expect(ring.bench.breaches).toEqual([]);
+    ring.take(3);
+    ring.give(4);
+    expect(ring.bench.breaches).toEqual([
+      'ownership: descriptor 0 of chain 1 changed while the device had it',
+    ]);
+  });
+
+  it('the neighbour of a chain is not its own', () => {
+    const ring = new PackedRing({});
+    taken(ring, 0, 1, 2);
+    ring.unseen.descriptor(2, 0, 8, 2, AVAIL);
+    ring.give(1);
+    expect(ring.bench.breaches).toEqual([]);
+  });
+
+  it('what stands where the element comes is the device’s to write, seen or not', () => {
+    const ring = new PackedRing({ concurrent: true });
+    taken(ring, 0);
+    ring.unseen.element(0, 0, 5);
+    ring.device.flags(0, USED_MARK);
+    expect(ring.bench.breaches).toEqual([]);
+  });
+});
+
 on(
   'foreignAreas',
   holds('the ring, its own words, and writable bytes', 5, ring => {
@@ -447,7 +520,7 @@ on(
   ...(
     [
       ['the driver’s wish', 'available ring', ring => ring.at.driver + 2],
-      ['a readable byte', 'readable part of a chain', ring => ring.buffer(0)],
+      ['a readable byte', 'readable part of a chain', ring => ring.buffer(0) + 40],
       ['a table', 'indirect table', ring => ring.buffer(8) + 2],
     ] as const satisfies readonly (readonly [string, string, (ring: PackedRing) => number])[]
   ).map(([what, area, address]) =>
@@ -463,10 +536,11 @@ on(
 );
 
 describe('what is published by a store of the device', () => {
-  /** What stood in the flags of slot 0 whenever a chain came back. */
+  /** What stood in the flags of the slots at which the chains came back. */
   const stood = (ring: PackedRing): number[] => {
     const seen: number[] = [];
-    ring.bench.machine.onUsed = () => void seen.push(ring.unseen.ring.get16(14));
+    ring.bench.machine.onUsed = (_ring, { usedSlot }) =>
+      void seen.push(ring.unseen.ring.get16(16 * usedSlot + 14));
     return seen;
   };
 
@@ -477,7 +551,7 @@ describe('what is published by a store of the device', () => {
     ring.post(1, w(16));
     ring.take(2);
     // Other words of the ring, and those of other areas, publish nothing; nor does what is no used mark.
-    ring.device.deviceEvent.store16(2, 0);
+    ring.device.deviceEvent.store16(2, DISABLE);
     ring.device.ring.store16(12, USED_MARK);
     ring.device.ring.store16(12, 0);
     ring.device.flags(1, USED_MARK | WRITE);
@@ -489,10 +563,16 @@ describe('what is published by a store of the device', () => {
     ring.device.flags(0, USED_MARK);
     expect(seen).toEqual([AVAIL]);
     expect(ring.bench.looks('lateWrites')).toBe(looks);
+    ring.device.element(1, 1, 0);
+    expect(ring.bench.looks('lateWrites')).toBe(looks + 2);
+    ring.device.flags(1, USED_MARK);
+    expect(seen).toEqual([AVAIL, AVAIL | WRITE]);
     expect(ring.bench.breaches).toEqual([]);
     ring.device.flags(0, USED_MARK);
+    rest(ring);
     expect(ring.bench.breaches).toEqual([
       'lateWrites: the device wrote descriptor 0, which is used already or was not taken',
+      'interruptMissing: the index went from 0 to 2, the other side wants to be told, and nothing came',
     ]);
   });
 
