@@ -46,7 +46,7 @@ export class Bench {
   constructor({ early = false, features = {}, concurrent = false }: RingOptions) {
     this.guest = new SimulatedGuest({
       scheduler: new Scheduler(firstChoice),
-      memoryBytes: 32_768,
+      memoryBytes: 65_536,
       arenaBytes: 8192,
       scatterSeed: 1,
     });

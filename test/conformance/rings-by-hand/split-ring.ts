@@ -41,8 +41,9 @@ export class SplitRing {
   #used = 0;
   #consumed = 0;
 
-  constructor(options: RingOptions) {
-    this.bench = new Bench(options);
+  /** A ring of a machine of its own, or one more of a machine. */
+  constructor(options: RingOptions, bench = new Bench(options)) {
+    this.bench = bench;
     const { machine, guest } = this.bench;
     const { size = 4, index = PLAIN, start } = options;
     this.size = size;
