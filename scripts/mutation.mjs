@@ -10,7 +10,10 @@ import { basename } from 'node:path';
 const edges = 'test/conformance/invariants-edges.test.ts';
 const told = 'test/conformance/monitors-told.test.ts';
 const book = 'test/conformance/monitors-book.test.ts';
-const byHand = 'test/conformance/rings-by-hand';
+const onRings = name => `test/conformance/rings-by-hand/${name}.test.ts`;
+const split = ['split-driver', 'split-device', 'split-wake-ups'].map(onRings);
+const packed = ['packed-driver', 'packed-device', 'packed-wake-ups'].map(onRings);
+const objects = ['objects', 'accesses'].map(onRings);
 
 /** Source files, each with the tests that break it. */
 const testsOf = {
@@ -36,9 +39,14 @@ const testsOf = {
   'src/conformance/monitors/ring-monitors.ts': [told],
   'src/conformance/monitors/transport-monitors.ts': [told],
   'src/conformance/monitors/verbs-monitors.ts': [told],
-  'src/conformance/ring-watch/driver-side.ts': [`${byHand}/split-driver.test.ts`],
-  'src/conformance/ring-watch/device-side.ts': [`${byHand}/split-device.test.ts`],
+  'src/conformance/ring-watch/driver-side.ts': split,
+  'src/conformance/ring-watch/device-side.ts': split,
+  'src/conformance/ring-watch/packed-driver-side.ts': packed,
+  'src/conformance/ring-watch/packed-device-side.ts': packed,
   'src/conformance/ring-watch/wake-ups.ts': ['test/conformance/ring-watch-wake-ups.test.ts'],
+  'src/conformance/ring-watch/access-watch.ts': [...split, ...packed, ...objects],
+  'src/conformance/ring-watch/objects-watch.ts': objects,
+  'src/conformance/ring-watch/regions.ts': objects,
   'src/statemachines/compile.ts': ['test/statemachines/engine.test.ts', 'test/statemachines/tables.test.ts'],
   'src/statemachines/monitor.ts': ['test/statemachines/engine.test.ts', 'test/statemachines/monitor.test.ts'],
 };

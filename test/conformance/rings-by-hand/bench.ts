@@ -70,7 +70,14 @@ export class Bench {
       notified: tell('notified'),
       woke: tell('woke'),
     };
-    const commands = (side: string) => ({ command: tell(`${side} command`), answer: tell(`${side} answer`) });
+    const numbered =
+      (what: string) =>
+      (...all: readonly number[]): void =>
+        void this.told.push([what, ...all].join(' '));
+    const commands = (side: string) => ({
+      command: numbered(`${side} command`),
+      answer: numbered(`${side} answer`),
+    });
     const control = { driver: commands('driver'), device: commands('device') };
     const { tally } = this;
     this.machine = new WatchedMachine(

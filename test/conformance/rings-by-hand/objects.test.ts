@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import {
   Command,
   createCqCommand,
+  createQpCommand,
   destroyCqCommand,
   destroyQpCommand,
   queryPortAck,
@@ -156,7 +157,23 @@ on(
     control.issue(Command.CREATE_PD);
     control.take();
     control.give(0, 0);
+    const sends = control.queue(0);
+    sends.post(0, r(16));
+    sends.take();
+    sends.give(0);
   }),
+  breaks(
+    'a result that found no room',
+    [
+      'room: command 1 has 5 writable bytes, its answer 33',
+      'the answer of command 1 came back with length 5, not 33',
+    ],
+    control => {
+      control.issue(Command.QUERY_PORT, undefined, 5);
+      control.take();
+      control.answer(0, new Uint8Array(4));
+    },
+  ),
   breaks('the result left out', 'the answer of command 4 came back with length 1, not 5', control => {
     control.issue(Command.CREATE_PD);
     control.take();
@@ -241,6 +258,18 @@ on(
       ['a queue pair', () => undefined, queues.sq(3), r(16)],
       ['the queue pair beside it', (control: Control) => control.createQp(2, 4, 4), queues.rq(3), r(24)],
       [
+        'a queue pair, while another command is under way,',
+        (control: Control) => control.issue(Command.CREATE_PD),
+        queues.sq(3),
+        r(16),
+      ],
+      [
+        'a queue pair, behind another command,',
+        (control: Control) => control.run(Command.CREATE_PD, undefined, new Uint8Array(4)),
+        queues.sq(3),
+        r(16),
+      ],
+      [
         'what was refused',
         (control: Control) => {
           control.issue(Command.CREATE_CQ, bytesOf(createCqCommand, { cqe: 4 }));
@@ -315,6 +344,10 @@ on(
         },
       ],
       ['another one armed', control => arm(control, 2)],
+      [
+        'another command with that number',
+        control => control.run(Command.CREATE_QP, bytesOf(createQpCommand, { pdn: 3 }), new Uint8Array(4)),
+      ],
       ['a stump of an arming', control => control.run(Command.REQ_NOTIFY_CQ, new Uint8Array(7))],
       [
         'destroyed',
@@ -354,14 +387,37 @@ describe('[CTRL-01] [CTRL-03] what is told of commands', () => {
     const told = (act: () => void): readonly string[] =>
       control.bench.toldBy(act).filter(each => / (command|answer) /.test(each));
     control.run(Command.DESTROY_QP, new Uint8Array(4));
-    expect(told(() => control.issue(Command.CREATE_PD))).toEqual(['driver command 4']);
-    expect(told(() => control.take())).toEqual(['device command 4']);
-    expect(told(() => control.answer(0, new Uint8Array(4)))).toEqual(['device answer 4 0']);
-    expect(told(() => control.takeBack())).toEqual(['driver answer 4 0']);
+    expect(told(() => control.issue(Command.CREATE_PD))).toEqual(['driver command 1 4']);
+    expect(told(() => control.take())).toEqual(['device command 1 4']);
+    expect(told(() => control.answer(0, new Uint8Array(4)))).toEqual(['device answer 1 4 0']);
+    expect(told(() => control.takeBack())).toEqual(['driver answer 1 4 0']);
     control.issue(77);
     control.take();
-    expect(told(() => control.answer(1))).toEqual(['device answer 77 1']);
-    expect(told(() => control.takeBack())).toEqual(['driver answer 77 1']);
+    expect(told(() => control.answer(1))).toEqual(['device answer 2 77 1']);
+    expect(told(() => control.takeBack())).toEqual(['driver answer 2 77 1']);
+  });
+
+  it('takes no effect of a stump, nor of an answer that found no room, nor of a command that nobody knows', () => {
+    const control = new Control();
+    control.run(Command.CREATE_CQ, new Uint8Array(3), new Uint8Array(4));
+    control.issue(Command.CREATE_CQ, bytesOf(createCqCommand, { cqe: 1 }), 1);
+    control.take();
+    control.answer(0);
+    control.takeBack();
+    control.run(99);
+    control.issue(99, undefined, 0);
+    control.take();
+    control.give(0, 1);
+    expect(control.bench.breaches).toEqual([
+      'room: command 2 has 1 writable bytes, its answer 5',
+      'answerLength: the answer of command 2 came back with length 1, not 5',
+      'room: command 99 has 0 writable bytes, its answer 1',
+      'usedLength: chain 0 came back with length 1, and 0 of its 0 writable bytes were written',
+    ]);
+    expect(control.bench.told.at(-1)).toBe('used 0 1');
+    const completions = control.queue(queues.cq(0));
+    completions.post(0, w(48));
+    expect(control.bench.looks('capacity')).toBe(0);
   });
 
   it('is no answer when none came, and the one that the driver sees when somebody has changed it', () => {
@@ -374,7 +430,7 @@ describe('[CTRL-01] [CTRL-03] what is told of commands', () => {
     control.take();
     control.answer(0, new Uint8Array(4));
     fill(control.unseen.memory, control.buffer(1), 1, 1);
-    expect(control.bench.toldBy(() => control.takeBack())).toContain('driver answer 4 1');
+    expect(control.bench.toldBy(() => control.takeBack())).toContain('driver answer 1 4 1');
   });
 
   it('is nothing of what was there before a reset, nor of the chains of other queues', () => {
@@ -388,6 +444,8 @@ describe('[CTRL-01] [CTRL-03] what is told of commands', () => {
     expect(control.bench.breaches).toEqual(['noObject: chain 0 was taken, and no object owns the queue']);
     complete(completions, 0);
     completions.takeBack();
-    expect(control.bench.told.filter(each => / (command|answer) /.test(each))).toEqual(['driver command 2']);
+    expect(control.bench.told.filter(each => / (command|answer) /.test(each))).toEqual([
+      'driver command 0 2',
+    ]);
   });
 });
