@@ -31,7 +31,7 @@ export class Control extends SplitRing {
   }
 
   /** Makes a command available in chain `head`, with room for its answer, or for so many bytes. */
-  issue(code: number, data = new Uint8Array(0), room?: number, head = 0): void {
+  issue(code: number, data: Uint8Array = new Uint8Array(0), room?: number, head = 0): void {
     const needed = ackHeader.size + (commandShapeOf(code)?.result.size ?? 0);
     const { memory } = this.driver;
     memory.write(this.buffer(head), Uint8Array.of(0, code), 0, commandHeader.size);
@@ -42,7 +42,7 @@ export class Control extends SplitRing {
   }
 
   /** Answers the command in chain `head`: the ack and what is behind it, of so many bytes. */
-  answer(ack: number, result = new Uint8Array(0), length = 1 + result.length, head = 0): void {
+  answer(ack: number, result: Uint8Array = new Uint8Array(0), length = 1 + result.length, head = 0): void {
     const { memory } = this.device;
     memory.write(this.buffer(head + 1), Uint8Array.of(ack, ...result), 0, 1 + result.length);
     this.give(head, length);

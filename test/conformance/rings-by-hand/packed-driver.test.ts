@@ -294,6 +294,20 @@ on(
   breaks('half an entry', 'chain at descriptor 0: its indirect table has 24 bytes', ring =>
     ring.driver.descriptor(0, ring.buffer(0), 24, 0, INDIRECT | AVAIL),
   ),
+  breaks(
+    'no memory for a part of a table',
+    'chainShape: chain at descriptor 0: 8 bytes at 4096 are not in guest memory',
+    ring => {
+      ring.driver.memory.write(
+        ring.buffer(8),
+        Uint8Array.of(0, 16, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0),
+        0,
+        16,
+      );
+      ring.driver.descriptor(0, ring.buffer(8), 16, 0, INDIRECT | AVAIL);
+      expect(ring.bench.told).toEqual([]);
+    },
+  ),
   breaks('flags in a table', 'chain at descriptor 0: byte 16 of its table has flags 1', ring => {
     entry(ring, 8, 0, 8, 0);
     entry(ring, 8, 1, 8, NEXT);
@@ -543,6 +557,16 @@ describe('[VQ-91] [VQ-92] what a driver of a packed ring has taken', () => {
     expect(consumed(ring, () => ring.takeBack())).toEqual(['consumed 0 0', 'consumed 1 0']);
     back(ring, 2);
     expect(consumed(ring, () => ring.takeBack())).toEqual(['consumed 2 0']);
+    expect(ring.bench.breaches).toEqual([]);
+  });
+
+  it('may be given in a table, readable and writable parts', () => {
+    const ring = new PackedRing({});
+    entry(ring, 8, 0, 8, 0);
+    entry(ring, 8, 1, 24, WRITE);
+    ring.driver.descriptor(0, ring.buffer(8), 32, 0, INDIRECT | AVAIL);
+    ring.device.readFlags(0);
+    expect(ring.bench.told).toContain('available 0 8 24');
     expect(ring.bench.breaches).toEqual([]);
   });
 

@@ -326,6 +326,19 @@ on(
     ring.driver.descriptor(0, ring.buffer(8), 16, INDIRECT);
     ring.offer(0);
   }),
+  breaks('no entry', 'chain 0: its indirect table has 0 bytes', ring => {
+    ring.driver.descriptor(0, ring.buffer(0), 0, INDIRECT);
+    ring.offer(0);
+  }),
+  breaks(
+    'a next beyond its table',
+    'chainShape: chain 0: next 2 is not below the 2 entries of its table',
+    ring => {
+      for (const i of [0, 1]) entry(ring, 8, i, 8, NEXT);
+      ring.driver.descriptor(0, ring.buffer(8), 32, INDIRECT);
+      ring.offer(0);
+    },
+  ),
   breaks('half an entry', 'chain 0: its indirect table has 24 bytes', ring => {
     ring.driver.descriptor(0, ring.buffer(0), 24, INDIRECT);
     ring.offer(0);
