@@ -560,6 +560,16 @@ describe('[VQ-91] [VQ-92] what a driver of a packed ring has taken', () => {
     expect(ring.bench.breaches).toEqual([]);
   });
 
+  it('goes by the id in its last descriptor', () => {
+    const ring = new PackedRing({});
+    ring.driver.descriptor(1, ring.buffer(1), 8, 7, AVAIL);
+    ring.driver.descriptor(0, ring.buffer(0), 8, 9, NEXT | AVAIL);
+    ring.went(7, 2);
+    ring.take();
+    ring.give(7);
+    expect(ring.bench.breaches).toEqual([]);
+  });
+
   it('may be given in a table, readable and writable parts', () => {
     const ring = new PackedRing({});
     entry(ring, 8, 0, 8, 0);

@@ -52,6 +52,18 @@ on(
     eventIdx,
   ),
   holds(
+    'none for a descriptor that was passed before',
+    2,
+    ring => {
+      ring.device.deviceWish(DESC, lap1(0));
+      ring.post(0, r(8));
+      notify(ring);
+      ring.post(1, r(8));
+      rest(ring);
+    },
+    eventIdx,
+  ),
+  holds(
     'none before the driver is ready',
     0,
     ring => {

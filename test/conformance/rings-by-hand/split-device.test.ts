@@ -210,8 +210,7 @@ on(
     ring.post(0, r(8));
     ring.post(1, r(8));
     ring.take();
-    ring.give(1, 4);
-    expect(ring.bench.told.slice(-1)).toEqual(['used 1 4']);
+    expect(ring.bench.toldBy(() => ring.give(1, 4))).toEqual(['used 1 4']);
   }),
   breaks('and those before it in the same raise are good', 'used id 3 is not outstanding', ring => {
     taken(ring, 0, 1, 2);
@@ -512,6 +511,7 @@ describe('what is published by a store of the device', () => {
     completions.take();
     completions.give(0);
     completions.bench.machine.atRest();
+    expect(completions.bench.told.filter(each => each.startsWith('interrupt'))).toEqual([]);
     expect(completions.bench.breaches).toEqual(['noObject: chain 0 was taken, and no object owns the queue']);
   });
 

@@ -547,6 +547,23 @@ on(
 );
 
 on(
+  'notificationData',
+  holds(
+    'the index at which the next chain will stand',
+    1,
+    ring => {
+      ring.post(0, r(8));
+      ring.bench.machine.notifying(ring.index, 1);
+    },
+    { features: { notificationData: true } },
+  ),
+  breaks('something where it was not negotiated', 'a notification says 1, not nothing', ring => {
+    ring.post(0, r(8));
+    ring.bench.machine.notifying(ring.index, 1);
+  }),
+);
+
+on(
   'tableOrder',
   holds('of no interest without IN_ORDER', 0, ring => {
     ring.post(2, r(8));
