@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { breaks, fill, holds, judged, look } from './bench.js';
 import type { History } from './bench.js';
 import { AVAIL, INDIRECT, NEXT, PackedRing, USED, WRITE, r, w } from './packed-ring.js';
+import { PackedState } from '../../../src/conformance/ring-watch/packed-state.js';
 import type { ObservationKey } from '../../../src/conformance/ring-watch/observations.js';
 
 const on = (key: ObservationKey, ...histories: readonly History<PackedRing>[]): void =>
@@ -562,12 +563,29 @@ describe('[VQ-91] [VQ-92] what a driver of a packed ring has taken', () => {
 
   it('goes by the id in its last descriptor', () => {
     const ring = new PackedRing({});
-    ring.driver.descriptor(1, ring.buffer(1), 8, 7, AVAIL);
-    ring.driver.descriptor(0, ring.buffer(0), 8, 9, NEXT | AVAIL);
-    ring.went(7, 2);
+    ring.driver.descriptor(1, ring.buffer(1), 8, 2, AVAIL);
+    ring.driver.descriptor(0, ring.buffer(0), 8, 1, NEXT | AVAIL);
+    ring.went(2, 2);
     ring.take();
-    ring.give(7);
+    ring.give(2);
+    expect(ring.bench.told.filter(each => /^(available|used)/.test(each))).toEqual([
+      'available 2 16 0',
+      'used 2 0',
+    ]);
     expect(ring.bench.breaches).toEqual([]);
+  });
+
+  it('is known by the flags that are about to be stored, where the device may overwrite them at once', () => {
+    const ring = new PackedRing({ start: { avail: lap2(0), used: lap2(0) } });
+    const state = ring.bench.machine.rings.get(ring.index);
+    if (!(state instanceof PackedState)) throw new TypeError('no packed ring');
+    ring.unseen.descriptor(0, ring.buffer(0), 8, 1, 0);
+    state.shown = { slot: 0, flags: USED | WRITE };
+    state.driver.sync();
+    state.shown = undefined;
+    expect(ring.bench.told).toEqual(['available 1 0 8']);
+    ring.unseen.ring.set16(14, USED | WRITE);
+    expect([state.isKept(0), ring.bench.breaches]).toEqual([true, []]);
   });
 
   it('may be given in a table, readable and writable parts', () => {

@@ -113,6 +113,16 @@ judged(
   dirty('the first byte of what is no chain', 'byte 0 of the descriptor ring', at => at.descriptors, packed),
   dirty('the last byte of the ring', 'byte 63 of the descriptor ring', at => at.descriptors + 63, packed),
   breaks(
+    'marks that are not those of a chain',
+    'queue 0: byte 14 of the descriptor ring is not zero',
+    unset => {
+      unset.set(unset.at.descriptors + 14, AVAIL);
+      unset.set(unset.at.descriptors + 15, USED >> 8);
+      unset.enable();
+    },
+    packed,
+  ),
+  breaks(
     'the first byte behind a chain',
     'queue 0: byte 16 of the descriptor ring is not zero',
     unset => {
