@@ -57,7 +57,7 @@ export abstract class PackedState extends RingState {
   readonly coming: PackedPostedChain[] = [];
   /** Used elements that the driver has not taken back, in order. */
   readonly elements: UsedElement[] = [];
-  /** By slot, the chain whose descriptor stands there. */
+  /** By slot, the chain whose descriptor stands there; undefined when nobody has it. */
   readonly owners: (PackedPostedChain | undefined)[];
   /** What each slot held when it was last published or used. */
   readonly copy: Uint8Array;
@@ -178,6 +178,15 @@ export abstract class PackedState extends RingState {
     this.copy[at + PackedDescriptor.FLAGS + 1] = this.shown.flags >>> 8;
   }
 
+  /** Whether a slot holds what was kept of it. */
+  isKept(slot: number): boolean {
+    const { copy, ring } = this;
+    const start = PackedDescriptor.SIZE * slot;
+    for (let at = start; at < start + PackedDescriptor.SIZE; at += 2)
+      if (ring.get16(at) !== (copy[at] | (copy[at + 1] << 8))) return false;
+    return true;
+  }
+
   protected lastLook(): void {
     if (this.driverWrote) {
       this.looked('availPlace');
@@ -243,3 +252,11 @@ export const FLAG_BYTES = 0b11 << PackedDescriptor.FLAGS;
 
 /** Flags of a used element that have a meaning. */
 export const USED_FLAGS = PackedFlag.AVAIL | PackedFlag.USED | PackedFlag.WRITE;
+
+/**
+ * Whether bytes [from, to) of an event structure say anew what its owner wants, now that they are written and its mode, which was
+ * `before`, is `mode`: a position does only where the mode goes by it.
+ */
+export function saysAnew(mode: number, before: number, from: number, to: number): boolean {
+  return mode === EventMode.DESC ? from < PackedEvent.MODE || mode !== before : to > PackedEvent.MODE;
+}
