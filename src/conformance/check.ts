@@ -32,7 +32,7 @@ export interface CheckOptions extends Implementation {
   /** Programs to generate, or milliseconds to generate them in; with both, whichever ends first. One of the two is needed. */
   readonly runs?: number;
   readonly timeMs?: number;
-  /** End with the first failure, and not with one for each suite. */
+  /** End with the first failure, and not with one for each suite; the rings also with what is only counted. */
   readonly stopAtFirst?: boolean;
   /** Most actions of a generated program. */
   readonly actionsMax?: number;

@@ -58,6 +58,8 @@ const PROGRAMS = 400;
 /** Short programs shrink fast. */
 const ACTIONS_MAX = 60;
 const SHRINK_RUNS_MAX = 400;
+/** A program whose rings are watched takes ten times as long. */
+const RING_SHRINK_RUNS_MAX = 60;
 
 export async function detect(mutant: Mutant, options: DetectOptions): Promise<Detection> {
   const started = options.nowMs();
@@ -164,7 +166,7 @@ class Hunt {
       suites,
       runs: PROGRAMS,
       actionsMax: ACTIONS_MAX,
-      shrinkRunsMax: quick === true ? 0 : SHRINK_RUNS_MAX,
+      shrinkRunsMax: quick === true ? 0 : suites.includes('rings') ? RING_SHRINK_RUNS_MAX : SHRINK_RUNS_MAX,
       stopAtFirst: all !== true,
       nowMs: () => this.#options.nowMs(),
       shouldStop: () => this.#options.shouldStop(),

@@ -25,7 +25,7 @@ export interface ObservationOptions {
   readonly actionsMax?: number;
   /** Programs tried to make a counterexample shorter; 0 leaves it as it was found. */
   readonly shrinkRunsMax?: number | undefined;
-  /** End with the first program in which something failed, and make it short for the first breach alone. */
+  /** End with the first program in which an observation did not hold, and make it short for the first of those alone. */
   readonly stopAtFirst?: boolean | undefined;
   /** Asked before each program; false ends the campaign. */
   readonly goOn?: (programs: number) => boolean;
@@ -82,7 +82,7 @@ class Campaign {
   readonly #tally = new Tally();
   readonly #memories: MemoryPool | undefined;
   readonly #first = new Map<ObservationKey, Program>();
-  /** A failure was made short. */
+  /** A program was made short. */
   #explained = false;
 
   constructor(context: CaseContext, options: ObservationOptions) {
@@ -99,7 +99,7 @@ class Campaign {
     let count = 0;
     let actions = 0;
     let cutShort = 0;
-    while (count < programs && goOn?.(count) !== false && !(stopAtFirst === true && this.#failed())) {
+    while (count < programs && goOn?.(count) !== false && !(stopAtFirst === true && this.#first.size > 0)) {
       const mode = count % 2 === 0 ? 'settled' : 'racing';
       const program = writeProgram(mix(seed, count), { mode, actionsMax });
       count++;
@@ -111,11 +111,6 @@ class Campaign {
     const outcomes: ObservationOutcome[] = [];
     for (const key of observationKeys) outcomes.push(await this.#outcome(key));
     return { programs: count, actions, cutShort, outcomes };
-  }
-
-  /** What is only counted fails nobody. */
-  #failed(): boolean {
-    return [...this.#first.keys()].some(key => observations[key].verdict === 'fail');
   }
 
   #watch(program: Program, tally: Tally, book?: MonitorBook, recorder?: TraceRecorder) {
@@ -135,7 +130,8 @@ class Campaign {
 
   async #explain(key: ObservationKey, found: Program): Promise<ObservedBreach> {
     const { stopAtFirst } = this.#options;
-    const isWanted = observations[key].verdict === 'fail' && !(stopAtFirst === true && this.#explained);
+    // What is only counted fails nobody.
+    const isWanted = stopAtFirst === true ? !this.#explained : observations[key].verdict === 'fail';
     const program = isWanted ? await this.#shortest(key, found) : found;
     this.#explained ||= isWanted;
     const tally = new Tally();
