@@ -85,15 +85,13 @@ afterAll(() => {
 async function asked(socket: string, ids: readonly string[]): Promise<readonly CaseResult[]> {
   const { out, err } = await vrdma(
     [
-      ...[
-        'check',
-        '--json',
-        '--quiet',
-        '--strict',
-        '--seed=1',
-        '--suite=probes,scenarios',
-        `--only=${ids.join(',')}`,
-      ],
+      'check',
+      '--json',
+      '--quiet',
+      '--strict',
+      '--seed=1',
+      '--suite=probes,scenarios',
+      `--only=${ids.join(',')}`,
       `--out=${temporaryDirectory()}`,
       `--device=vhost-user:${join(directory, socket)}`,
     ],
