@@ -181,7 +181,7 @@ async function paced(work) {
 
 async function kicks() {
   console.log('\nfrom a kick in one process to its handler in another, microseconds');
-  for (const how of ['event', 'polling']) {
+  for (const how of ['event', 'blocking', 'polling']) {
     const times = await kickTimes(how);
     const at = share => times[Math.floor(times.length * share)].toFixed(1).padStart(7);
     console.log(`  ${how.padEnd(8)}  p50 ${at(0.5)}  p90 ${at(0.9)}  p99 ${at(0.99)}`);
