@@ -9,7 +9,7 @@ import { closeFd, newEvent, signalEvent } from '../../src/transports/vhost-user/
 import { FrontEnd } from '../../src/transports/vhost-user/front-end.js';
 import { newMemoryFile } from '../../src/transports/vhost-user/mappings.js';
 import { defaultPeerOptions } from '../../src/transports/vhost-user/peer-options.js';
-import { DeviceStatus, layOutSplitRing } from '../../src/virtio/index.js';
+import { DeviceStatus, FeatureBit, featureSet, layOutSplitRing } from '../../src/virtio/index.js';
 import { ScriptedFront } from '../transports/vhost-user/scripted-front.js';
 import { skipped } from '../transports/vhost-user/support.js';
 import { temporaryDirectory } from './support.js';
@@ -45,7 +45,7 @@ function shortenUnder(path: string): () => void {
   const front = FrontEnd.connect(path, defaultPeerOptions);
   try {
     front.writeStatus(ACKNOWLEDGE | DRIVER);
-    front.setFeatures(front.features);
+    front.setFeatures(front.features & ~featureSet(FeatureBit.RING_PACKED));
     front.writeStatus(ACKNOWLEDGE | DRIVER | FEATURES_OK);
     const region = { guestAddress: 0x10_0000, bytes: BYTES, userAddress: USER, offset: 0 };
     front.setMemory([{ region, fd }]);

@@ -220,7 +220,11 @@ export class Backend {
   }
 
   #configChanged(): void {
-    if (this.#served.device.needsResetReason !== undefined) this.#rings.tellBroken();
+    const { needsResetReason } = this.#served.device;
+    if (needsResetReason !== undefined) {
+      this.#init.complain(`the device needs a reset: ${needsResetReason}`);
+      this.#rings.tellBroken();
+    }
     if (!this.#session.has('CONFIG')) return;
     try {
       this.#requests?.send(BACKEND_CONFIG_CHANGE, 0, new Uint8Array(0));

@@ -4,14 +4,15 @@
  */
 import { DeviceStatus, FeatureBit, GuestMemory, featureSet, ringFeatures } from '../../virtio/index.js';
 import type { DeviceHost, FeatureSet, QueueAddresses, VirtioDevice } from '../../virtio/index.js';
-import { closeFd } from './descriptors.js';
 import type { EventSet } from './event-set.js';
 import { RequestRefused } from './front-end.js';
-import type { FrontEnd, Inflight } from './front-end.js';
-import { FrontQueue } from './front-queue.js';
+import type { FrontEnd } from './front-end.js';
+import type { FrontQueue } from './front-queue.js';
+import { FrontQueueSet } from './front-queue-set.js';
+import { FrontSharing } from './front-sharing.js';
+import type { FrontMemory } from './front-sharing.js';
 import type { PeerOptions } from './peer-options.js';
 import { F_PROTOCOL_FEATURES } from './protocol.js';
-import type { MemoryFile } from './shared-memory.js';
 
 export interface FrontDeviceInit {
   /** The peer does not say: a front-end knows what it has connected to. */
@@ -38,13 +39,6 @@ export interface FrontDeviceInit {
   kick(queue: FrontQueue): void;
 }
 
-/** Guest memory that is shared with the device: the first `bytes` of a file, at a guest-physical address. */
-export interface FrontMemory {
-  readonly file: MemoryFile;
-  readonly bytes: number;
-  readonly address: number;
-}
-
 const { FEATURES_OK, DRIVER_OK, DEVICE_NEEDS_RESET, FAILED } = DeviceStatus;
 
 /** The device says that a ring is broken, and nothing else of it does. */
@@ -62,17 +56,10 @@ export class FrontDevice implements VirtioDevice {
   readonly queueCount: number;
   readonly #init: FrontDeviceInit;
   #front: FrontEnd;
-  #memory: FrontMemory | undefined;
+  readonly #sharing: FrontSharing;
   #guest = new GuestMemory();
-  /** What the device knows of memory. */
-  #shared: FrontMemory | undefined;
   #host: DeviceHost | undefined;
-  /** The device knows where it keeps them. */
-  #inflightTold = false;
-  /** What the device keeps of chains in flight. */
-  #inflight: Inflight | undefined;
-  readonly #queues: (FrontQueue | undefined)[];
-  readonly #enabled = new Set<FrontQueue>();
+  readonly #queues: FrontQueueSet;
   #features: FeatureSet = 0n;
   /** As last written and read. */
   #status = 0;
@@ -87,7 +74,14 @@ export class FrontDevice implements VirtioDevice {
     this.#init = init;
     this.deviceId = init.deviceId;
     this.queueCount = init.queueCount;
-    this.#queues = new Array<FrontQueue | undefined>(init.queueCount).fill(undefined);
+    this.#sharing = new FrontSharing(init.options);
+    this.#queues = new FrontQueueSet({
+      count: init.queueCount,
+      controlQueue: init.controlQueue,
+      events: init.events,
+      called: queue => this.#called(queue),
+      failed: queue => this.#errorOf(queue),
+    });
     this.#front = this.#connect();
   }
 
@@ -95,8 +89,7 @@ export class FrontDevice implements VirtioDevice {
     const front = this.#init.connect();
     const { fd } = front;
     if (fd !== undefined) this.#init.events.add(fd, () => front.unasked());
-    this.#shared = undefined;
-    this.#inflightTold = false;
+    this.#sharing.connected();
     return front;
   }
 
@@ -116,7 +109,7 @@ export class FrontDevice implements VirtioDevice {
 
   /** The memory of the machine that gets the device; it must have been reset. */
   useMemory(memory: FrontMemory): void {
-    this.#memory = memory;
+    this.#sharing.memory = memory;
     this.#guest = new GuestMemory();
     this.#guest.addRegion(memory.address, memory.file.bytes.subarray(0, memory.bytes));
   }
@@ -127,35 +120,33 @@ export class FrontDevice implements VirtioDevice {
 
   /** Elements with something in them that have come back on some queues since the last reset. */
   filledOf(queues: readonly number[]): number {
-    let sum = 0;
-    for (const index of queues) sum += this.#queues[index]?.filled ?? 0;
-    return sum;
+    return this.#queues.filledOf(queues);
   }
 
   /** Chains that the device has to answer: those of the control queue while it is live. */
   get unanswered(): number {
     if ((this.#status & (DRIVER_OK | DEVICE_NEEDS_RESET | FAILED)) !== DRIVER_OK) return 0;
-    return this.#queues[this.#init.controlQueue]?.outstanding ?? 0;
+    return this.#queues.control?.outstanding ?? 0;
   }
 
   /** Nobody waits any longer for answers that are due. */
   giveUpAnswers(): void {
-    this.#queues[this.#init.controlQueue]?.giveUp();
+    this.#queues.control?.giveUp();
   }
 
   /** An answer is there, and the call for it may be about to come. */
   get callDue(): boolean {
-    return this.#queues[this.#init.controlQueue]?.callDue === true;
+    return this.#queues.control?.callDue === true;
   }
   forgiveCall(): void {
-    const queue = this.#queues[this.#init.controlQueue];
+    const queue = this.#queues.control;
     if (queue !== undefined) queue.callDue = false;
   }
 
   /** Takes up what the rings show. Returns whether something has come. */
   look(): boolean {
     let came = false;
-    for (const queue of this.#enabled) {
+    for (const queue of this.#queues.enabled) {
       if (queue.look()) came = true;
       if (queue.offers()) this.#offered(queue.index);
     }
@@ -205,7 +196,7 @@ export class FrontDevice implements VirtioDevice {
     }
     const added = status & ~this.#status;
     if ((added & FEATURES_OK) !== 0 && !this.#agree()) return;
-    if ((added & DRIVER_OK) !== 0 && this.#init.options.rings === 'start') this.#start(this.#enabled);
+    if ((added & DRIVER_OK) !== 0 && this.#init.options.rings === 'start') this.#start(this.#queues.enabled);
     this.#status |= status;
     if (!this.#front.has('STATUS')) return;
     this.#front.writeStatus(status);
@@ -221,7 +212,7 @@ export class FrontDevice implements VirtioDevice {
       if (error instanceof RequestRefused) return false;
       throw error;
     }
-    this.#shareMemory();
+    this.#sharing.shareMemory(this.#front);
     return true;
   }
 
@@ -235,18 +226,9 @@ export class FrontDevice implements VirtioDevice {
     } else front.resetDevice();
     if (how !== 'status') this.#status = 0;
     this.#statusStale = false;
-    if (this.#init.options.memoryAfterReset === 'again') this.#shared = undefined;
     this.#features = 0n;
-    this.#dropInflight();
-    this.#inflightTold = false;
-    for (const queue of this.#enabled) {
-      queue.disable();
-      // What was called before the reset is of before; whatever comes from now on is too late.
-      queue.takeCall();
-      queue.takeError();
-      queue.filled = 0;
-    }
-    this.#enabled.clear();
+    this.#sharing.reset();
+    this.#queues.reset();
     this.kicked = false;
   }
 
@@ -283,10 +265,10 @@ export class FrontDevice implements VirtioDevice {
     told(~(FEATURES_OK | DRIVER_OK));
     if ((status & FEATURES_OK) === 0) return;
     front.setFeatures(this.#features);
-    this.#shareMemory();
+    this.#sharing.shareMemory(front);
     told(~DRIVER_OK);
     if ((status & DRIVER_OK) === 0) return;
-    const running = [...this.#enabled].filter(queue => queue.told);
+    const running = [...this.#queues.enabled].filter(queue => queue.told);
     for (const queue of running) queue.told = false;
     this.#start(running);
     told(~0);
@@ -302,33 +284,6 @@ export class FrontDevice implements VirtioDevice {
     const { fd } = this.#front;
     if (fd !== undefined) this.#init.events.remove(fd);
     this.#front.close();
-  }
-
-  #shareMemory(): void {
-    const memory = this.#memory;
-    if (memory === undefined || sameMemory(memory, this.#shared)) return;
-    const shared = this.#shared;
-    this.#shared = memory;
-    const region = regionOf(memory);
-    if (this.#init.options.memory === 'table' || !this.#front.has('CONFIGURE_MEM_SLOTS')) {
-      this.#front.setMemory([{ region, fd: memory.file.fd }]);
-      return;
-    }
-    if (shared !== undefined) this.#front.removeMemory(regionOf(shared));
-    this.#front.addMemory(region, memory.file.fd);
-  }
-
-  /** Once for each connection, before its first ring. */
-  #shareInflight(): void {
-    if (this.#inflightTold || !this.#front.has('INFLIGHT_SHMFD')) return;
-    this.#inflightTold = true;
-    this.#inflight ??= this.#front.newInflight(this.queueCount, this.#init.queueSize);
-    this.#front.setInflight(this.#inflight);
-  }
-
-  #dropInflight(): void {
-    if (this.#inflight !== undefined) closeFd(this.#inflight.fd);
-    this.#inflight = undefined;
   }
 
   get configGeneration(): number {
@@ -350,30 +305,22 @@ export class FrontDevice implements VirtioDevice {
   }
 
   enableQueue(index: number, size: number, addresses: QueueAddresses): void {
-    if (this.#memory === undefined || this.queueSizeMax(index) === 0 || this.queueEnabled(index)) return;
-    const queue = this.#queues[index] ?? this.#newQueue(index);
+    if (this.#sharing.memory === undefined || this.queueSizeMax(index) === 0 || this.queueEnabled(index))
+      return;
+    const queue = this.#queues.make(index);
     const single = this.#init.completionQueues.has(index);
     queue.place(this.#guest, size, addresses, ringFeatures(this.#features), single);
-    this.#enabled.add(queue);
+    this.#queues.enabled.add(queue);
     const live = (this.#status & DRIVER_OK) !== 0;
     if (live && this.#init.options.rings === 'start') this.#start([queue]);
   }
 
-  #newQueue(index: number): FrontQueue {
-    const queue = new FrontQueue(index);
-    this.#queues[index] = queue;
-    this.#init.events.add(queue.call, () => {
-      if (!queue.takeCall()) return;
-      this.told = true;
-      // Before the driver puts something else where what came back stands.
-      queue.look();
-      this.#init.beforeCall();
-      this.#host?.interruptQueue(index);
-    });
-    this.#init.events.add(queue.error, () => {
-      if (queue.takeError()) this.#errorOf(queue);
-    });
-    return queue;
+  #called(queue: FrontQueue): void {
+    this.told = true;
+    // Before the driver puts something else where what came back stands.
+    queue.look();
+    this.#init.beforeCall();
+    this.#host?.interruptQueue(queue.index);
   }
 
   /**
@@ -396,19 +343,17 @@ export class FrontDevice implements VirtioDevice {
 
   /** Tells the device of queues, and enables them. All is sent before the first answer is waited for. */
   #start(queues: Iterable<FrontQueue>): void {
-    this.#shareInflight();
+    this.#sharing.shareInflight(this.#front, this.queueCount, this.#init.queueSize);
     for (const queue of queues) this.#describe(queue);
     for (const index of this.#front.refusedQueues()) {
-      const queue = this.#queues[index];
-      if (queue === undefined) continue;
-      queue.disable();
-      this.#enabled.delete(queue);
+      const queue = this.#queues.at(index);
+      if (queue !== undefined) this.#queues.disable(queue);
     }
   }
 
   #describe(queue: FrontQueue): void {
     const { addresses, index, size } = queue;
-    const memory = this.#memory;
+    const { memory } = this.#sharing;
     if (addresses === undefined || memory === undefined || queue.told) return;
     queue.told = true;
     const user = (address: number): number => memory.file.address + address - memory.address;
@@ -429,11 +374,11 @@ export class FrontDevice implements VirtioDevice {
   }
 
   queueEnabled(index: number): boolean {
-    return this.#queues[index]?.enabled === true;
+    return this.#queues.at(index)?.enabled === true;
   }
 
   resetQueue(index: number): void {
-    const queue = this.#queues[index];
+    const queue = this.#queues.at(index);
     const agreed = (this.#features & (1n << BigInt(FeatureBit.RING_RESET))) !== 0n;
     if (queue?.enabled !== true || !agreed) return;
     this.told = true;
@@ -441,14 +386,11 @@ export class FrontDevice implements VirtioDevice {
       this.#front.enableQueue(index, false);
       this.#front.stopQueue(index);
     }
-    queue.disable();
-    queue.takeCall();
-    queue.takeError();
-    this.#enabled.delete(queue);
+    this.#queues.disable(queue);
   }
 
   notified(index: number): void {
-    const queue = this.#queues[index];
+    const queue = this.#queues.at(index);
     if (queue?.enabled !== true || this.#front.failure !== undefined) return;
     this.told = true;
     if (index !== this.#init.controlQueue) this.kicked = true;
@@ -456,21 +398,14 @@ export class FrontDevice implements VirtioDevice {
     // The device has not seen it yet: all of it is as the driver has put it there.
     queue.see();
     if (this.#init.options.rings === 'first-kick' && (this.#status & DRIVER_OK) !== 0)
-      this.#start([...this.#enabled].filter(each => each.used || each === queue));
+      this.#start([...this.#queues.enabled].filter(each => each.used || each === queue));
     if (this.#init.options.kicks === 'event') this.#init.kick(queue);
   }
 
   close(): void {
     this.#leave();
-    for (const queue of this.#queues) {
-      if (queue === undefined) continue;
-      this.#init.events.remove(queue.call);
-      this.#init.events.remove(queue.error);
-      queue.close();
-    }
-    this.#dropInflight();
-    this.#queues.fill(undefined);
-    this.#enabled.clear();
+    this.#queues.close();
+    this.#sharing.close();
   }
 }
 
@@ -479,11 +414,3 @@ const UNUSED = featureSet(FeatureBit.NOTIFICATION_DATA, FeatureBit.NOTIF_CONFIG_
 
 /** A bit that is no feature of any device: the connection uses it. */
 const PROTOCOLS_OWN = 1n << BigInt(F_PROTOCOL_FEATURES);
-
-function regionOf({ file, bytes, address }: FrontMemory) {
-  return { guestAddress: address, bytes, userAddress: file.address, offset: 0 };
-}
-
-function sameMemory(a: FrontMemory, b: FrontMemory | undefined): boolean {
-  return b !== undefined && a.file === b.file && a.bytes === b.bytes && a.address === b.address;
-}

@@ -33,7 +33,7 @@ async function serve(path: string, device = 'loop'): Promise<ChildProcess> {
 
 async function end(child: ChildProcess): Promise<void> {
   child.kill('SIGKILL');
-  await once(child, 'exit');
+  await once(child, 'close');
 }
 
 /** A driver of a network device: frames that were sent and not come back yet are out. */
@@ -200,6 +200,8 @@ describe.skipIf(skipped !== undefined).each([
     onTestFinished(() => rmSync(directory, { recursive: true }));
     const path = join(directory, 'device.sock');
     const child = await serve(path, 'roce');
+    let said = '';
+    child.stderr?.on('data', (data: Buffer) => (said += data.toString()));
     const control = new Control(path, packed);
     const { transport } = control.client;
     for (let round = 0; round < 2; round++) {
@@ -213,6 +215,7 @@ describe.skipIf(skipped !== undefined).each([
     expect(control.query()).toBe(QUERY_BYTES);
     control.client.close();
     await end(child);
+    expect(said).toContain('connection 1: the device needs a reset: the control queue has a past');
   });
 
   it('goes on when nobody had made anything yet', async () => {
