@@ -29,7 +29,7 @@ const rooms = {
 /** The npm packages that a room may use; a room that is not listed uses none. */
 const packages = {
   verbs: ['zod'],
-  statemachines: ['xstate', 'ts-pattern'],
+  statemachines: ['xstate'],
   reference: ['ts-pattern'],
   transports: ['koffi'],
   conformance: ['zod', 'fast-check', 'ts-pattern', 'xstate'],

@@ -10,6 +10,8 @@ import { basename } from 'node:path';
 const edges = 'test/conformance/invariants-edges.test.ts';
 const told = 'test/conformance/monitors-told.test.ts';
 const book = 'test/conformance/monitors-book.test.ts';
+const attached = 'test/conformance/monitors-attached.test.ts';
+const wire = 'test/conformance/wire/judge.test.ts';
 const onRings = name => `test/conformance/rings-by-hand/${name}.test.ts`;
 const split = ['split-chains', 'split-driver', 'split-device', 'split-returns', 'split-wake-ups'].map(
   onRings,
@@ -32,11 +34,15 @@ const testsOf = {
   'src/conformance/compare-memory.ts': ['test/conformance/oracle.test.ts'],
   'src/conformance/observation.ts': ['test/conformance/oracle.test.ts'],
   'src/conformance/expectations.ts': ['test/conformance/oracle.test.ts'],
-  'src/conformance/judge.ts': ['test/conformance/judge.test.ts'],
-  'src/conformance/bare-metal.ts': ['test/conformance/judge.test.ts'],
-  'src/conformance/depends-on-timing.ts': ['test/conformance/judge.test.ts'],
+  'src/conformance/judge.ts': ['test/conformance/judge.test.ts', 'test/conformance/judge-edges.test.ts'],
+  'src/conformance/bare-metal.ts': ['test/conformance/bare-metal.test.ts', 'test/conformance/judge.test.ts'],
+  'src/conformance/depends-on-timing.ts': [
+    'test/conformance/depends-on-timing.test.ts',
+    'test/conformance/judge.test.ts',
+  ],
   'src/conformance/monitors/book.ts': [book],
-  'src/conformance/monitors/attach.ts': ['test/conformance/monitors-fed.test.ts'],
+  'src/conformance/monitors/attach.ts': [attached],
+  'src/conformance/monitors/machine.ts': [attached],
   'src/conformance/monitors/both.ts': [book],
   'src/conformance/monitors/hca-events.ts': [book],
   'src/conformance/monitors/hca-monitors.ts': ['test/conformance/monitors-adapter.test.ts'],
@@ -48,6 +54,13 @@ const testsOf = {
   'src/conformance/ring-watch/packed-driver-side.ts': packed,
   'src/conformance/ring-watch/packed-device-side.ts': packed,
   'src/conformance/ring-watch/wake-ups.ts': ['test/conformance/ring-watch-wake-ups.test.ts'],
+  'src/conformance/wire/answers.ts': [wire],
+  'src/conformance/wire/attach.ts': [wire, attached],
+  'src/conformance/wire/path-mtu.ts': [wire],
+  'src/conformance/wire/requests.ts': [wire],
+  'src/conformance/wire/sent-packets.ts': [wire, 'test/conformance/wire/sent-packets.test.ts'],
+  'src/conformance/wire/unreliable.ts': [wire],
+  'src/conformance/wire/wire-judge.ts': [wire],
   'src/conformance/ring-watch/access-watch.ts': [...split, ...packed, ...objects],
   'src/conformance/ring-watch/objects-watch.ts': objects,
   'src/conformance/ring-watch/regions.ts': objects,
@@ -65,6 +78,7 @@ const testsOf = {
   'src/conformance/ring-watch/places.ts': [onRings('ring-life'), onRings('accesses')],
   'src/conformance/ring-watch/outside/due-calls.ts': ['test/conformance/due-calls.test.ts'],
   'src/statemachines/compile.ts': ['test/statemachines/engine.test.ts', 'test/statemachines/tables.test.ts'],
+  'src/statemachines/definition.ts': ['test/statemachines/tables.test.ts'],
   'src/statemachines/monitor.ts': ['test/statemachines/engine.test.ts', 'test/statemachines/monitor.test.ts'],
 };
 

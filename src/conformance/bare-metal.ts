@@ -9,7 +9,7 @@ import { attachBare } from './monitors/attach.js';
 import type { MonitorBook } from './monitors/book.js';
 import type { Program } from './program.js';
 import { Run } from './run/run.js';
-import type { MemoryPool } from './simulated-guest.js';
+import type { Memories } from './simulated-guest.js';
 import type { VerbsWorld } from './verbs-world.js';
 import { bareMetalWorld } from './world.js';
 import type { Timing, World } from './world.js';
@@ -25,7 +25,7 @@ export interface BareOptions {
   readonly profile: ProfileName;
   readonly limits: Limits;
   readonly book: MonitorBook;
-  readonly memories: MemoryPool | undefined;
+  readonly memories: Memories | undefined;
   /** Who stands on the other side of the comparison. */
   readonly implementation?: Implementation;
 }

@@ -71,7 +71,7 @@ export async function judge(asked: Program, options: JudgeOptions): Promise<Judg
   // Machines that are elsewhere have no device here that could be reset.
   if (remote !== undefined) return judgement;
   if (judgement.broken !== undefined || !resetsInFlight(program)) return judgement;
-  if (options.sought !== undefined && options.sought === laws.invisible.name) return judgement;
+  if (options.sought === laws.invisible.name) return judgement;
   return { ...judgement, broken: await judgeReset(program, judging) };
 }
 
@@ -119,7 +119,7 @@ async function runJudged(
     await run.execute();
     throwBroken(book.finish());
     if (world instanceof World) {
-      expectCleanReset(world, vm => attached.transports[vm]?.enabled ?? [], 'at the end');
+      expectCleanReset(world, attached.enabled, 'at the end');
       throwBroken(book.broken);
     }
     return { run, world };
@@ -181,11 +181,7 @@ async function judgeReset(program: Program, judging: Judging): Promise<LawBroken
     const attached = attachTo(judging, undefined);
     const world = await worldOf(program, judging, attached);
     await new Run(program, world, []).executePart(count);
-    expectCleanReset(
-      world,
-      vm => attached.transports[vm]?.enabled ?? [],
-      `when ${count} action(s) were issued`,
-    );
+    expectCleanReset(world, attached.enabled, `when ${count} action(s) were issued`);
     throwBroken(book.broken);
   } catch (error) {
     return book.broken ?? asLaw(error);

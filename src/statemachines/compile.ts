@@ -1,10 +1,16 @@
 /** Turns a machine into integer tables, so that a step costs a few array reads. */
-import { match } from 'ts-pattern';
 import { faultsOf } from './definition.js';
 import type { Effect, Guard, MachineDefinition, TransitionDefinition } from './definition.js';
 
-const GuardCode = { none: 0, mask: 1, zero: 2, positive: 3, belowLimit: 4, atLimit: 5 } as const;
-const EffectCode = { none: 0, inc: 1, dec: 2, add: 3 } as const;
+const GuardCode = {
+  none: 0,
+  mask: 1,
+  zero: 2,
+  positive: 3,
+  'below-limit': 4,
+  'at-limit': 5,
+} as const satisfies Record<'none' | Guard['kind'], number>;
+const EffectCode = { none: 0, inc: 1, dec: 2, add: 3 } as const satisfies Record<'none' | Effect, number>;
 
 /** A machine as tables. States, events and transitions are numbered in the order of the definition, from 0. */
 export class CompiledMachine {
@@ -56,12 +62,12 @@ export class CompiledMachine {
     const event = this.eventId(transition.event);
     this.cell[event * this.stateNames.length + this.stateId(transition.from)] = index;
     this.target[index] = this.stateId(transition.to);
-    this.#guard[index] = guardCode(transition.guard);
+    this.#guard[index] = GuardCode[transition.guard?.kind ?? 'none'];
     if (transition.guard?.kind === 'mask') {
       this.#required[index] = transition.guard.required;
       this.#excluded[index] = ~(transition.guard.required | transition.guard.optional);
     }
-    this.#effect[event] = effectCode(transition.effect);
+    this.#effect[event] = EffectCode[transition.effect ?? 'none'];
   }
 
   /** Number of a state. Throws when there is none of that name. */
@@ -141,7 +147,7 @@ export class CompiledMachine {
         return count === 0;
       case GuardCode.positive:
         return count > 0;
-      case GuardCode.belowLimit:
+      case GuardCode['below-limit']:
         return count < limit;
       default:
         return count >= limit;
@@ -172,21 +178,6 @@ function find(names: readonly string[], name: string, what: string): number {
   return index;
 }
 
-function guardCode(guard: Guard | undefined): number {
-  if (guard === undefined) return GuardCode.none;
-  return match(guard.kind)
-    .with('mask', () => GuardCode.mask)
-    .with('zero', () => GuardCode.zero)
-    .with('positive', () => GuardCode.positive)
-    .with('below-limit', () => GuardCode.belowLimit)
-    .with('at-limit', () => GuardCode.atLimit)
-    .exhaustive();
-}
-
-function effectCode(effect: Effect | undefined): number {
-  return effect === undefined ? EffectCode.none : EffectCode[effect];
-}
-
 /** First steps of shortest unseen ways, breadth first from every state. */
 function hiddenSteps(machine: CompiledMachine): Int16Array {
   const size = machine.stateNames.length;
@@ -198,7 +189,7 @@ function hiddenSteps(machine: CompiledMachine): Int16Array {
     const queue = [start];
     for (const state of queue) {
       for (const { index, from, to } of hidden) {
-        if (from !== state || to === start || steps[start * size + to] >= 0) continue;
+        if (from !== state || steps[start * size + to] >= 0) continue;
         steps[start * size + to] = state === start ? index : steps[start * size + state];
         queue.push(to);
       }

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { Ack, Command, QpAttrMask, QpState, QpType, WcStatus } from '../../src/abi/index.js';
 import { LawBroken, laws } from '../../src/conformance/laws.js';
 import { MachineBroken, MonitorBook, tablesOf } from '../../src/conformance/monitors/book.js';
-import { bothControls, recordedRings } from '../../src/conformance/monitors/both.js';
+import { recordedControl, recordedRings, recordedWire } from '../../src/conformance/monitors/both.js';
 import {
   Reporter,
   kindOf,
@@ -11,6 +11,8 @@ import {
   observedEvent,
   qpMachineName,
 } from '../../src/conformance/monitors/hca-events.js';
+import { Packet } from '../../src/fabric/index.js';
+import type { WireObserver } from '../../src/fabric/index.js';
 import type { RingSink } from '../../src/conformance/ring-watch/ring-state.js';
 import { machineByName, machines } from '../../src/statemachines/index.js';
 import { bareMetalWorld } from '../../src/conformance/world.js';
@@ -127,23 +129,47 @@ describe('the book of the monitors', () => {
 });
 
 describe('two observers in place of one', () => {
-  it('of commands are both told, the first one first', () => {
+  it('of commands are both told, the recording one first; without one there is the judge alone', () => {
     const heard: string[] = [];
     const observer = (name: string) => ({
       command: (id: number, command: number) => void heard.push(`${name} command ${id} ${command}`),
       answer: (id: number, command: number, ack: number) =>
         void heard.push(`${name} answer ${id} ${command} ${ack}`),
     });
-    const both = bothControls(observer('a'), observer('b'));
+    const judging = observer('judge');
+    expect(recordedControl(undefined, judging)).toBe(judging);
+    const both = recordedControl(observer('record'), judging);
     both.command(7, Command.CREATE_PD);
     both.answer(7, Command.CREATE_PD, Ack.ERR);
     const [code, ack] = [Command.CREATE_PD, Ack.ERR];
     expect(heard).toEqual([
-      `a command 7 ${code}`,
-      `b command 7 ${code}`,
-      `a answer 7 ${code} ${ack}`,
-      `b answer 7 ${code} ${ack}`,
+      `record command 7 ${code}`,
+      `judge command 7 ${code}`,
+      `record answer 7 ${code} ${ack}`,
+      `judge answer 7 ${code} ${ack}`,
     ]);
+  });
+
+  it('of the wire are both told, the recording one first; without one there is the judge alone', () => {
+    const heard: string[] = [];
+    const observer = (name: string): WireObserver => ({
+      sent: ({ psn }) => void heard.push(`${name} sent ${psn}`),
+      delivered: ({ psn }) => void heard.push(`${name} delivered ${psn}`),
+      dropped: ({ psn }, why) => void heard.push(`${name} dropped ${psn}: ${why}`),
+    });
+    const judging = observer('judge');
+    expect(recordedWire(undefined, judging)).toBe(judging);
+    const both = recordedWire(observer('record'), judging);
+    const packet = Object.assign(new Packet(() => undefined), { psn: 3 });
+    both.sent(packet);
+    both.delivered(packet);
+    both.dropped(packet, 'lost by the link');
+    expect(heard).toEqual(
+      ['sent 3', 'delivered 3', 'dropped 3: lost by the link'].flatMap(each => [
+        `record ${each}`,
+        `judge ${each}`,
+      ]),
+    );
   });
 
   it('of rings are both told of everything, the recording one first; without one there is the judge alone', () => {

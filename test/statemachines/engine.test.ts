@@ -342,6 +342,27 @@ describe('the engine of the machines', () => {
     expect(machine.counts(go)).toBe(false);
   });
 
+  it.each([
+    [undefined, [true, true, true, true]],
+    ['zero', [true, false, false, false]],
+    ['positive', [false, true, true, true]],
+    ['below-limit', [true, true, false, false]],
+    ['at-limit', [false, false, true, true]],
+  ] as const)('holds a transition with the guard %s to the counter', (kind, taken) => {
+    const definition = definitionOf([
+      rule('A', 'INC', 'A'),
+      rule('A', 'GO', 'B', kind && { kind }),
+      rule('B', 'GO', 'C'),
+      rule('C', 'GO', 'D'),
+    ]);
+    for (const [count, takes] of taken.entries()) {
+      const { judge, on, states } = engine(definition);
+      judge.open(0, LIMIT);
+      for (let i = 0; i < count; i++) on.event('INC', 0);
+      expect([on.event('GO', 0), states()]).toEqual(takes ? [true, 'B'] : [false, '']);
+    }
+  });
+
   it('takes the shortest unseen way, and finds all that can be come to unseen', () => {
     const definition = definitionOf([
       rule('A', 'GO', 'B'),

@@ -1,24 +1,23 @@
 /** Puts the monitors, and a trace recorder if there is one, where a world and a run can be watched. */
 import { profiles } from '../../abi/index.js';
 import type { ProfileName } from '../../abi/index.js';
-import type { ControlObserver } from '../../virtio/index.js';
 import { LawBroken } from '../laws.js';
 import type { Limits } from '../limits.js';
 import type { TraceRecorder } from '../trace.js';
 import type { WorldObservers } from '../world.js';
-import type { HcaFunction } from '../../reference/index.js';
-import type { WireObserver } from '../../fabric/index.js';
 import { attachWire } from '../wire/attach.js';
 import { observations } from '../ring-watch/observations.js';
-import type { RingSink } from '../ring-watch/ring-state.js';
 import { Tally } from '../ring-watch/tally.js';
 import { WatchedMachine } from '../ring-watch/watched-machine.js';
 import type { WatchedMachineInit } from '../ring-watch/watched-machine.js';
 import type { MonitorBook } from './book.js';
-import { bothControls, recordedRings } from './both.js';
+import { recordedWire } from './both.js';
 import { InstanceNumbers, WatchedFunction } from './hca-monitors.js';
-import { CommandMonitors, RingMonitors } from './ring-monitors.js';
+import { machineMonitors, monitoredQueues } from './machine.js';
+import type { MachineMonitors } from './machine.js';
+import type { RingMonitors } from './ring-monitors.js';
 import { TransportMonitors } from './transport-monitors.js';
+import type { EnabledQueue } from './transport-monitors.js';
 
 export interface AttachOptions {
   readonly profile: ProfileName;
@@ -31,94 +30,60 @@ export interface AttachOptions {
   readonly recorder: TraceRecorder | undefined;
 }
 
-/** Watchers of a world, and those of its transports by machine. */
+/** Watchers of a world, and what they know of its machines. */
 export interface Attached {
   readonly observers: WorldObservers;
-  readonly transports: readonly TransportMonitors[];
-  /** Rings by machine. */
+  /** Rings by machine, from the moment at which it is there. */
   readonly rings: ReadonlyMap<number, RingMonitors>;
+  /** The queues that the driver of a machine has enabled since its last reset. */
+  readonly enabled: (vm: number) => Iterable<EnabledQueue>;
+}
+
+interface AttachedMachine extends MachineMonitors {
+  readonly transport: TransportMonitors;
 }
 
 /** Watchers for a para-virtual world. */
 export function attach(options: AttachOptions): Attached {
-  const { book, recorder } = options;
-  const numbers = new InstanceNumbers();
-  const onTheWire = attachWire(name => book.get(name));
-  const watch = (_vm: number, inner: HcaFunction): HcaFunction =>
-    onTheWire.function(new WatchedFunction(inner, book, numbers));
-  const { maxQps, maxCqs, queueSizeMax } = options.limits.device;
-  const map = profiles[options.profile].queues(maxQps, maxCqs);
-  const firstCq = map.cq(0);
-  const isCompletionQueue = (queue: number): boolean => queue >= firstCq && queue < firstCq + maxCqs;
-  const transports: TransportMonitors[] = [];
+  const { book, recorder, outside } = options;
+  const { wire, function: watched } = attachBare(book);
+  const machines = new Map<number, AttachedMachine>();
   const rings = new Map<number, RingMonitors>();
-  const sinks = new Map<number, RingSink>();
-  const transportOf = (vm: number): TransportMonitors => {
-    let found = transports[vm];
-    if (found === undefined) {
-      found = new TransportMonitors(book, {
-        vm,
-        queueCount: map.count,
-        isCompletionQueue,
-        // When a device outside takes a command is not seen; the watch over its rings judges its interrupts.
-        commandsTold: options.outside === undefined,
-      });
-      transports[vm] = found;
-    }
-    return found;
+  const machineOf = (vm: number): AttachedMachine => {
+    const known = machines.get(vm);
+    if (known !== undefined) return known;
+    const made = attachMachine(options, vm);
+    machines.set(vm, made);
+    rings.set(vm, made.rings);
+    return made;
   };
-  const transport: WorldObservers['transport'] = (vm, inner, device) => transportOf(vm).watch(inner, device);
-  const commands = new Map<number, CommandMonitors>();
-  const commandsOf = (vm: number): CommandMonitors => {
-    let found = commands.get(vm);
-    if (found === undefined) commands.set(vm, (found = new CommandMonitors(book, vm)));
-    return found;
+  const enabled = (vm: number): Iterable<EnabledQueue> => machineOf(vm).transport.enabled;
+  const common: WorldObservers = {
+    wire: recordedWire(recorder?.wire, wire),
+    function: watched,
+    transport: (vm, inner, device) => machineOf(vm).transport.watch(inner, device),
   };
-  const ringsOf = (vm: number): RingSink => {
-    const judging = new RingMonitors(book, {
-      vm,
-      queueCount: map.count,
-      queueSizeMax,
-      isCompletionQueue,
-      transport: transportOf(vm),
-      chainsOnly: options.outside !== undefined,
-    });
-    rings.set(vm, judging);
-    const both = recordedRings(recorder?.ring(vm), judging);
-    sinks.set(vm, both);
-    return both;
-  };
-  const controlOf = (vm: number): ControlObserver => {
-    const judging = tellingArms(commandsOf(vm).device, transportOf(vm));
-    return recorder === undefined ? judging : bothControls(recorder.control(vm, 'device'), judging);
-  };
-  const driverControlOf = (vm: number): ControlObserver => {
-    const judging = commandsOf(vm).driver;
-    return recorder === undefined ? judging : bothControls(recorder.control(vm, 'driver'), judging);
-  };
-  const common = { wire: bothWires(recorder?.wire, onTheWire.wire), function: watch, transport };
   if (options.rings === 'reported') {
-    const observers: WorldObservers = {
-      ...common,
-      ring: ringsOf,
-      control: controlOf,
-      driverControl: driverControlOf,
-      notified: (vm, queue) => sinks.get(vm)?.notified(queue),
+    const reported: WorldObservers = {
+      ring: vm => machineOf(vm).sink,
+      control: vm => machineOf(vm).control.device,
+      driverControl: vm => machineOf(vm).control.driver,
+      notified: (vm, queue) => machineOf(vm).sink.notified(queue),
     };
-    return { observers, transports, rings };
+    return { observers: { ...common, ...reported }, rings, enabled };
   }
+  const { maxQps, maxCqs } = options.limits.device;
+  const queues = profiles[options.profile].queues(maxQps, maxCqs);
   const views: WorldObservers['views'] = (vm, guest) => {
-    const control = { device: controlOf(vm), driver: driverControlOf(vm) };
+    const { sink, control } = machineOf(vm);
     const tally = tellingBreaches(book);
-    const { outside } = options;
-    const init = { vm, queues: map, maxQps, maxCqs, tally, sink: ringsOf(vm), control, outside };
-    return new WatchedMachine(init, guest);
+    return new WatchedMachine({ vm, queues, maxQps, maxCqs, tally, sink, control, outside }, guest);
   };
-  return { observers: { ...common, views }, transports, rings };
+  return { observers: { ...common, views }, rings, enabled };
 }
 
-/** Watchers for the functions of bare metal: the adapter that others are held against is judged too. */
-export function attachBare(book: MonitorBook): WorldObservers {
+/** Watchers for bare metal, where there are adapters and the wire between them and no more. */
+export function attachBare(book: MonitorBook): Required<Pick<WorldObservers, 'wire' | 'function'>> {
   const numbers = new InstanceNumbers();
   const onTheWire = attachWire(name => book.get(name));
   return {
@@ -127,20 +92,19 @@ export function attachBare(book: MonitorBook): WorldObservers {
   };
 }
 
-/** The recorder comes first, so that a trace holds the packet that breaks a law. */
-function bothWires(recorder: WireObserver | undefined, judge: WireObserver): WireObserver {
-  if (recorder === undefined) return judge;
-  return {
-    sent(packet) {
-      recorder.sent(packet);
-      judge.sent(packet);
-    },
-    delivered: packet => recorder.delivered(packet),
-    dropped(packet, why) {
-      recorder.dropped(packet, why);
-      judge.dropped(packet, why);
-    },
-  };
+function attachMachine(
+  { book, profile, limits: { device: limits }, outside, recorder }: AttachOptions,
+  vm: number,
+): AttachedMachine {
+  const deviceOutside = outside !== undefined;
+  const transport = new TransportMonitors(book, {
+    vm,
+    ...monitoredQueues(profile, limits),
+    // When a device outside takes a command is not seen; the watch over its rings judges its interrupts.
+    commandsTold: !deviceOutside,
+  });
+  const monitors = machineMonitors(book, { vm, profile, limits, deviceOutside, transport, recorder });
+  return { transport, ...monitors };
 }
 
 /** What is seen broken in a ring is a broken law, told before whatever comes of it. */
@@ -151,14 +115,4 @@ function tellingBreaches(book: MonitorBook): Tally {
     if (verdict === 'fail') book.report(new LawBroken({ name: `ring ${id} ${slug}`, requirements }, message));
   };
   return tally;
-}
-
-function tellingArms(inner: ControlObserver, transport: TransportMonitors): ControlObserver {
-  return {
-    command: (id, command) => {
-      transport.commandTaken(command);
-      inner.command(id, command);
-    },
-    answer: (id, command, ack) => inner.answer(id, command, ack),
-  };
 }

@@ -1,4 +1,5 @@
-/** Two observers of the same thing in place of one. */
+/** Two observers of the same thing in place of one: the recorder comes first, so that a trace holds what breaks a law. */
+import type { WireObserver } from '../../fabric/index.js';
 import type { ControlObserver, RingObserver } from '../../virtio/index.js';
 import type { RingSink } from '../ring-watch/ring-state.js';
 
@@ -18,15 +19,39 @@ export function recordedRings(recording: RingSink | undefined, judging: RingSink
   };
 }
 
-export function bothControls(first: ControlObserver, second: ControlObserver): ControlObserver {
+/** What judges one side of a control queue, with somebody who records it if there is one. */
+export function recordedControl(
+  recording: ControlObserver | undefined,
+  judging: ControlObserver,
+): ControlObserver {
+  if (recording === undefined) return judging;
   return {
     command: (id, command) => {
-      first.command(id, command);
-      second.command(id, command);
+      recording.command(id, command);
+      judging.command(id, command);
     },
     answer: (id, command, ack) => {
-      first.answer(id, command, ack);
-      second.answer(id, command, ack);
+      recording.answer(id, command, ack);
+      judging.answer(id, command, ack);
+    },
+  };
+}
+
+/** What judges the wire, with somebody who records it if there is one. */
+export function recordedWire(recording: WireObserver | undefined, judging: WireObserver): WireObserver {
+  if (recording === undefined) return judging;
+  return {
+    sent: packet => {
+      recording.sent(packet);
+      judging.sent(packet);
+    },
+    delivered: packet => {
+      recording.delivered(packet);
+      judging.delivered(packet);
+    },
+    dropped: (packet, why) => {
+      recording.dropped(packet, why);
+      judging.dropped(packet, why);
     },
   };
 }

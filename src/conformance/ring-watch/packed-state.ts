@@ -48,7 +48,8 @@ export abstract class PackedState extends RingState {
   publishedChains = 0;
   returnedChains = 0;
 
-  readonly #all: PackedPostedChain[];
+  /** Made when they are first needed: most queues are set up and never used. */
+  readonly #all: (PackedPostedChain | undefined)[];
   /** Those that the device has, by id. */
   readonly byId = new Map<number, PackedPostedChain>();
   readonly order: ChainOrder<PackedPostedChain>;
@@ -90,7 +91,7 @@ export abstract class PackedState extends RingState {
     this.taken = { position: avail, count: 0 };
     this.used = { position: used, count: 0 };
     this.consumed = { position: used, count: 0 };
-    this.#all = Array.from({ length: size }, (_, number) => new PackedPostedChain(number));
+    this.#all = new Array<PackedPostedChain | undefined>(size).fill(undefined);
     this.order = new ChainOrder(features);
     this.owners = new Array<PackedPostedChain | undefined>(size).fill(undefined);
     this.copy = new Uint8Array(PackedDescriptor.SIZE * size);
@@ -130,14 +131,14 @@ export abstract class PackedState extends RingState {
   }
 
   known(): readonly PackedPostedChain[] {
-    return this.#all;
+    return this.#all.filter(chain => chain !== undefined);
   }
 
   /** A chain for a buffer id, of the same number if that can be; there is one as long as a descriptor is free. */
   newChain(id: number): PackedPostedChain {
-    const own = id < this.size ? this.#all[id] : undefined;
-    if (own?.state === 'free') return own;
-    return this.#all.find(({ state }) => state === 'free') ?? this.#all[0];
+    const isFree = (chain: PackedPostedChain | undefined): boolean => (chain?.state ?? 'free') === 'free';
+    const number = id < this.size && isFree(this.#all[id]) ? id : Math.max(0, this.#all.findIndex(isFree));
+    return (this.#all[number] ??= new PackedPostedChain(number));
   }
 
   /** The buffer id of the chain that begins at a position: it stands in the last descriptor. */

@@ -5,10 +5,8 @@ import { fitProgram } from '../fit-program.js';
 import type { Implementation } from '../implementation.js';
 import { LawBroken, laws } from '../laws.js';
 import { limitsOf } from '../limits.js';
-import type { Limits } from '../limits.js';
 import { MonitorBook } from '../monitors/book.js';
-import { bothControls, recordedRings } from '../monitors/both.js';
-import { CommandMonitors, RingMonitors } from '../monitors/ring-monitors.js';
+import { machineMonitors } from '../monitors/machine.js';
 import type { Observation } from '../observation.js';
 import { RunObserver } from '../observer.js';
 import type { Program } from '../program.js';
@@ -17,11 +15,9 @@ import type { MemoryPool } from '../simulated-guest.js';
 import type { TraceRecorder } from '../trace.js';
 import { paravirtualWorld } from '../world.js';
 import type { World } from '../world.js';
-import type { ControlSinks } from './objects-watch.js';
 import type { ObservationKey } from './observations.js';
 import type { Tally } from './tally.js';
 import { WatchedMachine } from './watched-machine.js';
-import type { RingSink } from './ring-state.js';
 
 export interface WatchOptions {
   readonly profile: ProfileName;
@@ -81,7 +77,13 @@ export async function watchProgram(asked: Program, options: WatchOptions): Promi
         wire: recorder?.wire,
         views: (vm, guest) => {
           const { maxQps, maxCqs } = limits.device;
-          const { sink, control } = sinksOf(book, options, vm, limits);
+          const { sink, control } = machineMonitors(book, {
+            vm,
+            profile,
+            limits: limits.device,
+            deviceOutside: outside !== undefined,
+            recorder,
+          });
           const machine = new WatchedMachine(
             { vm, queues, maxQps, maxCqs, tally, sink, control, outside },
             guest,
@@ -124,32 +126,6 @@ function steps(book: MonitorBook, machine: string): number {
   let sum = 0;
   for (const count of book.get(machine).coverage) sum += count;
   return sum;
-}
-
-function sinksOf(
-  book: MonitorBook,
-  { profile, recorder, implementation }: WatchOptions,
-  vm: number,
-  { device }: Limits,
-): { sink: RingSink; control: ControlSinks } {
-  const queues = profiles[profile].queues(device.maxQps, device.maxCqs);
-  const firstCq = queues.cq(0);
-  const rings = new RingMonitors(book, {
-    vm,
-    queueCount: queues.count,
-    queueSizeMax: device.queueSizeMax,
-    isCompletionQueue: queue => queue >= firstCq && queue < firstCq + device.maxCqs,
-    chainsOnly: implementation?.outsideDevice !== undefined,
-  });
-  const commands = new CommandMonitors(book, vm);
-  const control =
-    recorder === undefined
-      ? commands
-      : {
-          driver: bothControls(recorder.control(vm, 'driver'), commands.driver),
-          device: bothControls(recorder.control(vm, 'device'), commands.device),
-        };
-  return { sink: recordedRings(recorder?.ring(vm), rings), control };
 }
 
 function resetAll(world: World): void {

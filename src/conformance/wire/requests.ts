@@ -121,7 +121,7 @@ export class Requests {
     }
     const told = this.mtus.narrow(mtu => responsesOf(read.length, mtu) === distance);
     if (told) this.settle();
-    else this.#gap(packet, this.highest);
+    else this.#gap(packet, psnAdd(this.highest, 1));
     return !told;
   }
 

@@ -28,11 +28,7 @@ export class UnreliableRequests {
   }
 
   isOfNewConnection({ psn }: Packet, part: string): boolean {
-    return (
-      this.#next !== undefined &&
-      startsMessage(part) &&
-      Math.abs(psnDistance(psn, this.#next)) > NEW_CONNECTION_DISTANCE
-    );
+    return startsMessage(part) && Math.abs(psnDistance(psn, this.#next ?? psn)) > NEW_CONNECTION_DISTANCE;
   }
 
   take(packet: Packet, part: string): void {
