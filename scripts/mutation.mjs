@@ -13,8 +13,12 @@ const book = 'test/conformance/monitors-book.test.ts';
 const attached = 'test/conformance/monitors-attached.test.ts';
 const wire = 'test/conformance/wire/judge.test.ts';
 const onRings = name => `test/conformance/rings-by-hand/${name}.test.ts`;
-const split = ['split-driver', 'split-device', 'split-wake-ups'].map(onRings);
-const packed = ['packed-driver', 'packed-device', 'packed-wake-ups'].map(onRings);
+const split = ['split-chains', 'split-driver', 'split-device', 'split-returns', 'split-wake-ups'].map(
+  onRings,
+);
+const packed = ['packed-chains', 'packed-driver', 'packed-device', 'packed-returns', 'packed-wake-ups'].map(
+  onRings,
+);
 const objects = ['objects', 'accesses'].map(onRings);
 
 /** Source files, each with the tests that break it. */

@@ -1,6 +1,7 @@
 /** What is kept of a chain that is out: its parts, what it held, what was read and written of it, and up to where. */
 import { describe, expect, it } from 'vitest';
 import { PostedChain } from '../../../src/conformance/ring-watch/posted-chain.js';
+import type { ChainFault } from '../../../src/conformance/ring-watch/posted-chain.js';
 import { DescriptorFlag, GuestMemory } from '../../../src/virtio/index.js';
 
 const { NEXT, WRITE, INDIRECT } = DescriptorFlag;
@@ -46,8 +47,10 @@ class Memory extends GuestMemory {
   }
 }
 
+const faultOf = (memory: GuestMemory, chain = new PostedChain(0)): ChainFault | undefined =>
+  chain.fill(memory, TABLE, SIZE, true);
 const filled = (memory: GuestMemory, chain = new PostedChain(0)): PostedChain => {
-  expect(chain.fill(memory, TABLE, SIZE, true)).toBeUndefined();
+  expect(faultOf(memory, chain)).toBeUndefined();
   return chain;
 };
 
@@ -172,7 +175,7 @@ describe('a chain that is out', () => {
     memory.descriptor(0, BUFFERS, 1, NEXT);
     memory.descriptor(1, BUFFERS, half, WRITE | NEXT);
     memory.descriptor(2, BUFFERS, half, WRITE);
-    expect(new PostedChain(0).fill(memory, TABLE, SIZE, true)).toEqual({
+    expect(faultOf(memory)).toEqual({
       breaks: 'chainShape',
       message: 'it has more than 2^32 bytes',
     });
