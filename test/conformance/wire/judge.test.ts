@@ -207,6 +207,13 @@ const planted: readonly (readonly [
   ],
   ['WIRE.ANSWERS', 'NAK_OF_DONE', 'DATA-60', [send(5), ack(5, 1), ack(5, 1, NOT_READY)], 'psn 5'],
   ['WIRE.ANSWERS', 'NAK_OF_DONE', 'DATA-60', [send(5), ack(5, 1), ack(5, 1, INVALID_REQUEST)], 'psn 5'],
+  [
+    'WIRE.ANSWERS',
+    'NAK_OF_DONE',
+    'DATA-60',
+    [atomic(5), atomicAck(5, 1), ack(5, 1, SEQUENCE_ERROR)],
+    'psn 5',
+  ],
   ['WIRE.ANSWERS', 'UNSENT', 'DATA-90', [send(5), ack(5, 1), ack(6, 2)], 'psn 6, the last one sent is 5'],
   [
     'WIRE.ANSWERS',
@@ -505,6 +512,10 @@ const allowed: readonly (readonly [what: string, packets: readonly Packet[]])[] 
         [request(operation, 5, 256, { dmaLength: 256 }), ack(5, 0, NOT_READY)],
       ] as const,
   ),
+  [
+    'a receiver that is not ready for the end of a SEND that invalidates',
+    [request('SEND_FIRST', 5, 256), request('SEND_LAST_INVALIDATE', 6, 44), ack(6, 0, NOT_READY)],
+  ],
   [
     'a receiver that is not ready for the end of a WRITE with immediate data',
     [write('WRITE_FIRST', 5, 256, 300), request('WRITE_LAST_IMM', 6, 44), ack(6, 0, NOT_READY)],
