@@ -51,7 +51,7 @@ const testsOf = {
   'src/conformance/wire/requests.ts': [wire],
   'src/conformance/wire/sent-packets.ts': [wire, 'test/conformance/wire/sent-packets.test.ts'],
   'src/conformance/wire/unreliable.ts': [wire],
-  'src/conformance/wire/wire-judge.ts': [wire],
+  'src/conformance/wire/wire-judge.ts': [wire, 'test/conformance/wire/connections.test.ts'],
   'src/statemachines/compile.ts': ['test/statemachines/engine.test.ts', 'test/statemachines/tables.test.ts'],
   'src/statemachines/definition.ts': ['test/statemachines/tables.test.ts'],
   'src/statemachines/monitor.ts': ['test/statemachines/engine.test.ts', 'test/statemachines/monitor.test.ts'],
