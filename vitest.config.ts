@@ -12,12 +12,15 @@ export const longTests: readonly string[] = [
   'test/cli/installed.test.ts',
   'test/cli/serve.test.ts',
   'test/cli/vhost-user-device.test.ts',
+  'test/cli/vhost-user-faults.test.ts',
   'test/examples/c-driver.test.ts',
 ];
 
 export const common = {
   setupFiles: ['test/setup.ts'],
+  // Watchdogs; a busy machine may be slow, to start a browser too.
   testTimeout: 120_000,
+  hookTimeout: 120_000,
   // By default one core is left alone; on two that would be half of what there is.
   maxWorkers: '100%',
 };

@@ -1,6 +1,7 @@
 /**
- * How long a kick takes to reach its handler in another process: through an event descriptor and an event loop that waits, or
- * through a word of shared memory and one that polls. Times are of the system's monotonic clock, which both processes read.
+ * How long a kick takes to reach its handler in another process: through an event descriptor and an event loop that waits; through
+ * the same and a thread that blocks in poll(2), which is what the kernel takes to wake anybody; or through a word of shared memory
+ * and a loop that polls. Times are of the system's monotonic clock, which both processes read.
  */
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -10,6 +11,7 @@ import {
   newEvent,
   onReadable,
   signalEvent,
+  waitFor,
 } from '../dist/transports/vhost-user/descriptors.js';
 import { mapFile, newMemoryFile, unmap, viewMemory } from '../dist/transports/vhost-user/mappings.js';
 
@@ -43,7 +45,7 @@ export async function kickTimes(how) {
     while (process.hrtime.bigint() < quiet);
     sent.push(process.hrtime.bigint());
     Atomics.store(words, KICKED, round);
-    if (how === 'event') signalEvent(kick);
+    if (how !== 'polling') signalEvent(kick);
     while (Atomics.load(words, HANDLED) !== round);
   }
   await ended;
@@ -70,6 +72,14 @@ function handle(how) {
     unmap({ address, length: BYTES });
     process.stdout.write(JSON.stringify(handled));
   };
+  if (how === 'blocking') {
+    process.stdout.write('ready\n');
+    do {
+      waitFor([KICK], -1);
+      drainEvent(KICK);
+    } while (!took());
+    return done();
+  }
   if (how === 'event') {
     const watch = onReadable(KICK, () => {
       drainEvent(KICK);

@@ -45,27 +45,49 @@ async function frames() {
     ['split', 'mrg_rxbuf=1,in_order=0'],
     ['packed', 'packed_vq=1,mrg_rxbuf=1,in_order=0'],
   ]) {
-    const plain = await testpmd(vdev, []);
-    const judged = await testpmd(vdev, ['--judge']);
-    const polled = await testpmd(vdev, ['--poll']);
+    const plain = await testpmd(vdev, await serve('loop', []));
+    const judged = await testpmd(vdev, await serve('loop', ['--judge']));
+    const polled = await testpmd(vdev, await serve('loop', ['--poll']));
+    const native = await testpmd(vdev, await dpdkLoop());
     console.log(
-      `  ${title.padEnd(6)}  unjudged ${rate(plain)}  judged ${rate(judged)}  ratio ${(judged / plain).toFixed(2)}  polling ${rate(polled)}`,
+      `  ${title.padEnd(6)}  unjudged ${rate(plain)}  judged ${rate(judged)}  ratio ${(judged / plain).toFixed(2)}  polling ${rate(polled)}  DPDK's own vhost ${rate(native)}`,
     );
   }
 }
 
-async function testpmd(vdev, flags) {
-  const served = await serve('loop', flags);
-  const pmd = spawn(
+/** Another testpmd as the device: what two processors of this machine can do at all. */
+async function dpdkLoop() {
+  const socket = newSocket();
+  const port = `net_vhost0,iface=${socket},queues=1`;
+  // Its main thread stays out of the way of the one that moves frames.
+  const child = startTestpmd('loop', port, ['--main-lcore', '1'], ['--auto-start']);
+  for (const stream of [child.stdout, child.stderr]) stream.resume();
+  const ended = new Promise(resolve => child.once('exit', resolve));
+  await until(() => existsSync(socket), 60);
+  return {
+    socket,
+    end: () => {
+      child.stdin.write('stop\nquit\n');
+      return ended;
+    },
+  };
+}
+
+function startTestpmd(name, port, ealOptions, options) {
+  return spawn(
     'stdbuf',
     [
       ['-oL', 'dpdk-testpmd', '--no-huge', '-m', '256', '--single-file-segments', '-l', '0,1', '--no-pci'],
-      ['--no-telemetry', '--file-prefix', `vrdma-bench-${process.pid}`],
-      ['--vdev', `net_virtio_user0,path=${served.socket},queues=1,queue_size=256,vectorized=0,${vdev}`],
-      ['--', '-i', '--total-num-mbufs=16384'],
+      ['--no-telemetry', '--file-prefix', `vrdma-bench-${name}-${process.pid}`, ...ealOptions],
+      ['--vdev', port, '--', '-i', '--total-num-mbufs=16384', ...options],
     ].flat(),
     { stdio: ['pipe', 'pipe', 'pipe'] },
   );
+}
+
+async function testpmd(vdev, served) {
+  const port = `net_virtio_user0,path=${served.socket},queues=1,queue_size=256,vectorized=0,${vdev}`;
+  const pmd = startTestpmd('driver', port, [], []);
   let text = '';
   for (const stream of [pmd.stdout, pmd.stderr]) stream.on('data', chunk => (text += chunk));
   const ended = new Promise(resolve => pmd.once('exit', resolve));
@@ -159,7 +181,7 @@ async function paced(work) {
 
 async function kicks() {
   console.log('\nfrom a kick in one process to its handler in another, microseconds');
-  for (const how of ['event', 'polling']) {
+  for (const how of ['event', 'blocking', 'polling']) {
     const times = await kickTimes(how);
     const at = share => times[Math.floor(times.length * share)].toFixed(1).padStart(7);
     console.log(`  ${how.padEnd(8)}  p50 ${at(0.5)}  p90 ${at(0.9)}  p99 ${at(0.99)}`);
@@ -169,7 +191,7 @@ async function kicks() {
 // ------------------------------------------------------------------ helpers
 
 async function serve(device, flags) {
-  const socket = join(directory, `${sockets++}.sock`);
+  const socket = newSocket();
   const child = spawn(process.execPath, [cli, 'serve', '--socket', socket, '--device', device, ...flags], {
     stdio: 'ignore',
   });
@@ -183,6 +205,10 @@ async function serve(device, flags) {
       return ended;
     },
   };
+}
+
+function newSocket() {
+  return join(directory, `${sockets++}.sock`);
 }
 
 /** Of a process and of those that it started. */

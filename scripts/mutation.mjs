@@ -12,7 +12,10 @@ const told = 'test/conformance/monitors-told.test.ts';
 const book = 'test/conformance/monitors-book.test.ts';
 const attached = 'test/conformance/monitors-attached.test.ts';
 const wire = 'test/conformance/wire/judge.test.ts';
-const rings = 'test/conformance/ring-watch.test.ts';
+const onRings = name => `test/conformance/rings-by-hand/${name}.test.ts`;
+const split = ['split-driver', 'split-device', 'split-wake-ups'].map(onRings);
+const packed = ['packed-driver', 'packed-device', 'packed-wake-ups'].map(onRings);
+const objects = ['objects', 'accesses'].map(onRings);
 
 /** Source files, each with the tests that break it. */
 const testsOf = {
@@ -42,8 +45,10 @@ const testsOf = {
   'src/conformance/monitors/ring-monitors.ts': [told],
   'src/conformance/monitors/transport-monitors.ts': [told],
   'src/conformance/monitors/verbs-monitors.ts': [told],
-  'src/conformance/ring-watch/driver-side.ts': [rings],
-  'src/conformance/ring-watch/device-side.ts': [rings],
+  'src/conformance/ring-watch/driver-side.ts': split,
+  'src/conformance/ring-watch/device-side.ts': split,
+  'src/conformance/ring-watch/packed-driver-side.ts': packed,
+  'src/conformance/ring-watch/packed-device-side.ts': packed,
   'src/conformance/ring-watch/wake-ups.ts': ['test/conformance/ring-watch-wake-ups.test.ts'],
   'src/conformance/wire/answers.ts': [wire],
   'src/conformance/wire/attach.ts': [wire, attached],
@@ -52,6 +57,22 @@ const testsOf = {
   'src/conformance/wire/sent-packets.ts': [wire, 'test/conformance/wire/sent-packets.test.ts'],
   'src/conformance/wire/unreliable.ts': [wire],
   'src/conformance/wire/wire-judge.ts': [wire, 'test/conformance/wire/connections.test.ts'],
+  'src/conformance/ring-watch/access-watch.ts': [...split, ...packed, ...objects],
+  'src/conformance/ring-watch/objects-watch.ts': objects,
+  'src/conformance/ring-watch/regions.ts': objects,
+  'src/conformance/ring-watch/ring-state.ts': [...split, ...packed, ...objects, onRings('ring-life')],
+  'src/conformance/ring-watch/split-state.ts': [...split, ...objects, onRings('ring-life')],
+  'src/conformance/ring-watch/packed-state.ts': [...packed, onRings('ring-life')],
+  'src/conformance/ring-watch/posted-chain.ts': [
+    'split-driver',
+    'split-device',
+    'packed-driver',
+    'chains',
+  ].map(onRings),
+  'src/conformance/ring-watch/packed-chain.ts': packed,
+  'src/conformance/ring-watch/set-up.ts': [onRings('ring-life')],
+  'src/conformance/ring-watch/places.ts': [onRings('ring-life'), onRings('accesses')],
+  'src/conformance/ring-watch/outside/due-calls.ts': ['test/conformance/due-calls.test.ts'],
   'src/statemachines/compile.ts': ['test/statemachines/engine.test.ts', 'test/statemachines/tables.test.ts'],
   'src/statemachines/definition.ts': ['test/statemachines/tables.test.ts'],
   'src/statemachines/monitor.ts': ['test/statemachines/engine.test.ts', 'test/statemachines/monitor.test.ts'],

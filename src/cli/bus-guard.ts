@@ -1,27 +1,38 @@
 /**
  * A process that maps somebody else's memory file ends with SIGBUS when its owner makes the file shorter, and nothing in the
  * process can prevent that. So the commands that map such files do it in a process of their own, and this one says what
- * happened to it.
+ * happened to it, and prints what that process has left with it.
  */
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { ExitCode } from './exit-code.js';
+import type { Io } from './io.js';
 
 /** Set in the process that is guarded. */
 const GUARDED = 'VRDMA_GUARDED';
 const FORWARDED = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 const SHORTENED =
-  'vrdma: a peer made a memory file shorter that it had shared, and the process that had it mapped ended with SIGBUS. What it had judged is lost. A file sealed with F_SEAL_SHRINK cannot be made shorter.\n';
+  'vrdma: a peer made a memory file shorter that it had shared, and the process that had it mapped ended with SIGBUS. A file sealed with F_SEAL_SHRINK cannot be made shorter.';
+const NOTHING_LEFT = ' It has left no report.';
+
+/** This process is guarded. */
+let guarded = false;
+
+/** Leaves with the guard what is to be printed should this process be ended by SIGBUS; the last that was left counts. */
+export function leaveWithGuard(report: string): void {
+  if (guarded) process.send?.(report);
+}
 
 /** Runs the command line in a process of its own, if it may map a peer's memory. Undefined: it is to be run in this one. */
 export function runGuarded(
   argv: readonly string[],
-  say: (text: string) => void,
+  { out, err }: Pick<Io, 'out' | 'err'>,
 ): Promise<number> | undefined {
   if (process.env[GUARDED] !== undefined) {
     // What this process starts is not guarded by it.
     delete process.env[GUARDED];
+    guarded = true;
     endWithGuard();
     return undefined;
   }
@@ -38,11 +49,26 @@ export function runGuarded(
       process.on(signal, forward);
       return () => process.off(signal, forward);
     });
+    let left: string | undefined;
+    child.on('message', message => {
+      if (typeof message === 'string') left = message;
+    });
     child.on('error', reject);
     child.on('exit', (code, signal) => {
       for (const forget of forwards) forget();
-      if (signal === 'SIGBUS') say(SHORTENED);
-      resolve(signal === null ? (code ?? ExitCode.couldNotJudge) : exitCodeOf(signal));
+      if (signal !== 'SIGBUS') {
+        resolve(signal === null ? (code ?? ExitCode.couldNotJudge) : 128 + constants.signals[signal]);
+        return;
+      }
+      const end = (): void => {
+        err(`${SHORTENED}${left === undefined ? NOTHING_LEFT : ''}\n`);
+        out(left ?? '');
+        // A peer that ends the process has broken something.
+        resolve(ExitCode.violations);
+      };
+      // What was left last may not have been read yet.
+      if (child.connected) child.on('disconnect', end);
+      else end();
     });
   });
 }
@@ -52,11 +78,6 @@ function mapsPeersMemory(argv: readonly string[]): boolean {
   const command = argv.find(arg => !arg.startsWith('-'));
   if (command === 'serve') return true;
   return command === 'check' && argv.some(arg => arg.split('=')[0] === '--driver-cmd');
-}
-
-/** A peer that ends the process has broken something; for any other signal, as a shell says it. */
-function exitCodeOf(signal: NodeJS.Signals): number {
-  return signal === 'SIGBUS' ? ExitCode.violations : 128 + constants.signals[signal];
 }
 
 /** Whoever guards this process may be ended by force, and it is not to outlive that. */

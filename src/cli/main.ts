@@ -7,4 +7,4 @@ import { processIo } from './io.js';
 
 const argv = process.argv.slice(2);
 const io = processIo();
-process.exitCode = await (runGuarded(argv, text => io.err(text)) ?? main(argv, io, bundledKit()));
+process.exitCode = await (runGuarded(argv, io) ?? main(argv, io, bundledKit()));

@@ -29,6 +29,7 @@ const schema = z.strictObject({
   answerMs: milliseconds.min(1),
   spinUs: z.int().min(0).max(1_000_000),
   reconnectMs: milliseconds,
+  connectMs: milliseconds,
 });
 
 type Key = keyof PeerOptions;

@@ -5,7 +5,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { parentPort, workerData } from 'node:worker_threads';
 import { match } from 'ts-pattern';
-import type { Implementation, VhostUserDevice } from '../conformance/index.js';
+import type { CheckReport, Implementation, StartFault, VhostUserDevice } from '../conformance/index.js';
 import type { Engine } from './engine.js';
 import { DeviceWatch } from './device-watch.js';
 import {
@@ -30,6 +30,8 @@ const signals = new Int32Array(data.signals);
 
 /** Programs tried to make a finding about a device outside shorter. */
 const OUTSIDE_SHRINK_RUNS_MAX = 300;
+/** Cases that may fail on a device on which the first driver did not start: each may wait for an answer that never comes. */
+const STARTLESS_FAILURES_MAX = 8;
 
 async function work(): Promise<WorkerMessage> {
   const { job, modules } = data;
@@ -37,6 +39,7 @@ async function work(): Promise<WorkerMessage> {
   Atomics.store(signals, Signal.phase, Phase.modules);
   let implementation: Implementation;
   let gone = (): boolean => false;
+  let startFault: StartFault | undefined;
   let close = (): void => {};
   try {
     const agent = modules.agent && loadAgent(engine, modules.agent, signals);
@@ -46,6 +49,7 @@ async function work(): Promise<WorkerMessage> {
       const peer = await connect(engine, job, modules.peer);
       implementation = { ...implementation, ...peer.implementation };
       gone = () => peer.gone;
+      ({ startFault } = peer);
       close = () => peer.close();
     }
   } catch (error) {
@@ -55,7 +59,11 @@ async function work(): Promise<WorkerMessage> {
   }
   Atomics.store(signals, Signal.phase, Phase.judging);
   const work = match(job)
-    .with({ task: 'check' }, async checkJob => check(engine, checkJob, implementation, gone))
+    .with({ task: 'check' }, async checkJob =>
+      startFault === undefined
+        ? checked(await check(engine, checkJob, implementation, gone))
+        : checkStartless(engine, checkJob, implementation, gone, startFault),
+    )
     .with({ task: 'replay' }, async ({ program, profile, capture }) => ({
       kind: 'replayed' as const,
       report: await engine.replay(program, { profile, implementation, capture }),
@@ -95,13 +103,43 @@ function beat(): void {
   Atomics.add(signals, Signal.heartbeat, 1);
 }
 
-async function check(
+function checked(report: CheckReport): WorkerMessage {
+  return { kind: 'checked', report };
+}
+
+/** Asks a device on which the first driver did not start what it takes to name what is wrong with it. */
+async function checkStartless(
   engine: Engine,
   job: CheckJob,
   implementation: Implementation,
   gone: () => boolean,
+  { finding, worthAsking }: StartFault,
 ): Promise<WorkerMessage> {
-  const report = await engine.check({
+  let failures = 0;
+  const suites = job.suites.filter(suite => worthAsking && (suite === 'probes' || suite === 'scenarios'));
+  const enough = (): boolean => failures >= STARTLESS_FAILURES_MAX;
+  const report = await check(
+    engine,
+    { ...job, suites },
+    implementation,
+    () => gone() || enough(),
+    grade => void (failures += grade === 'fail' ? 1 : 0),
+  );
+  const asked = worthAsking ? `the rest was not asked after ${failures} failures` : 'nothing more was asked';
+  const reason = report.reason ?? `no driver started on the device; ${asked}`;
+  const interrupted = report.interrupted && !enough();
+  const findings = [finding, ...report.findings];
+  return checked({ ...report, verdict: 'fail', reason, interrupted, findings });
+}
+
+function check(
+  engine: Engine,
+  job: CheckJob,
+  implementation: Implementation,
+  enough: () => boolean,
+  graded: (grade: string) => void = () => undefined,
+): Promise<CheckReport> {
+  return engine.check({
     ...implementation,
     profile: job.profile,
     seed: job.seed,
@@ -120,17 +158,17 @@ async function check(
     },
     onCase(result) {
       beat();
+      graded(result.grade);
       post({ kind: 'case', result });
     },
     shouldStop() {
       beat();
-      return Atomics.load(signals, Signal.stop) === 1 || gone();
+      return Atomics.load(signals, Signal.stop) === 1 || enough();
     },
     runIndex: new Int32Array(data.runIndex),
     // Each try of a device that crashes starts it again.
     ...(implementation.outsideDevice === undefined ? {} : { shrinkRunsMax: OUTSIDE_SHRINK_RUNS_MAX }),
   });
-  return { kind: 'checked', report };
 }
 
 function post(message: WorkerMessage): void {

@@ -36,7 +36,7 @@ export interface CheckOptions extends Implementation {
   readonly stopAtFirst?: boolean;
   /** Most actions of a generated program. */
   readonly actionsMax?: number;
-  /** Programs tried while a counterexample shrinks; default 3000. */
+  /** Programs tried while a counterexample shrinks; the suites have defaults of their own. */
   readonly shrinkRunsMax?: number;
   /** Definitions of machines to judge by in place of the usual ones of the same name. */
   readonly machines?: readonly MachineDefinition[];
@@ -68,7 +68,7 @@ const LEAK_ROUNDS = 2000;
 const WATCHED_PROGRAMS = 200;
 /** The law of a kit that can repeat what it has seen. */
 const REPEATS = 'same program, same outcome';
-/** Programs tried to make one shorter that shows a breach of a device in another process. */
+/** Programs tried to make one shorter that shows what is wrong in the rings of a device in another process. */
 const OUTSIDE_SHRINK_RUNS_MAX = 60;
 const CHART_EVENTS = 24;
 
@@ -176,8 +176,15 @@ class CheckRun {
       return !this.#stopped();
     };
     const context = { profile, seed, implementation: this.#implementation };
-    const shrinkRunsMax = outside ? OUTSIDE_SHRINK_RUNS_MAX : undefined;
-    const report = await runObservations(context, { programs: WATCHED_PROGRAMS, seed, goOn, shrinkRunsMax });
+    const { stopAtFirst } = this.#options;
+    const shrinkRunsMax = outside ? OUTSIDE_SHRINK_RUNS_MAX : this.#options.shrinkRunsMax;
+    const report = await runObservations(context, {
+      programs: WATCHED_PROGRAMS,
+      seed,
+      goOn,
+      stopAtFirst,
+      shrinkRunsMax,
+    });
     if (outside) for (const result of this.#cases.addUnobserved()) this.#options.onCase?.(result);
     tally.programs = report.programs;
     tally.actions = report.actions;

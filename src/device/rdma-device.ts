@@ -5,8 +5,22 @@
 import type { Profile } from '../abi/index.js';
 import type { Scheduler } from '../fabric/scheduler.js';
 import type { HcaFunction } from '../reference/hca.js';
-import { FeatureBit, VirtioDeviceModel, featureSet, ringFeatureSet } from '../virtio/index.js';
-import type { ControlObserver, GuestMemory, RingFeatures, RingObserver } from '../virtio/index.js';
+import {
+  FeatureBit,
+  VirtioDeviceModel,
+  featureSet,
+  isRingStart,
+  ringFeatureSet,
+  ringFeatures,
+} from '../virtio/index.js';
+import type {
+  ControlObserver,
+  GuestMemory,
+  QueueAddresses,
+  QueuePosition,
+  RingFeatures,
+  RingObserver,
+} from '../virtio/index.js';
 import { commandHandler } from './command-table.js';
 import type { CommandTable } from './command.js';
 import { configSpace } from './config-space.js';
@@ -41,6 +55,10 @@ export class RdmaDevice extends VirtioDeviceModel {
   readonly #options: RdmaDeviceOptions;
   readonly #context: DeviceContext;
   #objects: DeviceObjects;
+  /** The control queue was enabled since the last reset. */
+  #knowsControl = false;
+  /** It began behind its beginning. */
+  #hasPast = false;
 
   constructor(options: RdmaDeviceOptions) {
     const { profile, limits } = options;
@@ -74,7 +92,26 @@ export class RdmaDevice extends VirtioDeviceModel {
     this.#objects = new DeviceObjects(this.#context);
   }
 
+  /**
+   * A ring that goes on behind its beginning was worked by another device, or by this one before a reset: the driver believes in
+   * objects that are not here. Rings of a device that was only stopped have their objects still.
+   */
+  override enableQueue(index: number, size: number, addresses: QueueAddresses, start?: QueuePosition): void {
+    super.enableQueue(index, size, addresses, start);
+    if (index !== this.#context.queueMap.control || !this.queueEnabled(index)) return;
+    if (!this.#knowsControl && start !== undefined)
+      this.#hasPast = !isRingStart(start, ringFeatures(this.negotiatedFeatures));
+    this.#knowsControl = true;
+    if (this.live) this.#refusePast();
+  }
+
+  #refusePast(): void {
+    if (this.#hasPast)
+      this.needsReset('the control queue has a past, and the objects that were made in it are not here');
+  }
+
   protected override onDriverOk(): void {
+    this.#refusePast();
     const { profile, controlObserver, commands = commandHandler } = this.#options;
     const { controlClass } = profile;
     this.#objects.setWorker(new ControlQueue(this.#objects, { commands, controlClass, controlObserver }));
@@ -90,6 +127,8 @@ export class RdmaDevice extends VirtioDeviceModel {
 
   /** Every object is destroyed in silence. */
   protected override onReset(): void {
+    this.#hasPast = false;
+    this.#knowsControl = false;
     this.#objects.close();
     this.#options.function.reset();
     this.#objects = new DeviceObjects(this.#context);

@@ -35,20 +35,25 @@ export function isFailure({ grade, known }: Pick<CaseResult, 'grade' | 'known'>)
   return grade === 'fail' && known === undefined;
 }
 
+type Judged = Pick<CheckReport, 'cases' | 'implementation'>;
+
 /**
- * Cases that were left out on purpose although they judge what is under test: a verdict speaks of the rest only. Where a driver
- * alone is judged, the cases of the device are no part of the question, and the other way round.
+ * Cases that judge what is under test, those among them that were left out included. Where a driver alone is judged, the cases of
+ * the device are no part of the question, and the other way round.
  */
-export function leftOut({
-  cases,
-  implementation: { driver, device },
-}: Pick<CheckReport, 'cases' | 'implementation'>): number {
-  const isAsked = ({ judges }: CaseResult): boolean =>
-    judges === 'both' ||
-    (judges === 'device'
-      ? device !== undefined || driver === undefined
-      : driver !== undefined || device === undefined);
-  return cases.filter(result => result.grade === 'skipped' && isAsked(result)).length;
+export function inQuestion({ cases, implementation: { driver, device } }: Judged): readonly CaseResult[] {
+  return cases.filter(
+    ({ judges }) =>
+      judges === 'both' ||
+      (judges === 'device'
+        ? device !== undefined || driver === undefined
+        : driver !== undefined || device === undefined),
+  );
+}
+
+/** How many of them were left out on purpose: a verdict speaks of the rest only. */
+export function leftOut(report: Judged): number {
+  return inQuestion(report).filter(({ grade }) => grade === 'skipped').length;
 }
 
 /** Cases by the chapter of the spec that their id begins with, in the order of their first appearance. */

@@ -1,7 +1,15 @@
 /** Reports: what a check came to, written for people and for other programs. Pure functions from reports to text. */
 export { readReports, ReportError, type MergedReport } from './document.js';
 export { githubAnnotations, type KnownNews } from './github.js';
-export { byChapter, countGrades, findingsBesideCases, gradeOrder, isFailure, leftOut } from './grades.js';
+export {
+  byChapter,
+  countGrades,
+  findingsBesideCases,
+  gradeOrder,
+  inQuestion,
+  isFailure,
+  leftOut,
+} from './grades.js';
 export { junitXml } from './junit.js';
 export { partiesOf } from './lanes.js';
 export { reportSchemaText } from './schema.js';

@@ -33,6 +33,9 @@ const { ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, DEVICE_NEEDS_RESET, FAILED 
 /** Bits that the driver sets; the others it may write in vain. */
 const DRIVER_BITS = ACKNOWLEDGE | DRIVER | DRIVER_OK | FEATURES_OK | FAILED;
 
+/** What {@link VirtioDeviceModel.look} sees of a broken ring. */
+const BROKEN = -1;
+
 export abstract class VirtioDeviceModel implements ResumableDevice {
   readonly deviceId: number;
   readonly deviceFeatures: FeatureSet;
@@ -46,6 +49,8 @@ export abstract class VirtioDeviceModel implements ResumableDevice {
   #status = 0;
   #driverFeatures: FeatureSet = 0n;
   #needsResetReason: string | undefined;
+  /** Times that a queue was enabled, 16 bits. */
+  #enablings = 0;
   /** Queues that are enabled. */
   readonly #enabled: (QueueConfig | undefined)[];
   /** Those of them that were looked at: most queues of a device are set up and never used. */
@@ -185,6 +190,7 @@ export abstract class VirtioDeviceModel implements ResumableDevice {
       this.needsReset(`enabling queue ${index}: ${fault}`);
       return;
     }
+    this.#enablings = (this.#enablings + 1) & 0xffff;
     this.#enabled[index] = config;
     if (this.live) this.onNotify(index);
   }
@@ -209,6 +215,14 @@ export abstract class VirtioDeviceModel implements ResumableDevice {
     if (!this.queueEnabled(index) || !this.#hasFeature(FeatureBit.RING_RESET)) return;
     this.#disable(index, 'queue was reset');
     this.onQueueReset(index);
+  }
+
+  look(index: number): number {
+    const queue = this.queue(index);
+    if (queue === undefined) return 0;
+    const available = queue.available();
+    if (queue.broken !== undefined) return BROKEN;
+    return available === 0 ? 0 : (this.#enablings * 0x1_0000 + queue.position.avail) * 0x1_0000 + available;
   }
 
   stopQueue(index: number): StoppedQueue | undefined {

@@ -33,6 +33,12 @@ export function newRingPosition({ packed }: RingFeatures): QueuePosition {
   return { avail: start, used: start };
 }
 
+/** Whether nobody has worked on a ring that stands there. */
+export function isRingStart({ avail, used }: QueuePosition, features: RingFeatures): boolean {
+  const start = newRingPosition(features);
+  return avail === start.avail && used === start.used;
+}
+
 /** Why a queue cannot be set up like this; undefined when it can. */
 export function queueFault(
   memory: GuestMemory,

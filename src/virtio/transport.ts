@@ -66,6 +66,11 @@ export interface ResumableDevice extends VirtioDevice {
   readonly needsResetReason: string | undefined;
   /** With `start` the ring goes on where it stands there, and the device may be live. */
   enableQueue(index: number, size: number, addresses: QueueAddresses, start?: QueuePosition): void;
+  /**
+   * What somebody who polls sees of a queue: 0 when nothing is available, else a number that is another one as soon as the
+   * driver has made more available, or has broken the ring.
+   */
+  look(index: number): number;
   /** On return the device is done with the queue and it is disabled. Undefined when it was not enabled. */
   stopQueue(index: number): StoppedQueue | undefined;
 }

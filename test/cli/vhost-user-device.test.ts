@@ -5,9 +5,12 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import type { CheckReport } from '../../src/conformance/report.js';
 import { readReports } from '../../src/report/index.js';
+import { closeFd } from '../../src/transports/vhost-user/descriptors.js';
+import { listenUnix } from '../../src/transports/vhost-user/sockets.js';
 import { openFds, skipped } from '../transports/vhost-user/support.js';
 import { builtKit, fixture, temporaryDirectory, vrdma } from './support.js';
 
+const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 const scripted = fileURLToPath(
   new URL('../transports/vhost-user/fixtures/scripted-back-end.mjs', import.meta.url),
 );
@@ -46,6 +49,11 @@ async function check(command: string, ...argv: string[]): Promise<Checked> {
 
 function faulty(fault: string): string {
   return `${fixture('faulty-back-end.mjs')} PATH ${fault}`;
+}
+
+/** A back-end that follows a script. */
+function back(script: unknown): string {
+  return `${scripted} PATH '${JSON.stringify(script)}'`;
 }
 
 function gradesOf({ cases }: CheckReport): Record<string, string> {
@@ -157,18 +165,43 @@ async function verdictOn(socket: string, ...argv: string[]): Promise<{ code: num
 }
 
 describe.skipIf(skipped !== undefined)('a socket that no device is behind', () => {
-  it('gives no verdict when there is none', async () => {
+  const startIt = 'start the device first, or give --device-cmd';
+
+  it('gives no verdict when there is none, and says in one line what to do', async () => {
     const socket = join(temporaryDirectory(), 'none.sock');
-    const { code, reason } = await verdictOn(socket, '--device-option=reconnectMs=100');
-    expect(reason).toContain('no such file or directory');
+    const { code, reason } = await verdictOn(socket);
+    expect(reason).toBe(`no device listens at ${socket}: there is no such file; ${startIt}`);
+    expect(code).toBe(3);
+  });
+
+  it('gives no verdict when whoever made it is gone', async () => {
+    const socket = join(temporaryDirectory(), 'stale.sock');
+    closeFd(listenUnix(socket, 1));
+    const { code, reason } = await verdictOn(socket, '--device-option=connectMs=100');
+    expect(reason).toBe(
+      `no device listens at ${socket}: a stale socket is there: whoever made it has ended, and nobody listens on it; ${startIt}`,
+    );
     expect(code).toBe(3);
   });
 
   it('gives no verdict when it is a file', async () => {
     const file = join(temporaryDirectory(), 'file');
     writeFileSync(file, '');
-    const { code, reason } = await verdictOn(file, '--device-option=reconnectMs=100');
-    expect(reason).toContain('connection refused');
+    const { code, reason } = await verdictOn(file, '--device-option=connectMs=100');
+    expect(reason).toContain(`no device listens at ${file}: what is there is no socket`);
+    expect(code).toBe(3);
+  });
+
+  it('gives no verdict when the command that was to make it does not', async () => {
+    const socket = join(temporaryDirectory(), 'none.sock');
+    const { code, reason } = await verdictOn(
+      socket,
+      '--device-cmd=exit 7',
+      '--device-option=reconnectMs=100',
+    );
+    expect(reason).toBe(
+      `no device listens at ${socket}: there is no such file; its process ended with exit code 7`,
+    );
     expect(code).toBe(3);
   });
 
@@ -177,22 +210,57 @@ describe.skipIf(skipped !== undefined)('a socket that no device is behind', () =
     [{ at: 'GET_FEATURES', does: 'hang' }, 'no answer to GET_FEATURES within 800 ms'],
     [{ at: 'GET_CONFIG', does: 'oversized' }, 'GET_CONFIG has a payload of 2147483647 bytes'],
     [{ features: '0x100000000' }, 'bits 17, 55 of profile roce are missing'],
-    [{ config: 0 }, 'max_rdma_qps is 0, expected 1..16384'],
-    [{ at: 'SET_MEM_TABLE', does: 'refuse' }, 'the back-end refused SET_MEM_TABLE'],
-    [{}, 'the driver never resolved its start'],
   ])('%j: gives no verdict and says why', async (script, why) => {
-    const directory = temporaryDirectory();
-    const socket = join(directory, 'device.sock');
     const before = openFds();
-    const { code, reason } = await verdictOn(
-      socket,
-      '--device-option=answerMs=800',
-      `--device-cmd=exec ${process.execPath} ${scripted} ${socket} '${JSON.stringify(script)}'`,
-      `--device-log=${join(directory, 'log')}`,
-    );
-    expect(reason).toContain(why);
+    const { code, report } = await check(back(script), '--device-option=answerMs=800');
+    expect(report.reason).toContain(why);
     expect(code).toBe(3);
     expect(openFds()).toBe(before);
+  });
+});
+
+describe.skipIf(skipped !== undefined)('a device on which no driver starts', () => {
+  it.each([
+    [{ config: 0 }, 'CONF-02', 'max_rdma_qps is 0, expected 1..16384'],
+    [{ features: '0x80000040020000' }, 'FEAT-21', 'feature bits 32 are required and not offered'],
+    [{ at: 'SET_MEM_TABLE', does: 'refuse' }, 'HOST-01', 'the back-end refused SET_MEM_TABLE'],
+    [{ at: 'GET_STATUS', does: 'hang' }, 'HOST-01', 'no answer to GET_STATUS within 800 ms'],
+    [{}, 'FEAT-21', 'the driver never resolved its start'],
+  ])('%j: is at fault, and the report says how', async (script, requirement, why) => {
+    const before = openFds();
+    const { code, report } = await check(
+      back(script),
+      '--device-option=answerMs=800',
+      '--only=FEAT/offer/what-is-needed',
+    );
+    const [first] = report.findings;
+    expect(first.message).toContain(why);
+    expect(first.requirements).toContain(requirement);
+    expect(report.verdict).toBe('fail');
+    expect(code).toBe(1);
+    expect(openFds()).toBe(before);
+  });
+
+  it.each([
+    ['device/ring-reset-required', 'FEAT-11', 'the device refused feature bits'],
+    ['device/missing-last-queue', 'HOST-01', 'connection reset by peer'],
+    ['ring/asleep-with-kicks-off', 'HOST-01', 'the driver never resolved its start'],
+  ])('served with the fault %s: fails cases for %s, and no more than a few', async (fault, id, why) => {
+    const { code, report } = await check(
+      `${main} serve --socket PATH --fault ${fault}`,
+      '--device-option=answerMs=300',
+    );
+    const [first] = report.findings;
+    const failed = report.cases.filter(({ grade }) => grade === 'fail');
+    expect(first.program).toMatchObject({ name: 'first-start', actions: [] });
+    expect(first.message).toContain(why);
+    expect(report.reason).toContain(
+      'no driver started on the device; the rest was not asked after 8 failures',
+    );
+    expect(failed.flatMap(({ requirements }) => requirements)).toContain(id);
+    expect(failed.length).toBeLessThanOrEqual(8);
+    expect(report.interrupted).toBe(false);
+    expect(code).toBe(1);
   });
 });
 
@@ -214,13 +282,13 @@ describe('options about a device in another process', () => {
   it('come from a profile, and from the command line on top of it', async () => {
     const directory = temporaryDirectory();
     const profile = join(directory, 'peer.json');
-    writeFileSync(profile, JSON.stringify({ answerMs: 700, reconnectMs: 60_000, withoutFeatures: [29] }));
+    writeFileSync(profile, JSON.stringify({ answerMs: 700, connectMs: 60_000, withoutFeatures: [29] }));
     const { code, reason } = await verdictOn(
       join(directory, 'none.sock'),
       `--device-profile=${profile}`,
-      '--device-option=reconnectMs=100',
+      '--device-option=connectMs=100',
     );
-    expect(reason).toContain('no such file or directory');
+    expect(reason).toContain('there is no such file');
     expect(code).toBe(3);
   });
 });

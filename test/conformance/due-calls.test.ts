@@ -26,6 +26,30 @@ describe('calls that are due', () => {
     expect(broken).toEqual(['missing']);
   });
 
+  it('say where what is due began, and where it ended', () => {
+    const says: string[] = [];
+    const due = new DueCalls(5, {
+      looked: () => undefined,
+      broke: (_what, message) => void says.push(message),
+    });
+    due.found(6, true, wanted);
+    due.called();
+    due.found(7, true, wanted);
+    due.found(9, true, wanted);
+    due.atRest();
+    expect(says).toEqual(['the index went from 6 to 9, the driver wants to be told, and nothing came']);
+  });
+
+  it('are no more than the returns that a change of the wish may be older than', () => {
+    const { due, broken } = calls();
+    due.wished();
+    due.found(0xffff, true, wanted);
+    due.called();
+    expect(broken).toEqual([]);
+    due.called();
+    expect(broken).toEqual(['needless']);
+  });
+
   it('are there when one call has come for any number of returns', () => {
     const { due, broken, looks } = calls();
     due.found(0xffff, true, wanted);

@@ -45,7 +45,7 @@ async function conforms(options: Partial<PeerOptions>, path = 'device-0.sock'): 
   const device = await vhostUserDevice({
     profile: 'roce',
     path: join(directory, path),
-    options: { ...defaultPeerOptions, ...options },
+    options: { ...defaultPeerOptions, answerMs: 60_000, ...options },
     beat: () => undefined,
   });
   let machines = 0;

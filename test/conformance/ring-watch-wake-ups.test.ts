@@ -203,6 +203,7 @@ describe('[VQ-73] [VQ-74] a reader', () => {
     to.wantsNext = false;
     expect(to.by(watch => watch.indexRead(2))).toEqual([]);
     expect(to.by(watch => watch.withdrew())).toEqual([]);
+    expect(new Direction().by(watch => watch.withdrew())).toEqual([]);
   });
 
   it('wakes by itself when it looks and nobody was about to tell it, or when it withdraws', () => {

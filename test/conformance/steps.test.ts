@@ -51,7 +51,7 @@ describe('the length of an exchange', () => {
     };
     expect(() => steps.fold(() => step('third scene'), refused)).toThrow('refused');
     expect(steps.actions).toBe(5);
-    expect(texts(steps.shown)).toEqual(['scene', 'second scene', 'make', 'make more']);
+    expect(texts(steps.shown)).toEqual(['0', 'scene', 'second scene', 'make', 'make more']);
   });
 
   it('is the whole of it, where a failure shows the last 40 steps and itself', () => {

@@ -182,6 +182,7 @@ describe.skipIf(fault !== undefined)('the driver in C', () => {
         shouldStop: () => false,
       });
       expect(report.findings.map(({ law, message }) => `${law}: ${message}`)).toEqual([]);
+      expect(report.bounds?.rows.map(({ name }) => name)).not.toContain('translations');
       const grades = report.cases
         .filter(({ id }) => id.startsWith('PERF/bound/'))
         .map(({ id, grade }) => `${grade} ${id.slice('PERF/bound/'.length)}`);

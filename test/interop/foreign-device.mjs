@@ -1,13 +1,21 @@
 /**
  * The kit's driver end against devices that nobody here wrote: DPDK's vhost library behind testpmd's net_vhost port, which sends
- * every frame back, and QEMU's storage daemon as vhost-user-blk, of which sectors are written and read.
+ * every frame back over each kind of ring that it offers, and QEMU's storage daemon as vhost-user-blk, of which sectors are
+ * written and read.
  */
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { WATCHDOG_S } from './part.mjs';
+import { Skipped, WATCHDOG_S } from './part.mjs';
 
 const SECTOR = 512;
-const FRAMES = 300;
+/** Some laps of rings of 256 entries, frames of two descriptors. */
+const FRAMES = 1000;
+
+/** Kinds of ring, by the names of their feature bits; each front-end after the first finds a back-end that had another kind before. */
+const ringKinds = [[], ['IN_ORDER'], ['RING_PACKED'], ['RING_PACKED', 'IN_ORDER']].flatMap(bits => [
+  bits,
+  [...bits, 'EVENT_IDX'],
+]);
 
 export const foreignDevice = {
   name: 'foreign-device',
@@ -16,22 +24,39 @@ export const foreignDevice = {
 
   async run(part) {
     const { connectVhostUser } = await import('../../dist/transports/vhost-user/client.js');
-    await part.check("frames through DPDK's vhost library", () => frames(part, connectVhostUser));
-    await part.check("sectors of QEMU's storage daemon", () => sectors(part, connectVhostUser));
+    const { socket, pmd } = await startTestpmd(part);
+    for (const bits of ringKinds)
+      await part.check(`frames through DPDK's vhost library, ${nameOf(bits)}`, () =>
+        frames(connectVhostUser(socket, { deviceId: 1, queueCount: 2, memoryBytes: 8 << 20 }), bits),
+      );
+    await pmd.stop();
+    for (const bits of [[], ['EVENT_IDX'], ['RING_PACKED']])
+      await part.check(`sectors of QEMU's storage daemon, ${nameOf(bits)}`, () =>
+        sectors(part, connectVhostUser, bits),
+      );
   },
 };
 
-/** Negotiates VERSION_1 and the given bits, as far as they are offered. */
-async function start(client, bits, queues) {
-  const { FeatureBit, featureSet, negotiate, startDriver } = await import('../../dist/virtio/index.js');
-  const required = featureSet(FeatureBit.VERSION_1);
-  negotiate(client.transport, { wanted: required | featureSet(...bits), required });
+function nameOf(bits) {
+  const has = name => bits.includes(name);
+  const order = has('IN_ORDER') ? ' in order' : '';
+  return `${has('RING_PACKED') ? 'packed' : 'split'} rings${order}${has('EVENT_IDX') ? ' with event indices' : ''}`;
+}
+
+/** Negotiates VERSION_1 and the bits of those names. Throws Skipped when one of them is not offered. */
+async function start(client, names, queues) {
+  const { FeatureBit, featureSet, hasFeature, negotiate, startDriver } =
+    await import('../../dist/virtio/index.js');
+  for (const name of names)
+    if (!hasFeature(client.front.features, FeatureBit[name])) throw new Skipped(`${name} is not offered`);
+  const required = featureSet(FeatureBit.VERSION_1, ...names.map(name => FeatureBit[name]));
+  negotiate(client.transport, { wanted: required, required });
   const made = queues.map(index => client.queue(index));
   startDriver(client.transport);
   return made;
 }
 
-async function frames(part, connect) {
+async function startTestpmd(part) {
   const socket = part.socket('vhost.sock');
   const pmd = part.start(
     'testpmd',
@@ -45,9 +70,13 @@ async function frames(part, connect) {
   );
   await part.until('the prompt of testpmd', () => pmd.exit !== undefined || pmd.text().includes('testpmd>'));
   pmd.say('start');
-  const client = connect(socket, { deviceId: 1, queueCount: 2, memoryBytes: 8 << 20 });
+  return { socket, pmd };
+}
+
+/** Sends frames and takes them when they come back; closes the connection. */
+async function frames(client, bits) {
   try {
-    const [receive, transmit] = await start(client, [], [0, 1]);
+    const [receive, transmit] = await start(client, bits, [0, 1]);
     const buffers = Array.from({ length: 128 }, () => client.alloc(2048, 64));
     const give = token => {
       receive.addWritable(buffers[token].address, 2048);
@@ -87,7 +116,6 @@ async function frames(part, connect) {
     return `${FRAMES} frames of 60 to 1500 bytes back, whole and in order`;
   } finally {
     client.close();
-    await pmd.stop();
   }
 }
 
@@ -110,11 +138,11 @@ function compare(bytes, written, number) {
       throw new Error(`byte ${i} of frame ${number} is ${bytes[i]}, expected ${expected[i]}`);
 }
 
-async function sectors(part, connect) {
-  const socket = part.socket('blk.sock');
+async function sectors(part, connect, bits) {
+  const socket = part.socket(`blk-${bits.join('-')}.sock`);
   const disk = path.join(part.folder, 'disk.img');
   writeFileSync(disk, new Uint8Array(1 << 20));
-  const daemon = part.start('storage-daemon', 'qemu-storage-daemon', [
+  const daemon = part.start(`storage-daemon-${bits.join('-')}`, 'qemu-storage-daemon', [
     '--blockdev',
     `driver=file,node-name=disk,filename=${disk}`,
     '--export',
@@ -123,7 +151,7 @@ async function sectors(part, connect) {
   await part.listening(socket, daemon);
   const client = connect(socket, { deviceId: 2, queueCount: 1 });
   try {
-    const [queue] = await start(client, [], [0]);
+    const [queue] = await start(client, bits, [0]);
     const header = client.alloc(16, 16);
     const data = client.alloc(8 * SECTOR, SECTOR);
     const status = client.alloc(1);

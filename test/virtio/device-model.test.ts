@@ -450,3 +450,38 @@ describe('the configuration space', () => {
     expect(r.transport.readConfig().getUint32(0, true)).toBe(0x0708_0209);
   });
 });
+
+describe('a look at a queue', () => {
+  it('is another one when the driver has made more available, and only then', () => {
+    const { device, transport, offer, queues } = liveRig();
+    const [queue] = queues;
+    expect(device.look(0)).toBe(0);
+    offer(queue);
+    const one = device.look(0);
+    expect([one, device.look(0)]).toEqual([expect.not.toBeOneOf([0]), one]);
+    offer(queue);
+    const two = device.look(0);
+    expect([0, one]).not.toContain(two);
+    transport.notify(0);
+    expect(device.look(0)).toBe(0);
+    offer(queue);
+    expect([0, one, two]).not.toContain(device.look(0));
+  });
+
+  it('is another one behind a reset of the queue, though the ring stands as it stood', () => {
+    const { device, transport, offer, enable, queues } = liveRig();
+    offer(queues[0]);
+    const before = device.look(0);
+    transport.resetQueue(0);
+    expect(device.look(0)).toBe(0);
+    offer(enable(0));
+    expect([0, before]).not.toContain(device.look(0));
+  });
+
+  it('shows that a ring is broken, and nothing of a queue that nobody may work on', () => {
+    const { device, places, memory } = liveRig();
+    memory.window(places[1].driver, 4)?.set16(2, 100);
+    expect(device.look(1)).toBe(-1);
+    expect([device.look(2), device.look(3), device.look(99)]).toEqual([0, 0, 0]);
+  });
+});

@@ -5,6 +5,7 @@ import type { Session } from '../session.js';
 import type { Implementation } from '../../conformance/implementation.js';
 import type { DeviceHost, DeviceKindName, LiveJudge } from '../../conformance/serve/index.js';
 import type { TraceRecorder } from '../../conformance/trace.js';
+import { leaveWithGuard } from '../bus-guard.js';
 import { CliError, ExitCode, usageError } from '../exit-code.js';
 import { serveText, serveVerdict } from '../format/serve.js';
 import type { ProfileName } from '../job.js';
@@ -69,12 +70,19 @@ async function serveDevices(options: ServeCommandOptions, session: Session): Pro
       faulty,
     }),
   );
+  let machines = 0;
   const judge =
     options.judge === true
-      ? new Judge(host.rdma, ({ id, doc }, { message }) => io.err(`vrdma: ${id}: ${message} (${doc})\n`))
+      ? new Judge(host.rdma, ({ id, doc }, { message }) => {
+          io.err(`vrdma: ${id}: ${message} (${doc})\n`);
+          leave();
+        })
       : undefined;
+  const leave = (): void => {
+    if (judge !== undefined) leaveWithGuard(reportText(judge, { machines, cut: true }, options, session));
+  };
   const trace = options.trace === undefined ? undefined : await TraceFile.open(options.trace, host, options);
-  let machines = 0;
+  const leaving = setInterval(leave, LEAVE_MS);
   await new Promise<void>((resolve, reject) => {
     const end = (): void => {
       forget();
@@ -89,6 +97,7 @@ async function serveDevices(options: ServeCommandOptions, session: Session): Pro
       },
       complaint: (vm: number, message: string) => io.err(`vrdma: connection ${vm}: ${message}\n`),
       disconnected: (vm: number, why: Error) => {
+        leave();
         io.err(`vrdma: connection ${vm} ended: ${why.message}\n`);
         if (options.once === true) setImmediate(end);
       },
@@ -99,9 +108,11 @@ async function serveDevices(options: ServeCommandOptions, session: Session): Pro
     );
     forget = io.onInterrupt(end);
     io.err(`vrdma: serving a ${options.device} device at ${options.socket}\n`);
-  });
+  }).finally(() => clearInterval(leaving));
   trace?.end();
-  session.exitCode = judge === undefined ? ExitCode.conformant : report(judge, machines, options, session);
+  if (judge === undefined) return;
+  io.out(reportText(judge, { machines, cut: false }, options, session));
+  session.exitCode = exitCodes[serveVerdict(judge.outcomes)];
 }
 
 /** Turns what `act` throws into the end of a promise, and goes on throwing. */
@@ -138,22 +149,20 @@ async function faultOf(id: string, device: DeviceKindName): Promise<Implementati
   );
 }
 
-function report(
-  judge: LiveJudge,
-  machines: number,
+function reportText(
+  { outcomes, notJudged }: LiveJudge,
+  run: { readonly machines: number; readonly cut: boolean },
   options: ServeCommandOptions,
   { io, kit }: Session,
-): ExitCode {
-  const { outcomes, notJudged } = judge;
-  const verdict = serveVerdict(outcomes);
-  if (options.json === true)
-    io.out(`${JSON.stringify({ version: 1, verdict, machines, outcomes, notJudged }, undefined, 2)}\n`);
-  else {
-    const requirementText = (id: string): string | undefined => kit.spec().text(id);
-    const format = { width: io.columns, colours: coloursFor(options, io), requirementText };
-    io.out(serveText(outcomes, { machines, notJudged }, format));
+): string {
+  if (options.json === true) {
+    const { machines, cut } = run;
+    const verdict = serveVerdict(outcomes, cut);
+    return `${JSON.stringify({ version: 1, verdict, machines, cut, outcomes, notJudged }, undefined, 2)}\n`;
   }
-  return exitCodes[verdict];
+  const requirementText = (id: string): string | undefined => kit.spec().text(id);
+  const format = { width: io.columns, colours: coloursFor(options, io), requirementText };
+  return serveText(outcomes, { ...run, notJudged }, format);
 }
 
 const exitCodes = {
@@ -163,6 +172,8 @@ const exitCodes = {
 } as const;
 
 const FLUSH_MS = 200;
+/** Between two reports that are left with the guard, besides those at a breach and at the end of a connection. */
+const LEAVE_MS = 200;
 
 /** A trace that grows while devices are served. */
 class TraceFile {

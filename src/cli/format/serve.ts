@@ -11,15 +11,23 @@ export interface ServeFormat {
 /** What a run has come to; none that looked at nothing says anything. */
 export type ServeVerdict = 'pass' | 'fail' | 'inconclusive';
 
-export function serveVerdict(outcomes: readonly LiveOutcome[]): ServeVerdict {
-  if (outcomes.some(({ observation, breaches }) => observation.verdict === 'fail' && breaches > 0))
+/** `cut`: a peer has ended the run, which breaks something by itself. */
+export function serveVerdict(outcomes: readonly LiveOutcome[], cut = false): ServeVerdict {
+  if (cut || outcomes.some(({ observation, breaches }) => observation.verdict === 'fail' && breaches > 0))
     return 'fail';
   return outcomes.some(({ looks }) => looks > 0) ? 'pass' : 'inconclusive';
 }
 
+export interface ServeRun {
+  readonly machines: number;
+  readonly notJudged: number;
+  /** A peer has ended the run by SIGBUS. */
+  readonly cut?: boolean;
+}
+
 export function serveText(
   outcomes: readonly LiveOutcome[],
-  { machines, notJudged }: { readonly machines: number; readonly notJudged: number },
+  { machines, notJudged, cut }: ServeRun,
   format: ServeFormat,
 ): string {
   const { colours: c } = format;
@@ -30,8 +38,9 @@ export function serveText(
     ...broken.flatMap(outcome => [...outcomeLines(outcome, format), '']),
     `${seen} of ${outcomes.length} observations were made in the rings of ${plural(machines, 'machine')}, ${count(looks)} looks in all`,
     c.dim(`${notJudged} more need the driver in this process (docs/peers.md)`),
+    ...(cut === true ? ['cut short by SIGBUS: what was judged in the last moment may be missing'] : []),
   ];
-  switch (serveVerdict(outcomes)) {
+  switch (serveVerdict(outcomes, cut)) {
     case 'fail':
       lines.push(c.red(c.bold('NOT CONFORMANT')));
       break;

@@ -2,7 +2,7 @@
 import { match } from 'ts-pattern';
 import { boundNames } from '../../conformance/report.js';
 import type { CheckReport } from '../../conformance/report.js';
-import { isFailure, leftOut } from '../../report/index.js';
+import { inQuestion, isFailure, leftOut } from '../../report/index.js';
 import { count, duration, plural, table, wrap, type Colours } from './text.js';
 
 /** Names of things that were never reached, at most, in each table. */
@@ -136,7 +136,8 @@ function verdictLine(report: CheckReport, c: Colours): string {
 function passText(report: CheckReport, done: string, c: Colours): string {
   const left = leftOut(report);
   if (left === 0) return `${c.bold(c.green('CONFORMANT'))}  no law broken in ${done}`;
-  const asked = `${count(report.cases.length - left)} of ${plural(report.cases.length, 'case')} were asked`;
+  const whole = inQuestion(report).length;
+  const asked = `${count(whole - left)} of ${plural(whole, 'case')} that judge it were asked`;
   return `${c.bold(c.green('PASSED'))}  no law broken in ${done}; no verdict of the whole: ${asked}`;
 }
 

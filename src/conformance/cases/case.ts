@@ -46,6 +46,8 @@ export interface ConformanceCase {
   readonly requirements: readonly string[];
   readonly judges: Party;
   readonly needs: CaseNeeds;
+  /** Many tries or one long history, hundreds of times what the others cost: it waits where the order is free. */
+  readonly long?: true;
   readonly how: CaseHow;
 }
 

@@ -176,7 +176,7 @@ class Hunt {
     });
     if (this.by.length === 0) {
       this.runs += report.programs;
-      this.actions = report.findings.at(0)?.actions;
+      this.actions = report.findings.at(0)?.actions ?? failed.at(0)?.program?.actions.length;
     }
     for (const { id, requirements, message } of failed)
       this.by.push({ case: id, requirements, message: message ?? '' });
@@ -206,7 +206,7 @@ class Hunt {
   }
 }
 
-/** Cases that can see a mutant of its kind: those about what it breaks, the closest first, and all others. */
+/** Cases that can see a mutant of its kind: those about what it breaks, the closest first, and all others, the long ones last. */
 function casesFor(
   { where, requirements }: Mutant,
   first: string | undefined,
@@ -224,6 +224,9 @@ function casesFor(
   const isNear = ({ place }: { place: number }): boolean => place < requirements.length;
   return {
     near: placed.filter(isNear).map(({ each }) => each),
-    far: placed.filter(each => !isNear(each)).map(({ each }) => each),
+    far: placed
+      .filter(each => !isNear(each))
+      .map(({ each }) => each)
+      .toSorted((a, b) => Number(a.long ?? false) - Number(b.long ?? false)),
   };
 }

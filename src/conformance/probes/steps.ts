@@ -16,9 +16,7 @@ const STEPS_MAX = 40;
 export type StepKind = 'action' | 'notification' | 'answer';
 
 export class Steps {
-  readonly #shown: ChartEvent[] = [];
-  /** Steps so far, those that are shown no more among them. */
-  #count = 0;
+  #shown: ChartEvent[] = [];
   #actions = 0;
   #last: StepKind = 'answer';
 
@@ -34,7 +32,6 @@ export class Steps {
   add(step: ChartEvent, kind: StepKind): void {
     if (this.#shown.length === STEPS_MAX) this.#shown.shift();
     this.#shown.push(step);
-    this.#count++;
     if (kind === 'action' || (kind === 'notification' && this.#last !== 'action')) this.#actions++;
     this.#last = kind;
   }
@@ -61,18 +58,17 @@ export class Steps {
   }
 
   #mark(): Mark {
-    return { count: this.#count, actions: this.#actions };
+    return { shown: [...this.#shown], actions: this.#actions };
   }
 
-  #foldSince({ count, actions }: Mark, summary: ChartEvent): void {
-    this.#shown.splice(Math.max(0, this.#shown.length - (this.#count - count)));
-    this.#count = count;
+  #foldSince({ shown, actions }: Mark, summary: ChartEvent): void {
+    this.#shown = shown;
     this.#actions = actions;
     this.add(summary, 'action');
   }
 }
 
 interface Mark {
-  readonly count: number;
+  readonly shown: ChartEvent[];
   readonly actions: number;
 }

@@ -171,8 +171,7 @@ export class AccessWatch {
     while (at < end) {
       const before = at;
       for (const place of places) {
-        if (place.ring.lost || (permits(place, write) && place.start <= at && at < place.end))
-          at = Math.max(at, place.end);
+        if (place.ring.lost || (permits(place, write) && place.start <= at)) at = Math.max(at, place.end);
       }
       if (at < end) at = this.#host.regions.allowedUpTo(at, end, write);
       if (at === before) return false;

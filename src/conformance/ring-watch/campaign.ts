@@ -25,6 +25,8 @@ export interface ObservationOptions {
   readonly actionsMax?: number;
   /** Programs tried to make a counterexample shorter; 0 leaves it as it was found. */
   readonly shrinkRunsMax?: number | undefined;
+  /** End with the first program in which something failed, and make it short for the first breach alone. */
+  readonly stopAtFirst?: boolean | undefined;
   /** Asked before each program; false ends the campaign. */
   readonly goOn?: (programs: number) => boolean;
 }
@@ -80,6 +82,8 @@ class Campaign {
   readonly #tally = new Tally();
   readonly #memories: MemoryPool | undefined;
   readonly #first = new Map<ObservationKey, Program>();
+  /** A failure was made short. */
+  #explained = false;
 
   constructor(context: CaseContext, options: ObservationOptions) {
     this.#context = context;
@@ -91,13 +95,14 @@ class Campaign {
   }
 
   async run(): Promise<ObservationReport> {
-    const { programs, seed, goOn, actionsMax = ACTIONS_MAX } = this.#options;
+    const { programs, seed, goOn, stopAtFirst, actionsMax = ACTIONS_MAX } = this.#options;
     let count = 0;
     let actions = 0;
     let cutShort = 0;
-    for (; count < programs && goOn?.(count) !== false; count++) {
+    while (count < programs && goOn?.(count) !== false && !(stopAtFirst === true && this.#failed())) {
       const mode = count % 2 === 0 ? 'settled' : 'racing';
       const program = writeProgram(mix(seed, count), { mode, actionsMax });
+      count++;
       const { calls, failure } = await this.#watch(program, this.#tally, this.#book);
       actions += calls;
       if (failure !== undefined) cutShort++;
@@ -106,6 +111,11 @@ class Campaign {
     const outcomes: ObservationOutcome[] = [];
     for (const key of observationKeys) outcomes.push(await this.#outcome(key));
     return { programs: count, actions, cutShort, outcomes };
+  }
+
+  /** What is only counted fails nobody. */
+  #failed(): boolean {
+    return [...this.#first.keys()].some(key => observations[key].verdict === 'fail');
   }
 
   #watch(program: Program, tally: Tally, book?: MonitorBook, recorder?: TraceRecorder) {
@@ -124,7 +134,10 @@ class Campaign {
   }
 
   async #explain(key: ObservationKey, found: Program): Promise<ObservedBreach> {
-    const program = observations[key].verdict === 'fail' ? await this.#shortest(key, found) : found;
+    const { stopAtFirst } = this.#options;
+    const isWanted = observations[key].verdict === 'fail' && !(stopAtFirst === true && this.#explained);
+    const program = isWanted ? await this.#shortest(key, found) : found;
+    this.#explained ||= isWanted;
     const tally = new Tally();
     const recorder = new TraceRecorder();
     // The chart ends with the breach, not with the program.

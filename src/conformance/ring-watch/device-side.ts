@@ -4,7 +4,7 @@ import { Avail, Descriptor, Used, availEventOffset, usedEventOffset } from '../.
 import type { DriverSide } from './driver-side.js';
 import { isOut } from './posted-chain.js';
 import type { PostedChain } from './posted-chain.js';
-import { U16, bitsOf } from './ring-state.js';
+import { U16, bitsOf, touchesWord } from './ring-state.js';
 import type { SplitState } from './split-state.js';
 
 export class DeviceSide {
@@ -48,19 +48,16 @@ export class DeviceSide {
   }
 
   #availRead(from: number, to: number): void {
-    if (from < Avail.FLAGS + 2 && to > Avail.FLAGS && !this.#ring.features.eventIdx)
-      this.#ring.toDriver.wishRead();
+    if (touchesWord(from, to, Avail.FLAGS) && !this.#ring.features.eventIdx) this.#ring.toDriver.wishRead();
     if (to > usedEventOffset(this.#ring.size) && this.#ring.features.eventIdx) this.#ring.toDriver.wishRead();
-    if (from < Avail.IDX + 2 && to > Avail.IDX) {
+    if (touchesWord(from, to, Avail.IDX)) {
       this.#ring.seenAvail = this.#ring.availIdx;
       this.#ring.toDevice.indexRead(this.#ring.takenIdx);
     }
     const slots = Math.min(to, usedEventOffset(this.#ring.size));
     const single = to - from <= Avail.ENTRY;
-    for (let s = Math.max(0, (from - Avail.RING) >> 1); Avail.RING + s * Avail.ENTRY < slots; s++) {
+    for (let s = Math.max(0, (from - Avail.RING) >> 1); Avail.RING + s * Avail.ENTRY < slots; s++)
       this.#slotFetched(s, single);
-      if (this.#ring.lost) return;
-    }
   }
 
   /** The device read the slot `s`; `single`: it and no other. */
@@ -72,8 +69,7 @@ export class DeviceSide {
       return;
     }
     const ahead = (s - this.#ring.takenIdx) & this.#ring.mask;
-    const isPublished = ahead < ((this.#ring.availIdx - this.#ring.takenIdx) & U16);
-    if (ahead >= ((this.#ring.seenAvail - this.#ring.takenIdx) & U16) || !isPublished) {
+    if (ahead >= ((this.#ring.seenAvail - this.#ring.takenIdx) & U16)) {
       if (single) this.#ring.breach('takeOrder', `slot ${s} was read before the index that publishes it`);
       return;
     }
@@ -99,7 +95,7 @@ export class DeviceSide {
     this.#ring.looked('deviceDoubleFetch');
     for (let at = Math.floor(from / Descriptor.SIZE); at * Descriptor.SIZE < to; at++) {
       const chain = this.#ring.owners[at];
-      if (chain === undefined || !isOut(chain)) continue;
+      if (chain === undefined) continue;
       const base = at * Descriptor.SIZE;
       const bits = bitsOf(Math.max(0, from - base), Math.min(Descriptor.SIZE, to - base));
       if ((this.#ring.descriptorRead[at] & bits) !== 0)
@@ -130,7 +126,7 @@ export class DeviceSide {
         `the device wrote used element ${s}, which is published or has no chain to return`,
       );
     }
-    if (from < Used.FLAGS + 2 && to > Used.FLAGS) {
+    if (touchesWord(from, to, Used.FLAGS)) {
       this.#ring.looked('deviceFlags');
       const flags = this.#ring.used.get16(Used.FLAGS);
       if (flags > Used.NO_NOTIFY || (this.#ring.features.eventIdx && flags !== 0))
@@ -142,7 +138,7 @@ export class DeviceSide {
       if (this.#ring.features.eventIdx) this.#wished((event - this.#ring.takenIdx) & U16);
       else this.#ring.breach('availEvent', 'avail_event was written without EVENT_IDX');
     }
-    if (from < Used.IDX + 2 && to > Used.IDX) this.#raiseUsed(this.#ring.used.get16(Used.IDX));
+    if (touchesWord(from, to, Used.IDX)) this.#raiseUsed(this.#ring.used.get16(Used.IDX));
   }
 
   /** The device wants to be told of the chain that is `ahead` of the next one; not at all when that is beyond the ring. */
@@ -178,13 +174,14 @@ export class DeviceSide {
     const length = this.#ring.used.get32(at + Used.LEN);
     this.#ring.looked('usedId');
     if (!this.#ring.features.eventIdx) this.#ring.looked('availEvent');
-    const chain = head < this.#ring.size ? this.#ring.chains[head] : undefined;
+    const chain = this.#ring.chains[head];
     if (chain === undefined || !isOut(chain)) {
       this.#ring.lose('usedId', `used id ${head} is not outstanding`);
       return room;
     }
     const batch = this.#ring.order.upTo(chain);
     if (batch.length > room) {
+      this.#ring.looked('inOrder');
       this.#ring.lose('inOrder', `chain ${head} came back, and chain ${batch[0].head} is older`);
       return room;
     }

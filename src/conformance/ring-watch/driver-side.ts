@@ -2,7 +2,7 @@
 import type { Place } from './ring-state.js';
 import { Avail, Descriptor, Used, availEventOffset, usedEventOffset } from '../../virtio/index.js';
 import { PostedChain, isOut } from './posted-chain.js';
-import { U16, bitsOf } from './ring-state.js';
+import { U16, bitsOf, touchesWord } from './ring-state.js';
 import type { SplitState } from './split-state.js';
 
 export class DriverSide {
@@ -38,7 +38,7 @@ export class DriverSide {
     for (let at = Math.floor(from / Descriptor.SIZE); at * Descriptor.SIZE < to; at++) {
       this.#ring.looked('ownership');
       const chain = this.#ring.owners[at];
-      if (chain === undefined || !isOut(chain)) continue;
+      if (chain === undefined) continue;
       const changed = chain.changedDescriptor(this.#ring.host.memory, this.#ring.config.descriptors);
       if (changed !== undefined)
         this.#ring.breach(
@@ -56,7 +56,7 @@ export class DriverSide {
       if (chain?.state !== 'available' || chain.slot !== s || this.#ring.slot(s) === chain.head) continue;
       this.#ring.breach('ownership', `slot ${s} was changed before the device took chain ${chain.head}`);
     }
-    if (from < Avail.FLAGS + 2 && to > Avail.FLAGS) {
+    if (touchesWord(from, to, Avail.FLAGS)) {
       this.#ring.looked('driverFlags');
       const flags = this.#ring.avail.get16(Avail.FLAGS);
       if (flags > Avail.NO_INTERRUPT || (this.#ring.features.eventIdx && flags !== 0))
@@ -69,7 +69,7 @@ export class DriverSide {
       if (this.#ring.features.eventIdx) this.#wished((event - this.#ring.consumedIdx) & U16);
       else this.#ring.breach('usedEvent', 'used_event was written without EVENT_IDX');
     }
-    if (from < Avail.IDX + 2 && to > Avail.IDX) this.sync();
+    if (touchesWord(from, to, Avail.IDX)) this.sync();
   }
 
   /** The driver wants to be told of the element that is `ahead` of the next one; not at all when that is beyond the ring. */
@@ -81,7 +81,7 @@ export class DriverSide {
 
   #tableWritten({ chain }: Place): void {
     this.#ring.looked('ownership');
-    if (chain === undefined || !isOut(chain)) return;
+    if (chain === undefined) return;
     const changed = chain.changedTable(this.#ring.host.memory);
     if (changed === undefined) return;
     this.#ring.breach(
@@ -92,7 +92,7 @@ export class DriverSide {
 
   #readableWritten({ chain }: Place, from: number, to: number): void {
     this.#ring.looked('requestBytes');
-    if (chain === undefined || !isOut(chain)) return;
+    if (chain === undefined) return;
     const changed = chain.changedReadable(this.#ring.host.memory, from, to);
     if (changed === undefined) return;
     this.#ring.breach(
@@ -105,11 +105,11 @@ export class DriverSide {
     if (this.#ring.lost || place.kind !== 'used') return;
     const from = start - place.start;
     const to = end - place.start;
-    if (from < Used.FLAGS + 2 && to > Used.FLAGS && !this.#ring.features.eventIdx)
-      this.#ring.toDevice.wishRead();
+    if (touchesWord(from, to, Used.FLAGS) && !this.#ring.features.eventIdx) this.#ring.toDevice.wishRead();
     if (to > availEventOffset(this.#ring.size) && this.#ring.features.eventIdx)
       this.#ring.toDevice.wishRead();
-    if (from < Used.IDX + 2 && to > Used.IDX) {
+    if (touchesWord(from, to, Used.IDX)) {
+      this.#ring.driverLooks = true;
       this.#ring.seenUsed = this.#ring.usedIdx;
       this.#ring.toDriver.indexRead(this.#ring.consumedIdx);
     }
@@ -124,10 +124,8 @@ export class DriverSide {
   #elementFetched(s: number, from: number, to: number): void {
     const bits = bitsOf(from, to);
     const ahead = (s - this.#ring.consumedIdx) & this.#ring.mask;
-    const isNew =
-      this.#ring.returned[s]?.state === 'used' &&
-      ahead < ((this.#ring.usedIdx - this.#ring.consumedIdx) & U16);
-    if (isNew && this.#ring.elementRead[s] === 0) {
+    const isNew = ahead < ((this.#ring.usedIdx - this.#ring.consumedIdx) & U16);
+    if (isNew && this.#ring.driverLooks && this.#ring.elementRead[s] === 0) {
       this.#ring.looked('usedOrder');
       if (ahead >= ((this.#ring.seenUsed - this.#ring.consumedIdx) & U16)) {
         this.#ring.breach('usedOrder', `used element ${s} was read before the index that publishes it`);
@@ -171,7 +169,7 @@ export class DriverSide {
     this.#ring.looked('availIndex');
     for (let i = 0; i < added && i < this.#ring.size; i++) {
       const head = this.#ring.slot((this.#ring.availIdx + i) & this.#ring.mask);
-      const chain = head < this.#ring.size ? this.#ring.chains[head] : undefined;
+      const chain = this.#ring.chains[head];
       if (chain?.state === 'used') this.#consumeUpTo(chain);
     }
     if (added + this.#ring.outstanding > this.#ring.size) {
@@ -225,7 +223,7 @@ export class DriverSide {
     );
     for (const at of chain.descriptors) {
       const owner = this.#ring.owners[at];
-      if (owner !== undefined && owner !== chain && isOut(owner))
+      if (owner !== undefined)
         return this.#ring.lose(
           'reuse',
           `chain ${head} has descriptor ${at}, which chain ${owner.head} has too`,

@@ -55,6 +55,7 @@ export const ringFormatCases: readonly ConformanceCase[] = ringFormatScenarios.m
   ],
   judges: 'both',
   needs: {},
+  long: true,
   how: { kind: 'probe', run: context => lookAt(scenario, context) },
 }));
 

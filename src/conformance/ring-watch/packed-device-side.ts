@@ -11,7 +11,7 @@ import {
 } from '../../virtio/index.js';
 import type { PackedPostedChain } from './packed-chain.js';
 import type { PackedDriverSide } from './packed-driver-side.js';
-import { FLAG_BYTES, USED_FLAGS } from './packed-state.js';
+import { FLAG_BYTES, USED_FLAGS, saysAnew } from './packed-state.js';
 import type { PackedState } from './packed-state.js';
 import { bitsOf } from './ring-state.js';
 
@@ -90,8 +90,10 @@ export class PackedDeviceSide {
     const owner = ring.owners[slot];
     if ((bits & ~FLAG_BYTES) === 0) {
       // Polling at the cursor goes round to what was taken before.
-      if (owner?.state === 'taken' && !isNext && (ring.descriptorRead[slot] & ~FLAG_BYTES) !== 0)
+      const read = ring.descriptorRead[slot];
+      if (owner?.state === 'taken' && !isNext && (read & FLAG_BYTES) !== 0 && (read & ~FLAG_BYTES) !== 0)
         this.#again(`the flags of descriptor ${slot} of chain ${owner.head}`);
+      ring.descriptorRead[slot] |= bits;
       return;
     }
     ring.looked('takeOrder');
@@ -104,7 +106,7 @@ export class PackedDeviceSide {
       this.#take(next);
     }
     if ((ring.descriptorRead[slot] & bits & ~FLAG_BYTES) !== 0) this.#again(`descriptor ${slot}`);
-    ring.descriptorRead[slot] |= bits & ~FLAG_BYTES;
+    ring.descriptorRead[slot] |= bits;
   }
 
   #take(chain: PackedPostedChain): void {
@@ -119,7 +121,7 @@ export class PackedDeviceSide {
 
   publishing({ kind }: Place, at: number, value: number): void {
     const ring = this.#ring;
-    if (ring.lost || kind !== 'ring' || at % SIZE !== PackedDescriptor.FLAGS) return;
+    if (ring.lost || kind !== 'ring') return;
     const slot = slotOf(ring.used.position);
     if (at - PackedDescriptor.FLAGS !== slot * SIZE || ring.outstanding === 0) return;
     if (!isUsed(value, ring.used.position)) return;
@@ -133,11 +135,11 @@ export class PackedDeviceSide {
     const from = start - place.start;
     const to = end - place.start;
     if (place.kind === 'writable') place.chain?.wrote(place.offset + from, place.offset + to);
-    else if (place.kind === 'used') this.#eventWritten(from);
+    else if (place.kind === 'used') this.#eventWritten(from, to);
     else if (place.kind === 'ring') this.#ringWritten(from, to);
   }
 
-  #eventWritten(from: number): void {
+  #eventWritten(from: number, to: number): void {
     const ring = this.#ring;
     ring.looked('deviceFlags');
     const mode = ring.deviceEvent.get16(PackedEvent.MODE);
@@ -149,9 +151,9 @@ export class PackedDeviceSide {
         'deviceFlags',
         `the device asks to be told of descriptor ${slotOf(position)} of ${ring.size}`,
       );
-    const again = mode === this.#mode && mode === EventMode.DESC && from >= PackedEvent.MODE;
+    const anew = saysAnew(mode, this.#mode, from, to);
     this.#mode = mode;
-    if (again) return;
+    if (!anew) return;
     if (mode === EventMode.DISABLE) ring.toDevice.withdrew();
     else if (mode !== EventMode.DESC || position === ring.taken.position) ring.toDevice.asked(true);
   }
@@ -237,7 +239,7 @@ export class PackedDeviceSide {
   #descriptorsKept(chain: PackedPostedChain): void {
     const ring = this.#ring;
     const changed = chain.descriptors.find(
-      at => ring.owners[at] === chain && this.#stands(at) && !this.#asKept(at),
+      at => ring.owners[at] === chain && this.#stands(at) && !ring.isKept(at),
     );
     if (changed !== undefined)
       ring.breach(
@@ -251,12 +253,5 @@ export class PackedDeviceSide {
     const ring = this.#ring;
     const ahead = ring.ahead(ring.used, slot);
     return ahead > 0 && ahead < ring.between(ring.used, ring.published);
-  }
-
-  #asKept(slot: number): boolean {
-    const { copy, ring } = this.#ring;
-    for (let at = SIZE * slot; at < SIZE * (slot + 1); at += 2)
-      if (ring.get16(at) !== (copy[at] | (copy[at + 1] << 8))) return false;
-    return true;
   }
 }

@@ -8,9 +8,8 @@ import {
   isPosition,
   slotOf,
 } from '../../virtio/index.js';
-import { FLAG_BYTES } from './packed-state.js';
+import { FLAG_BYTES, saysAnew } from './packed-state.js';
 import type { PackedState } from './packed-state.js';
-import { isOut } from './posted-chain.js';
 import { bitsOf } from './ring-state.js';
 
 const { SIZE, FLAGS } = PackedDescriptor;
@@ -56,18 +55,12 @@ export class PackedDriverSide {
     for (let slot = Math.floor(from / SIZE); slot * SIZE < to && !ring.lost; slot++) {
       ring.looked('ownership');
       // From where the driver has taken back up to where it has published, nothing is its own.
-      if (ring.ahead(ring.consumed, slot) >= ring.between(ring.consumed, ring.published)) continue;
-      if (!this.#changed(slot)) continue;
+      const since = ring.driverLooks ? ring.consumed : ring.used;
+      if (ring.ahead(since, slot) >= ring.between(since, ring.published)) continue;
+      if (ring.isKept(slot)) continue;
       ring.breach('ownership', `descriptor ${slot} was changed while the device has it`);
       ring.keep(slot);
     }
-  }
-
-  #changed(slot: number): boolean {
-    const { copy, ring } = this.#ring;
-    for (let at = slot * SIZE; at < (slot + 1) * SIZE; at += 2)
-      if (ring.get16(at) !== (copy[at] | (copy[at + 1] << 8))) return true;
-    return false;
   }
 
   #eventWritten(from: number, to: number): void {
@@ -82,9 +75,9 @@ export class PackedDriverSide {
         'driverFlags',
         `the driver asks to be told of descriptor ${slotOf(position)} of ${ring.size}`,
       );
-    const again = mode === this.#mode && mode === EventMode.DESC && from >= PackedEvent.MODE;
+    const anew = saysAnew(mode, this.#mode, from, to);
     this.#mode = mode;
-    if (again || to <= from) return;
+    if (!anew) return;
     if (mode === EventMode.DISABLE) ring.toDriver.withdrew();
     else if (mode !== EventMode.DESC || position === ring.consumed.position)
       ring.toDriver.asked(ring.outstanding > 0 || ring.elements.length > 0);
@@ -92,7 +85,7 @@ export class PackedDriverSide {
 
   #tableWritten({ chain }: Place): void {
     this.#ring.looked('ownership');
-    if (chain === undefined || !isOut(chain)) return;
+    if (chain === undefined) return;
     const changed = chain.changedTable(this.#ring.host.memory);
     if (changed === undefined) return;
     this.#ring.breach(
@@ -103,7 +96,7 @@ export class PackedDriverSide {
 
   #readableWritten({ chain }: Place, from: number, to: number): void {
     this.#ring.looked('requestBytes');
-    if (chain === undefined || !isOut(chain)) return;
+    if (chain === undefined) return;
     const changed = chain.changedReadable(this.#ring.host.memory, from, to);
     if (changed === undefined) return;
     this.#ring.breach(
@@ -130,15 +123,18 @@ export class PackedDriverSide {
     const isNext = slot === slotOf(ring.consumed.position);
     const element = ring.elements[0];
     if ((bits & FLAG_BYTES) !== 0 && isNext) {
+      ring.driverLooks = true;
       ring.toDriver.indexRead(ring.consumed.count);
-      if (element?.slot === slot) ring.elementRead[slot] |= FLAG_BYTES;
+      ring.elementRead[slot] |= FLAG_BYTES;
     }
-    if ((bits & ~FLAG_BYTES) === 0 || (bits & bitsOf(PackedDescriptor.LEN, FLAGS)) === 0) return;
+    if ((bits & bitsOf(PackedDescriptor.LEN, FLAGS)) === 0) return;
     if (element === undefined || !isNext) return this.#readAgain(slot, bits);
-    ring.looked('usedOrder');
     ring.looked('driverDoubleFetch');
-    if ((ring.elementRead[slot] & FLAG_BYTES) === 0)
-      ring.breach('usedOrder', `used element ${slot} was read before the flags that show it`);
+    if (ring.driverLooks) {
+      ring.looked('usedOrder');
+      if ((ring.elementRead[slot] & FLAG_BYTES) === 0)
+        ring.breach('usedOrder', `used element ${slot} was read before the flags that show it`);
+    }
     ring.elementRead[slot] |= bits & ~FLAG_BYTES;
     if ((bits & bitsOf(PackedDescriptor.ID, FLAGS)) !== 0) this.#consume();
   }
@@ -180,13 +176,12 @@ export class PackedDriverSide {
   /** Looks whether something was published; whoever reads the ring after the driver may ask. */
   sync(): void {
     const ring = this.#ring;
-    let chains = 0;
+    let any = false;
     while (!ring.lost && isAvailable(ring.flags(slotOf(ring.published.position)), ring.published.position)) {
       this.#publish();
-      chains++;
+      any = true;
     }
-    if (chains === 0) return;
-    ring.toDevice.raised(ring.published.count, ring.host.live);
+    if (any) ring.toDevice.raised(ring.published.count, ring.host.live);
   }
 
   #publish(): void {

@@ -48,7 +48,8 @@ export abstract class PackedState extends RingState {
   publishedChains = 0;
   returnedChains = 0;
 
-  readonly #all: PackedPostedChain[];
+  /** Made when they are first needed: most queues are set up and never used. */
+  readonly #all: (PackedPostedChain | undefined)[];
   /** Those that the device has, by id. */
   readonly byId = new Map<number, PackedPostedChain>();
   readonly order: ChainOrder<PackedPostedChain>;
@@ -56,7 +57,7 @@ export abstract class PackedState extends RingState {
   readonly coming: PackedPostedChain[] = [];
   /** Used elements that the driver has not taken back, in order. */
   readonly elements: UsedElement[] = [];
-  /** By slot, the chain whose descriptor stands there. */
+  /** By slot, the chain whose descriptor stands there; undefined when nobody has it. */
   readonly owners: (PackedPostedChain | undefined)[];
   /** What each slot held when it was last published or used. */
   readonly copy: Uint8Array;
@@ -90,7 +91,7 @@ export abstract class PackedState extends RingState {
     this.taken = { position: avail, count: 0 };
     this.used = { position: used, count: 0 };
     this.consumed = { position: used, count: 0 };
-    this.#all = Array.from({ length: size }, (_, number) => new PackedPostedChain(number));
+    this.#all = new Array<PackedPostedChain | undefined>(size).fill(undefined);
     this.order = new ChainOrder(features);
     this.owners = new Array<PackedPostedChain | undefined>(size).fill(undefined);
     this.copy = new Uint8Array(PackedDescriptor.SIZE * size);
@@ -130,14 +131,14 @@ export abstract class PackedState extends RingState {
   }
 
   known(): readonly PackedPostedChain[] {
-    return this.#all;
+    return this.#all.filter(chain => chain !== undefined);
   }
 
   /** A chain for a buffer id, of the same number if that can be; there is one as long as a descriptor is free. */
   newChain(id: number): PackedPostedChain {
-    const own = id < this.size ? this.#all[id] : undefined;
-    if (own?.state === 'free') return own;
-    return this.#all.find(({ state }) => state === 'free') ?? this.#all[0];
+    const isFree = (chain: PackedPostedChain | undefined): boolean => (chain?.state ?? 'free') === 'free';
+    const number = id < this.size && isFree(this.#all[id]) ? id : Math.max(0, this.#all.findIndex(isFree));
+    return (this.#all[number] ??= new PackedPostedChain(number));
   }
 
   /** The buffer id of the chain that begins at a position: it stands in the last descriptor. */
@@ -175,6 +176,15 @@ export abstract class PackedState extends RingState {
     if (this.shown?.slot !== slot) return;
     this.copy[at + PackedDescriptor.FLAGS] = this.shown.flags & 0xff;
     this.copy[at + PackedDescriptor.FLAGS + 1] = this.shown.flags >>> 8;
+  }
+
+  /** Whether a slot holds what was kept of it. */
+  isKept(slot: number): boolean {
+    const { copy, ring } = this;
+    const start = PackedDescriptor.SIZE * slot;
+    for (let at = start; at < start + PackedDescriptor.SIZE; at += 2)
+      if (ring.get16(at) !== (copy[at] | (copy[at + 1] << 8))) return false;
+    return true;
   }
 
   protected lastLook(): void {
@@ -242,3 +252,11 @@ export const FLAG_BYTES = 0b11 << PackedDescriptor.FLAGS;
 
 /** Flags of a used element that have a meaning. */
 export const USED_FLAGS = PackedFlag.AVAIL | PackedFlag.USED | PackedFlag.WRITE;
+
+/**
+ * Whether bytes [from, to) of an event structure say anew what its owner wants, now that they are written and its mode, which was
+ * `before`, is `mode`: a position does only where the mode goes by it.
+ */
+export function saysAnew(mode: number, before: number, from: number, to: number): boolean {
+  return mode === EventMode.DESC ? from < PackedEvent.MODE || mode !== before : to > PackedEvent.MODE;
+}

@@ -25,6 +25,10 @@ const FOLLOWED_BYTES_MAX = 1 << 20;
 const scratch = new Uint8Array(Descriptor.SIZE);
 const scratchView = new DataView(scratch.buffer);
 
+/** What is there before anything is: one for all chains. */
+const NO_BYTES = new Uint8Array(0);
+const NO_ENTRIES = new Uint16Array(0);
+
 export type ChainState = 'free' | 'available' | 'taken' | 'used';
 
 export class PostedChain {
@@ -36,22 +40,22 @@ export class PostedChain {
   readonly places: Stretch[] = [];
   /** Descriptors in the ring's table that it uses, with what they hold. */
   readonly descriptors: number[] = [];
-  #ringCopy = new Uint8Array(0);
+  #ringCopy = NO_BYTES;
   /** The indirect table; of no bytes when there is none. */
   tableAddress = 0;
   tableBytes = 0;
-  #tableCopy = new Uint8Array(0);
+  #tableCopy = NO_BYTES;
   /** Bytes of each table entry that the device has read, a bit each. */
-  #tableRead = new Uint16Array(0);
+  #tableRead = NO_ENTRIES;
   readableBytes = 0;
   writableBytes = 0;
   emptyParts = 0;
   /** What the readable part held when it was published. */
-  readable = new Uint8Array(0);
+  readable = NO_BYTES;
   /** 1 for each readable byte that the device has read. */
-  #fetched = new Uint8Array(0);
+  #fetched = NO_BYTES;
   /** 1 for each writable byte that the device has written. */
-  #written = new Uint8Array(0);
+  #written = NO_BYTES;
   /** Writable bytes written from the first on without a gap. */
   prefix = 0;
   /** Bytes that the device returned it with, and the used element that said so. */

@@ -69,9 +69,8 @@ export class Regions {
       return;
     }
     for (const extent of region.extents) {
-      const list = this.#byPage.get(extent.page);
-      const at = list?.indexOf(extent) ?? -1;
-      if (at >= 0) list?.splice(at, 1);
+      const others = (this.#byPage.get(extent.page) ?? none).filter(each => each !== extent);
+      this.#byPage.set(extent.page, others);
     }
   }
 
@@ -109,8 +108,8 @@ export class Regions {
       for (const extent of this.#byPage.get(page) ?? none) {
         const { region } = extent;
         if (!write && region.mrn === undefined) reached = Math.max(reached, page + PAGE_BYTES);
-        else if ((!write || region.writable) && extent.start <= reached && reached < extent.end)
-          reached = extent.end;
+        else if ((!write || region.writable) && extent.start <= reached)
+          reached = Math.max(reached, extent.end);
       }
       if (reached >= end) return end;
       if (reached === before) return reached;

@@ -83,6 +83,8 @@ export abstract class RingState {
   lost = false;
   /** Chains that the device has, taken or not. */
   outstanding = 0;
+  /** The driver was seen to look whether something came back: only then is its order of reading judged. */
+  driverLooks = false;
 
   constructor(host: RingHost, config: QueueConfig, features: RingFeatures, kind: QueueKind) {
     const { size, index } = config;
@@ -306,4 +308,9 @@ const DUMPED_CHAINS_MAX = 12;
 /** Bits `from` .. `to` - 1. */
 export function bitsOf(from: number, to: number): number {
   return (1 << to) - (1 << from);
+}
+
+/** Whether bytes [from, to) touch the 16-bit word at `at`. */
+export function touchesWord(from: number, to: number, at: number): boolean {
+  return from < at + 2 && at < to;
 }

@@ -37,7 +37,7 @@ export abstract class SplitState extends RingState {
   /** The chain published last in each slot, and the one returned last in each used element. */
   readonly bySlot: (PostedChain | undefined)[];
   readonly returned: (PostedChain | undefined)[];
-  /** By descriptor, the chain that the device has and that uses it. */
+  /** By descriptor, the chain that the device has and that uses it; undefined when nobody has it. */
   readonly owners: (PostedChain | undefined)[];
   /** Bytes that the device has read of each slot and descriptor, and the driver of each used element, a bit each. */
   readonly slotRead: Uint8Array;

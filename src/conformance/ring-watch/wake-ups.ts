@@ -42,7 +42,7 @@ export class WakeUps {
   #pending = false;
   /** The decision is not told yet. */
   #untold = false;
-  /** By the last look, the reader wants to be told. */
+  /** By the last look, the reader wants to be told of what is pending. */
   #due = false;
   #lookedSince = false;
   #everLooked = false;
@@ -157,9 +157,8 @@ export class WakeUps {
 
   /** Whatever was raised before goes without saying: the reader looks at everything now. */
   forgive(): void {
-    this.#due = false;
     this.#askedBlindly = false;
-    if (this.#untold || this.#pending) this.#decide(false);
+    this.#decide(false);
   }
 
   /** Nothing moves any more. */
@@ -190,7 +189,6 @@ export class WakeUps {
 
   #decide(sent: boolean): void {
     this.#pending = false;
-    this.#due = false;
     if (this.#untold) this.#tell(sent);
     this.#decidedIdx = this.#idx;
   }

@@ -97,6 +97,9 @@ export class WatchedResumable extends WatchedDevice implements ResumableDevice {
   get needsResetReason(): string | undefined {
     return this.#resumable.needsResetReason;
   }
+  look(index: number): number {
+    return this.#resumable.look(index);
+  }
   stopQueue(index: number): StoppedQueue | undefined {
     const stopped = this.#resumable.stopQueue(index);
     this.#told.queueReset(index);

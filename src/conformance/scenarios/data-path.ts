@@ -309,7 +309,7 @@ const content: readonly Scenario[] = [
   scenario(
     'DATA/message/largest-message',
     'A message of exactly the largest length of the port arrives.',
-    { arenaBytes: 128 * 1024 },
+    { arenaBytes: 128 * 1024, requirements: ['OVR-10', 'OVR-11', 'CQ-22'] },
     script => {
       const [near, far] = script.pair('RC');
       near.guest.fill(0, 65536, 62);

@@ -17,7 +17,7 @@ export const flagScenarios: readonly Scenario[] = [
   scenario(
     'DATA/flags/every-set',
     'In each set of flags a send is signaled, solicited and inline exactly as its own bits say.',
-    { requirements: ['DATA-08', 'CQ-41'] },
+    { requirements: ['DATA-08', 'DATA-36', 'CQ-41'] },
     script => {
       const [near, far] = script.pair('RC');
       let events = 0;

@@ -150,7 +150,7 @@ const use: readonly Scenario[] = [
   scenario(
     'MEM/region/one-byte-past-the-end',
     'A write that ends one byte past its region is refused as a whole.',
-    { requirements: ['ERR-15', 'ERR-23'] },
+    { requirements: ['ERR-15', 'ERR-23', 'MEM-21', 'CTRL-67'] },
     script => {
       const [near, far] = script.pair('RC');
       const [at, length] = [IN + 1000, 5000];
@@ -164,7 +164,7 @@ const use: readonly Scenario[] = [
   scenario(
     'MEM/region/one-byte-before-the-start',
     'A write that begins one byte before its region is refused as a whole.',
-    { requirements: ['ERR-15', 'ERR-23'] },
+    { requirements: ['ERR-15', 'ERR-23', 'MEM-21', 'CTRL-67'] },
     script => {
       const [near, far] = script.pair('RC');
       far.guest.fill(IN, 100, 1);

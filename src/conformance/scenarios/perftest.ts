@@ -45,7 +45,7 @@ const sends: readonly Scenario[] = [
   scenario(
     'DATA/perftest/send-bw-uc',
     'The same over UC: as long as receives are there nothing is lost.',
-    wide,
+    { ...wide, requirements: ['OVR-10', 'OVR-11', 'DATA-56', 'CQ-01'] },
     script => sendBandwidth(...script.pair('UC', unreliable), 4096, 3),
   ),
   scenario(
@@ -299,7 +299,7 @@ const oneSided: readonly Scenario[] = [
   scenario(
     'DATA/perftest/read-bw',
     'More reads are posted than may be outstanding; the rest wait their turn, and none fails.',
-    facts,
+    { ...facts, requirements: ['OVR-10', 'OVR-11', 'DATA-29', 'DATA-30'] },
     script => {
       const [near, far] = script.pair('RC', {
         ...readsOnly,

@@ -76,16 +76,23 @@ export class RdmaHost implements DeviceHost {
         controlObserver,
       }),
     );
+    const seen = new Float64Array(device.queueCount);
     return {
       device,
       queueNumber: device.queueCount,
       run: () => this.#run(),
       poll: () => {
-        for (let index = 0; index < device.queueCount; index++)
-          if (device.queueEnabled(index)) device.notified(index);
-        const moved = !this.#scheduler.quiet;
-        this.#run();
-        return moved;
+        let found = false;
+        for (let index = 0; index < device.queueCount; index++) {
+          const shown = device.look(index);
+          // What lies there and was seen, a buffer for a completion above all, is nothing new.
+          if (shown !== 0 && shown !== seen[index]) {
+            device.notified(index);
+            found = true;
+          }
+          seen[index] = shown;
+        }
+        return this.#run() || found;
       },
       close: () => {
         hcaFunction.reset();
@@ -132,5 +139,5 @@ function resumable(device: VirtioDevice): ResumableDevice {
 }
 
 function isResumable(device: VirtioDevice): device is ResumableDevice {
-  return 'stopQueue' in device && 'needsResetReason' in device;
+  return 'stopQueue' in device && 'look' in device && 'needsResetReason' in device;
 }

@@ -294,6 +294,8 @@ export class FrontDevice implements VirtioDevice {
       queue.signalKick();
       this.#host?.interruptQueue(queue.index);
     }
+    // A device that holds more than its rings, and has lost it, says so here.
+    if (front.has('STATUS')) this.noteStatus(front.readStatus());
   }
 
   #leave(): void {

@@ -10,6 +10,7 @@ import type { FrontQueue } from './front-queue.js';
 import { SystemError } from './native.js';
 import type { PeerOptions } from './peer-options.js';
 import { MemoryFile } from './shared-memory.js';
+import { whyNotThere } from './socket-path.js';
 
 /** What a right device comes to, by machine. */
 export interface DueNow {
@@ -49,6 +50,18 @@ export interface FrontQueues {
   readonly size: number;
 }
 
+/** Nobody listens at a path; the message does not name it again. */
+export class NobodyThere extends Error {
+  readonly code = 'ERR_VHOST_USER_NOBODY';
+  /** Somebody did before. */
+  readonly gone: boolean;
+
+  constructor(message: string, gone: boolean) {
+    super(message);
+    this.gone = gone;
+  }
+}
+
 const MEMORY_BYTES_MIN = 1 << 20;
 /** After so long without what is due, the device is asked whether it has given up. */
 const ASK_MS = 5;
@@ -69,6 +82,8 @@ export class FrontMachines {
   #machines = 0;
   #turns: Turns | undefined;
   #failed: Error | undefined;
+  /** A device was there. */
+  #met = false;
   /** What was due and did not come, by machine: nobody waits for it twice. */
   #missing: { readonly completions: number[]; readonly events: number[] } = { completions: [], events: [] };
   /** Times that something due did not come in time. */
@@ -170,17 +185,20 @@ export class FrontMachines {
   /** A connection for a machine. Tries for as long as a device may take to listen. */
   connect(vm: number): FrontEnd {
     const path = this.#init.path.replaceAll('{vm}', String(vm));
-    const { reconnectMs } = this.#options;
-    const deadlineMs = performance.now() + reconnectMs;
+    const { reconnectMs, connectMs } = this.#options;
+    const comesBack = this.#met || this.#init.restart !== undefined;
+    const deadlineMs = performance.now() + (comesBack ? reconnectMs : connectMs);
     for (;;) {
       try {
-        return FrontEnd.connect(path, { ...this.#options, fault: why => this.#fault(why) });
+        const front = FrontEnd.connect(path, { ...this.#options, fault: why => this.#fault(why) });
+        this.#met = true;
+        return front;
       } catch (error) {
         if (!(error instanceof SystemError)) throw error;
         const waits = ['ENOENT', 'ECONNREFUSED', 'EAGAIN'].includes(error.code);
         if (!waits || performance.now() > deadlineMs) {
           this.gone = true;
-          throw this.#fault(error);
+          throw this.#fault(new NobodyThere(whyNotThere(path, error), this.#met));
         }
         this.#init.beat();
         Atomics.wait(nobody, 0, 0, RETRY_MS);

@@ -39,8 +39,10 @@ export interface PeerOptions {
   readonly answerMs: number;
   /** Microseconds of looking again and again before the thread sleeps. */
   readonly spinUs: number;
-  /** Milliseconds for a device that is gone to take connections again. */
+  /** Milliseconds for a device that is gone, or that was started for the check, to take connections. */
   readonly reconnectMs: number;
+  /** Milliseconds for a device that somebody else starts to be there at first. */
+  readonly connectMs: number;
 }
 
 export const defaultPeerOptions: PeerOptions = {
@@ -58,4 +60,5 @@ export const defaultPeerOptions: PeerOptions = {
   answerMs: 2000,
   spinUs: 100,
   reconnectMs: 5000,
+  connectMs: 500,
 };

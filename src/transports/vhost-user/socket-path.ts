@@ -82,6 +82,16 @@ const advice: Readonly<Record<string, string>> = {
   EROFS: 'the file system cannot be written',
 };
 
+/** Why nobody can be connected to at `path`, in words that do not name it again. */
+export function whyNotThere(path: string, error: SystemError): string {
+  if (error.code === 'ENOENT') return 'there is no such file';
+  if (error.code !== 'ECONNREFUSED') return `${advice[error.code] ?? error.message} (${error.code})`;
+  const isSocket = lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true;
+  return isSocket
+    ? 'a stale socket is there: whoever made it has ended, and nobody listens on it'
+    : 'what is there is no socket';
+}
+
 /** Where it is this side that makes the socket. */
 const listening: Readonly<Record<string, string>> = {
   ...advice,

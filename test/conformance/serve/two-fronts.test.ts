@@ -69,7 +69,7 @@ describe.skipIf(skipped !== undefined)('two front-ends at one device', () => {
     const device = await vhostUserDevice({
       profile: 'roce',
       path,
-      options: defaultPeerOptions,
+      options: { ...defaultPeerOptions, answerMs: 60_000 },
       beat: () => undefined,
     });
     const program = parseProgram(

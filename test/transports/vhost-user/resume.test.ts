@@ -11,7 +11,7 @@ import { connectVhostUser } from '../../../src/transports/vhost-user/client.js';
 import type { SharedBuffer, VhostUserClient } from '../../../src/transports/vhost-user/client.js';
 import { ConnectionEnded } from '../../../src/transports/vhost-user/connection.js';
 import { SystemError } from '../../../src/transports/vhost-user/native.js';
-import { FeatureBit, featureSet, negotiate, startDriver } from '../../../src/virtio/index.js';
+import { DeviceStatus, FeatureBit, featureSet, negotiate, startDriver } from '../../../src/virtio/index.js';
 import type { DriverQueue } from '../../../src/virtio/index.js';
 import { openFds, skipped } from './support.js';
 
@@ -19,9 +19,9 @@ const main = fileURLToPath(new URL('../../../dist/cli/main.js', import.meta.url)
 const HEADER = 12;
 const FRAME = 100;
 
-/** Serves a network device that sends each frame back. */
-async function serve(path: string, ...more: readonly string[]): Promise<ChildProcess> {
-  const child = spawn(process.execPath, [main, 'serve', '--device', 'loop', '--socket', path, ...more], {
+/** Serves a network device that sends each frame back, or another one. */
+async function serve(path: string, device = 'loop'): Promise<ChildProcess> {
+  const child = spawn(process.execPath, [main, 'serve', '--device', device, '--socket', path], {
     stdio: ['ignore', 'ignore', 'pipe'],
     // The process that serves is to be ended itself.
     env: { ...process.env, VRDMA_GUARDED: '1' },
@@ -94,7 +94,7 @@ class Frames {
   /** Waits until all that was sent has come back. */
   takeAll(): void {
     while (this.came.length < this.sent) {
-      expect(this.client.wait(10_000)).toBe(true);
+      expect(this.client.wait(60_000)).toBe(true);
       this.take();
     }
   }
@@ -102,7 +102,7 @@ class Frames {
   /** Waits until the back-end is seen to be gone. */
   lose(): Error {
     try {
-      while (this.client.wait(10_000));
+      while (this.client.wait(60_000));
     } catch (error) {
       if (error instanceof ConnectionEnded) return error;
       throw error;
@@ -146,5 +146,85 @@ describe.skipIf(skipped !== undefined).each([
     await end(child);
     child.stderr?.destroy();
     expect(openFds()).toBeLessThanOrEqual(before);
+  });
+});
+
+/** A driver of an RDMA device that knows its control queue. */
+class Control {
+  readonly client: VhostUserClient;
+  readonly #packed: boolean;
+  #queue: DriverQueue;
+
+  constructor(path: string, packed: boolean) {
+    this.client = connectVhostUser(path, { deviceId: 1, resumable: true });
+    this.#packed = packed;
+    this.#queue = this.start();
+  }
+
+  /** Brings the device up, from a reset on. */
+  start(): DriverQueue {
+    const { transport } = this.client;
+    const bits = [FeatureBit.VERSION_1, 17, 55, ...(this.#packed ? [FeatureBit.RING_PACKED] : [])];
+    negotiate(transport, { wanted: featureSet(...bits), required: featureSet(...bits) });
+    this.#queue = this.client.queue(CONTROL, 16);
+    startDriver(transport);
+    return this.#queue;
+  }
+
+  /** Asks the device for its limits. Returns the bytes of the answer. */
+  query(): number {
+    const command = this.client.alloc(8);
+    command.bytes[0] = 6;
+    const { address } = this.client.alloc(512);
+    this.#queue.begin();
+    this.#queue.addReadable(command.address, 8);
+    this.#queue.addWritable(address, 512);
+    this.#queue.commit(0, false);
+    if (this.#queue.publish()) this.client.transport.notify(CONTROL);
+    const element = { token: 0, written: 0 };
+    while (!this.#queue.takeUsed(element)) expect(this.client.wait(60_000)).toBe(true);
+    return element.written;
+  }
+}
+
+const CONTROL = 2;
+const QUERY_BYTES = 129;
+const { DRIVER_OK, DEVICE_NEEDS_RESET } = DeviceStatus;
+
+describe.skipIf(skipped !== undefined).each([
+  ['split', false],
+  ['packed', true],
+])('an RDMA device with %s rings whose connection is lost', (_format, packed) => {
+  it('has no objects any more, asks for a reset, and works again behind it', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'vrdma-'));
+    onTestFinished(() => rmSync(directory, { recursive: true }));
+    const path = join(directory, 'device.sock');
+    const child = await serve(path, 'roce');
+    const control = new Control(path, packed);
+    const { transport } = control.client;
+    for (let round = 0; round < 2; round++) {
+      expect(control.query()).toBe(QUERY_BYTES);
+      control.client.reconnect();
+      expect(transport.readStatus() & (DRIVER_OK | DEVICE_NEEDS_RESET)).toBe(DRIVER_OK | DEVICE_NEEDS_RESET);
+      expect(transport.configInterrupts).toBe(round + 1);
+      control.start();
+      expect(transport.readStatus() & DEVICE_NEEDS_RESET).toBe(0);
+    }
+    expect(control.query()).toBe(QUERY_BYTES);
+    control.client.close();
+    await end(child);
+  });
+
+  it('goes on when nobody had made anything yet', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'vrdma-'));
+    onTestFinished(() => rmSync(directory, { recursive: true }));
+    const path = join(directory, 'device.sock');
+    const child = await serve(path, 'roce');
+    const control = new Control(path, packed);
+    control.client.reconnect();
+    expect(control.client.transport.readStatus() & DEVICE_NEEDS_RESET).toBe(0);
+    expect(control.query()).toBe(QUERY_BYTES);
+    control.client.close();
+    await end(child);
   });
 });

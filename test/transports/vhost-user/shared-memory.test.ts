@@ -149,7 +149,8 @@ describe.skipIf(skipped !== undefined)('memory that a front-end shares', () => {
     expect(mappingsOf('vrdma-g')).toBe(0);
     await collectGarbage();
     expect(openFds()).toBe(before[0]);
-    expect(mappings()).toBeLessThan((before[1] ?? 0) + 50);
+    // V8's heap comes and goes in pieces that are mappings too, dozens of them; one left behind by each change would be 10,000.
+    expect(mappings()).toBeLessThan((before[1] ?? 0) + 500);
     closeFd(fd);
   });
 });

@@ -57,6 +57,7 @@ function familyCase(family: AttackFamily): ConformanceCase {
     requirements: requirementsOf[family],
     judges: 'driver',
     needs: {},
+    long: true,
     how: { kind: 'hostile', run: runFamily(family) },
   };
 }

@@ -56,5 +56,6 @@ export const hostileDriverCases: readonly ConformanceCase[] = attackFamilies.map
   requirements: ['HOST-01', 'ISO-14', 'ISO-06', 'ISO-08', 'VQ-57', 'VQ-58', 'FEAT-31', 'RST-36', 'ERR-23'],
   judges: 'device',
   needs: {},
+  long: true,
   how: { kind: 'hostile', run: context => Promise.resolve().then(() => tryAttacks(family, context)) },
 }));

@@ -156,6 +156,7 @@ export const notificationCases: readonly ConformanceCase[] = [
     id: 'VQ/kick/event-index-wraps',
     doc: 'avail_event 65535 is passed by the chain before the index goes to 0, and only by that one.',
     requirements: ['VQ-63', 'VQ-64'],
+    long: true,
     needs: { features: ['event-idx'] },
     options: { eventIdx: true, queueSize: 64, limits: { max_qp_wr: 64 }, dmaBytes: 1 << 20 },
     ask: async bench => {

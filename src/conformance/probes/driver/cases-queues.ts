@@ -173,6 +173,7 @@ export const queueCases: readonly ConformanceCase[] = [
     id: 'VQ/index/wraps',
     doc: 'The 16-bit indices of the control queue, a send queue and a completion queue go from 65535 to 0 and nothing is lost.',
     requirements: ['VQ-28', 'VQ-39', 'DATA-04'],
+    long: true,
     options: { queueSize: 64, limits: { max_qp_wr: 64, max_cqe: 64 }, dmaBytes: 1 << 20 },
     ask: indicesWrap,
   }),

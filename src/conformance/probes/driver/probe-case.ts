@@ -14,6 +14,7 @@ export interface ProbeCase {
   /** The bench is built anew for each; one with nothing special where none is named. */
   readonly options?: BenchOptions | readonly BenchOptions[];
   readonly source?: string;
+  readonly long?: true;
   /** Asks the driver, which is not started yet. */
   readonly ask: (bench: Bench) => Promise<void>;
 }
@@ -25,6 +26,7 @@ export function probe({
   needs = {},
   options = {},
   source,
+  long,
   ask,
 }: ProbeCase): ConformanceCase {
   const variants: readonly BenchOptions[] = [options].flat();
@@ -43,6 +45,7 @@ export function probe({
     requirements,
     judges: 'driver',
     needs,
+    ...(long && { long }),
     how: { kind: 'probe', run },
   };
 }

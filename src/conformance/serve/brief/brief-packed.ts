@@ -265,14 +265,15 @@ export class BriefPackedRing extends BriefRing {
     const owner = this.owner[slot];
     if (own === 0) {
       const late = !isNext && owner >= 0 && this.state[owner] === TAKEN;
-      if (late && (this.bytesRead[slot] & ~FLAG_BYTES) !== 0) return false;
+      const before = this.bytesRead[slot];
+      if (late && (before & FLAG_BYTES) !== 0 && (before & ~FLAG_BYTES) !== 0) return false;
     } else if (owner < 0 || this.state[owner] === AVAILABLE) {
       if (owner < 0 || owner !== next) return false;
       if (this.#flagsRead[next] === 0 && (!isNext || read === own)) return false;
       this.#takeNext(next);
     } else if ((this.bytesRead[slot] & own) !== 0) return false;
     if (isNext && read !== own && next >= 0) this.#flagsRead[next] = 1;
-    this.bytesRead[slot] |= own;
+    this.bytesRead[slot] |= read;
     this.looks[Look.deviceDoubleFetch]++;
     if (own !== 0) this.looks[Look.takeOrder]++;
     return true;
