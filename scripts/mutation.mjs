@@ -60,7 +60,7 @@ const testsOf = {
   'src/conformance/wire/requests.ts': [wire],
   'src/conformance/wire/sent-packets.ts': [wire, 'test/conformance/wire/sent-packets.test.ts'],
   'src/conformance/wire/unreliable.ts': [wire],
-  'src/conformance/wire/wire-judge.ts': [wire],
+  'src/conformance/wire/wire-judge.ts': [wire, 'test/conformance/wire/connections.test.ts'],
   'src/conformance/ring-watch/access-watch.ts': [...split, ...packed, ...objects],
   'src/conformance/ring-watch/objects-watch.ts': objects,
   'src/conformance/ring-watch/regions.ts': objects,

@@ -60,6 +60,7 @@ describe('definitions that are not sound', () => {
     transitions: [{ from: 'A', event: 'GO', to: 'B', requirement: 'X' }],
     forbidden: [],
   };
+  const mask = { kind: 'mask', required: 1, optional: 0 } as const;
   const rule = { from: 'B', event: 'GO', to: 'B', requirement: 'X' };
   const cases: [string, Partial<MachineDefinition>, RegExp][] = [
     ['a state twice', { states: [...toy.states, { name: 'A', doc: '', end: true }] }, /same name/],
@@ -108,11 +109,62 @@ describe('definitions that are not sound', () => {
       { forbidden: [{ from: 'A', event: 'GO', requirement: 'X' }] },
       /both/,
     ],
+    [
+      'a prohibition of one of several transitions',
+      { transitions: [...toy.transitions, rule], forbidden: [{ from: 'A', event: 'GO', requirement: 'X' }] },
+      /both/,
+    ],
+    ['an event twice', { events: [...toy.events, { name: 'GO', doc: '' }] }, /two events/],
+    [
+      'a shade of no state',
+      { states: [toy.states[0], { name: 'B', doc: '', end: true, shadeOf: 'C' }] },
+      /B is a shade of nothing/,
+    ],
+    [
+      'a prohibition in no state',
+      { forbidden: [{ from: 'C', event: 'GO', requirement: 'X' }] },
+      /prohibition C GO/,
+    ],
+    [
+      'a prohibition of no event',
+      { forbidden: [{ from: 'A', event: 'RISE', requirement: 'X' }] },
+      /prohibition A RISE/,
+    ],
+    [
+      'asking for a counter that is not there',
+      { counter: undefined, transitions: [{ ...toy.transitions[0], guard: { kind: 'zero' } }] },
+      /without a counter/,
+    ],
+    [
+      'an unseen event with a guard',
+      { transitions: [{ ...toy.transitions[0], internal: true, guard: mask }] },
+      /not free/,
+    ],
     ['an end that nobody checks', { states: [toy.states[0], { name: 'B', doc: '' }] }, /end requirement/],
   ];
 
   it('is not one of them', () => {
     expect(faultsOf(toy)).toEqual([]);
+  });
+
+  it('is not one with 32 states, nor one that shades a state, nor one that forbids what a guard refuses', () => {
+    const names = Array.from({ length: 32 }, (_, i) => `S${i}`);
+    const many: MachineDefinition = {
+      ...toy,
+      initial: 'S0',
+      states: names.map(name => ({ name, doc: '', end: true })),
+      transitions: names.slice(1).map((to, i) => ({ from: `S${i}`, event: 'GO', to, requirement: 'X' })),
+    };
+    const shading = {
+      ...toy,
+      states: [toy.states[0], { name: 'B', doc: '', end: true, shadeOf: 'A' } as const],
+    };
+    const guarded = {
+      ...toy,
+      transitions: [{ ...toy.transitions[0], guard: mask }],
+      forbidden: [{ from: 'A', event: 'GO', requirement: 'X' }],
+    };
+    expect([many, shading, guarded].map(faultsOf)).toEqual([[], [], []]);
   });
 
   it.each(cases)('are refused for %s', (_, change, fault) => {
