@@ -92,7 +92,8 @@ async function testpmd(vdev, served) {
   for (const stream of [pmd.stdout, pmd.stderr]) stream.on('data', chunk => (text += chunk));
   const ended = new Promise(resolve => pmd.once('exit', resolve));
   try {
-    await until(() => text.includes('testpmd>'), 60);
+    // A line of its own; the prompt comes letter by letter, and what it complains of may stand in between.
+    await until(() => text.includes('Checking link statuses'), 60);
     pmd.stdin.write('start tx_first 8\n');
     await sleep(1500);
     const counted = () => [

@@ -6,6 +6,7 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Skipped, WATCHDOG_S } from './part.mjs';
+import { startTestpmd } from './testpmd.mjs';
 
 const SECTOR = 512;
 /** Some laps of rings of 256 entries, frames of two descriptors. */
@@ -24,7 +25,7 @@ export const foreignDevice = {
 
   async run(part) {
     const { connectVhostUser } = await import('../../dist/transports/vhost-user/client.js');
-    const { socket, pmd } = await startTestpmd(part);
+    const { socket, pmd } = await startVhost(part);
     for (const bits of ringKinds)
       await part.check(`frames through DPDK's vhost library, ${nameOf(bits)}`, () =>
         frames(connectVhostUser(socket, { deviceId: 1, queueCount: 2, memoryBytes: 8 << 20 }), bits),
@@ -56,19 +57,9 @@ async function start(client, names, queues) {
   return made;
 }
 
-async function startTestpmd(part) {
+async function startVhost(part) {
   const socket = part.socket('vhost.sock');
-  const pmd = part.start(
-    'testpmd',
-    'stdbuf',
-    [
-      ['-oL', 'dpdk-testpmd', '--no-huge', '-m', '256', '-l', '0,1', '--no-pci', '--no-telemetry'],
-      ['--file-prefix', `vrdma-${process.pid}-vhost`, '--vdev', `net_vhost0,iface=${socket},queues=1`],
-      ['--', '-i', '--total-num-mbufs=16384', '--forward-mode=io'],
-    ].flat(),
-    { input: 'pipe' },
-  );
-  await part.until('the prompt of testpmd', () => pmd.exit !== undefined || pmd.text().includes('testpmd>'));
+  const pmd = await startTestpmd(part, 'vhost', `net_vhost0,iface=${socket},queues=1`, ['--forward-mode=io']);
   pmd.say('start');
   return { socket, pmd };
 }

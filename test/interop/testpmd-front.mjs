@@ -5,6 +5,7 @@
  */
 import { sleep } from './part.mjs';
 import { endServing, judgedClean, serveDevice } from './served.mjs';
+import { startTestpmd } from './testpmd.mjs';
 
 const SECONDS = 2;
 
@@ -87,22 +88,8 @@ function knownFinding({ text }) {
  * line by line, and ended by `quit`.
  */
 async function drive(part, { name, socket, vdev, start, least, more = [] }) {
-  const pmd = part.start(
-    `testpmd-${name}`,
-    // Into a file it would print only when its buffer is full.
-    'stdbuf',
-    [
-      ['-oL', 'dpdk-testpmd'],
-      ['--no-huge', '-m', '256', '--single-file-segments', '-l', '0,1', '--no-pci', '--no-telemetry'],
-      ['--file-prefix', `vrdma-${process.pid}-${name}`],
-      ['--vdev', `net_virtio_user0,path=${socket},queues=1,queue_size=256,vectorized=0,${vdev}`],
-      ['--', '-i', '--total-num-mbufs=16384'],
-      more,
-    ].flat(),
-    { input: 'pipe' },
-  );
-  await part.until('the prompt of testpmd', () => pmd.exit !== undefined || pmd.text().includes('testpmd>'));
-  if (pmd.exit !== undefined) throw new Error(`testpmd ended: ${pmd.lastLines(3)}`);
+  const port = `net_virtio_user0,path=${socket},queues=1,queue_size=256,vectorized=0,${vdev}`;
+  const pmd = await startTestpmd(part, name, port, more, ['--single-file-segments']);
   pmd.say(start);
   const moved = counted => (start === 'start' ? counted.sent : counted.received);
   let first;
