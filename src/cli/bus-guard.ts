@@ -19,9 +19,12 @@ const NOTHING_LEFT = ' It has left no report.';
 /** This process is guarded. */
 let guarded = false;
 
-/** Leaves with the guard what is to be printed should this process be ended by SIGBUS; the last that was left counts. */
-export function leaveWithGuard(report: string): void {
-  if (guarded) process.send?.(report);
+/**
+ * Leaves with the guard what is to be printed should this process be ended by SIGBUS; the last that was left counts. Nothing is
+ * written where nobody guards.
+ */
+export function leaveWithGuard(report: () => string): void {
+  if (guarded) process.send?.(report());
 }
 
 /** Runs the command line in a process of its own, if it may map a peer's memory. Undefined: it is to be run in this one. */

@@ -79,10 +79,11 @@ async function serveDevices(options: ServeCommandOptions, session: Session): Pro
         })
       : undefined;
   const leave = (): void => {
-    if (judge !== undefined) leaveWithGuard(reportText(judge, { machines, cut: true }, options, session));
+    if (judge !== undefined)
+      leaveWithGuard(() => reportText(judge, { machines, cut: true }, options, session));
   };
   const trace = options.trace === undefined ? undefined : await TraceFile.open(options.trace, host, options);
-  const leaving = setInterval(leave, LEAVE_MS);
+  const leaving = judge && setInterval(leave, LEAVE_MS);
   await new Promise<void>((resolve, reject) => {
     const end = (): void => {
       forget();

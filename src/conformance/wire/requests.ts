@@ -6,11 +6,9 @@ import { psnAdd, psnDistance } from './numbers.js';
 import { PathMtus, responsesOf } from './path-mtu.js';
 import { SentPackets, lastPsnOf, noteStart } from './sent-packets.js';
 import type { SentRead } from './sent-packets.js';
-import { endsMessage, eventsOf, startsMessage } from './tables.js';
+import { beginsAnew, endsMessage, eventsOf, startsMessage } from './tables.js';
 import type { WireSink } from './tables.js';
 
-/** A message that begins so far from the number expected is taken for one of a new connection. */
-const NEW_CONNECTION_DISTANCE = 65_536;
 /** Largest retry_cnt, and the first transmission. */
 const TRIES_MAX = 8;
 
@@ -61,7 +59,7 @@ export class Requests {
 
   /** Whether a packet can only be the first of a new connection with the same numbers. */
   isOfNewConnection({ psn }: Packet, part: string): boolean {
-    return startsMessage(part) && Math.abs(psnDistance(psn, this.next)) > NEW_CONNECTION_DISTANCE;
+    return beginsAnew(part, psn, this.next);
   }
 
   take(packet: Packet, part: string): void {

@@ -2,6 +2,7 @@
 import { PacketOperation as Op, operationOf } from '../../fabric/index.js';
 import type { Packet } from '../../fabric/index.js';
 import type { Monitor } from '../../statemachines/index.js';
+import { psnDistance } from './numbers.js';
 
 /** The machines by name; a judge opens instances in them. */
 export type MonitorOf = (machine: string) => Monitor;
@@ -51,6 +52,13 @@ export function isAnswer(packet: Packet): boolean {
 
 export const endsMessage = (part: string): boolean => !part.endsWith('_FIRST') && !part.endsWith('_MIDDLE');
 export const startsMessage = (part: string): boolean => !part.endsWith('_LAST') && !part.endsWith('_MIDDLE');
+
+const NEW_CONNECTION_DISTANCE = 65_536;
+
+/** A message that begins so far from the number expected is taken for the first of a new connection with the same numbers. */
+export function beginsAnew(part: string, psn: number, expected: number): boolean {
+  return startsMessage(part) && Math.abs(psnDistance(psn, expected)) > NEW_CONNECTION_DISTANCE;
+}
 
 /** Event numbers of a machine by name, looked up once. */
 export function eventsOf(monitor: Monitor): (name: string) => number {

@@ -4,10 +4,8 @@ import type { Monitor } from '../../statemachines/index.js';
 import { MessageBytes } from './message.js';
 import { psnAdd, psnDistance } from './numbers.js';
 import { PathMtus } from './path-mtu.js';
-import { eventsOf, startsMessage } from './tables.js';
+import { beginsAnew, eventsOf, startsMessage } from './tables.js';
 import type { WireSink } from './tables.js';
-
-const NEW_CONNECTION_DISTANCE = 65_536;
 
 /** One direction of a UC connection. */
 export class UnreliableRequests {
@@ -28,7 +26,7 @@ export class UnreliableRequests {
   }
 
   isOfNewConnection({ psn }: Packet, part: string): boolean {
-    return startsMessage(part) && Math.abs(psnDistance(psn, this.#next ?? psn)) > NEW_CONNECTION_DISTANCE;
+    return beginsAnew(part, psn, this.#next ?? psn);
   }
 
   take(packet: Packet, part: string): void {

@@ -7,25 +7,22 @@ import { mutant } from '../mutant.js';
 import type { Mutant } from '../mutant.js';
 import { deviceRings } from '../seams/device.js';
 import { lateOverlay, overlay } from '../seams/overlay.js';
-import { isField, modeBeforePosition } from '../seams/rings.js';
-import type { Ring, RingChange } from '../seams/rings.js';
+import { inDescriptors, isField, modeBeforePosition } from '../seams/rings.js';
+import type { RingChange } from '../seams/rings.js';
 import type { Facts } from './ring-support.js';
 
 const { ID, LEN, FLAGS, SIZE } = PackedDescriptor;
 const { AVAIL, USED, NEXT, WRITE, INDIRECT } = PackedFlag;
 const MARK = AVAIL | USED;
 
-function ring(
-  name: string,
-  facts: Facts,
-  doc: string,
-  change: (window: MemoryWindow, ring: Ring) => Partial<MemoryWindow>,
-): Mutant {
-  const laid = deviceRings(
-    (window, area, of) => (area === 'descriptors' ? change(window, of) : {}),
-    'packed',
+function ring(name: string, facts: Facts, doc: string, change: Parameters<typeof inDescriptors>[0]): Mutant {
+  return mutant(
+    'ring',
+    name,
+    { chapter: 'broken peers', ...facts },
+    doc,
+    deviceRings(inDescriptors(change), 'packed'),
   );
-  return mutant('ring', name, { chapter: 'broken peers', ...facts }, doc, laid);
 }
 
 const taking: readonly Mutant[] = [

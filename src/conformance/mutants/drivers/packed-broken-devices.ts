@@ -1,29 +1,25 @@
 /** Drivers that believe a device which breaks a packed ring, know no batch, or take a ring up where another life left it. */
 import { PackedDescriptor, PackedFlag, Used } from '../../../virtio/index.js';
-import type { GuestMemory, MemoryWindow } from '../../../virtio/index.js';
+import type { GuestMemory } from '../../../virtio/index.js';
 import type { Implementation } from '../../implementation.js';
 import { mutant } from '../mutant.js';
 import type { Mutant } from '../mutant.js';
 import { driverRings } from '../seams/driver.js';
-import { isField, modeBeforePosition } from '../seams/rings.js';
-import type { Ring } from '../seams/rings.js';
+import { inDescriptors, isField, modeBeforePosition } from '../seams/rings.js';
 import type { Facts } from './ring-support.js';
 
 const { ID, LEN, FLAGS, SIZE } = PackedDescriptor;
 const { AVAIL, USED, NEXT, WRITE } = PackedFlag;
 const MARK = AVAIL | USED;
 
-function ring(
-  name: string,
-  facts: Facts,
-  doc: string,
-  change: (window: MemoryWindow, ring: Ring) => Partial<MemoryWindow>,
-): Mutant {
-  const laid = driverRings(
-    (window, area, of) => (area === 'descriptors' ? change(window, of) : {}),
-    'packed',
+function ring(name: string, facts: Facts, doc: string, change: Parameters<typeof inDescriptors>[0]): Mutant {
+  return mutant(
+    'driver',
+    name,
+    { chapter: 'broken peers', ...facts },
+    doc,
+    driverRings(inDescriptors(change), 'packed'),
   );
-  return mutant('driver', name, { chapter: 'broken peers', ...facts }, doc, laid);
 }
 
 const elements: readonly Mutant[] = [

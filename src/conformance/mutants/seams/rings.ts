@@ -28,6 +28,13 @@ export interface Ring {
 /** Replaces accesses of one party to one area of one ring. Called once for each area. */
 export type RingChange = (window: MemoryWindow, area: RingArea, ring: Ring) => Partial<MemoryWindow>;
 
+/** A change of the descriptors alone. */
+export function inDescriptors(
+  change: (window: MemoryWindow, ring: Ring) => Partial<MemoryWindow>,
+): RingChange {
+  return (window, area, ring) => (area === 'descriptors' ? change(window, ring) : {});
+}
+
 export function ringKind(map: QueueMap, maxCqs: number, queue: number): RingKind {
   if (queue === map.control) return 'control';
   if (queue < map.control) return 'other';
