@@ -30,15 +30,26 @@ export class PackedDescriptorChain extends ChainParts {
     room: number,
     indirectAllowed: boolean,
   ): string | undefined {
+    const fault = this.#follow(ring, position, flags, size, room, indirectAllowed);
+    return fault === undefined ? undefined : `chain at slot ${slotOf(position)}: ${fault}`;
+  }
+
+  #follow(
+    ring: MemoryWindow,
+    position: number,
+    flags: number,
+    size: number,
+    room: number,
+    indirectAllowed: boolean,
+  ): string | undefined {
     this.clear();
-    const where = `chain at slot ${slotOf(position)}`;
     let at = position;
     for (let count = 1, own = flags; ; count++) {
-      if (count > room) return `${where}: longer than the ${room} descriptors that are free; size ${size}`;
+      if (count > room) return `longer than the ${room} descriptors that are free; size ${size}`;
       const offset = PackedDescriptor.SIZE * slotOf(at);
       if (count > 1) {
         own = ring.get16(offset + PackedDescriptor.FLAGS);
-        if (!isAvailable(own, at)) return `${where}: descriptor ${count} of it is not available`;
+        if (!isAvailable(own, at)) return `descriptor ${count} of it is not available`;
       }
       const address = ring.get64(offset + PackedDescriptor.ADDR);
       const length = ring.get32(offset + PackedDescriptor.LEN);
@@ -48,7 +59,7 @@ export class PackedDescriptorChain extends ChainParts {
         (own & PackedFlag.INDIRECT) === 0
           ? this.add(address, length, (own & PackedFlag.WRITE) !== 0)
           : this.#addTable(address, length, size, indirectAllowed && !more && count === 1);
-      if (fault !== undefined) return `${where}: ${fault}`;
+      if (fault !== undefined) return fault;
       if (!more) {
         this.#descriptors = count;
         return undefined;

@@ -130,7 +130,6 @@ export abstract class BriefRing {
     const at = this.#find(address, length, false);
     if (at < 0) return undefined;
     const chain = this.#found;
-    if (!this.sync()) return false;
     this.looks[Look.deviceDoubleFetch]++;
     const { readFrom, readTo } = this;
     const end = at + length;
@@ -152,7 +151,7 @@ export abstract class BriefRing {
     const at = this.#find(address, length, true);
     if (at < 0) return undefined;
     const chain = this.#found;
-    if (!this.sync() || at > this.prefix[chain]) return false;
+    if (at > this.prefix[chain]) return false;
     this.prefix[chain] = Math.max(this.prefix[chain], at + length);
     this.looks[Look.writesWithin]++;
     this.looks[Look.foreignAreas]++;
