@@ -80,7 +80,7 @@ export class PackedDeviceSide {
     const ring = this.#ring;
     const bits = bitsOf(from, to);
     // A driver that writes where nobody sees it has published what the device can see.
-    if ((bits & FLAG_BYTES) !== 0) this.#driver.sync();
+    if ((bits & FLAG_BYTES) !== 0 && ring.owners[slot]?.state !== 'available') this.#driver.sync();
     if (ring.lost) return;
     const isNext = slot === slotOf(ring.taken.position);
     const next = ring.coming[0];

@@ -27,7 +27,6 @@ import { KeptMemory } from './kept-memory.js';
 const { SIZE, FLAGS, ID, LEN } = PackedDescriptor;
 const U16 = 0xffff;
 const KNOWN_FLAGS = PackedFlag.NEXT | PackedFlag.WRITE | PackedFlag.AVAIL | PackedFlag.USED;
-const OWN_BYTES = U16 & ~FLAG_BYTES;
 const IDS = 0x1_0000;
 
 export class BriefPackedRing extends BriefRing {
@@ -60,8 +59,6 @@ export class BriefPackedRing extends BriefRing {
   readonly #order: Uint16Array;
   /** Chains published and not taken. */
   #coming = 0;
-  /** By slot: bytes of its descriptor that a device that has taken the chain did not read yet; none of its flags. */
-  readonly #due: Uint16Array;
   /** What each slot held when it was last published or used, a copy of the ring. */
   readonly #kept: Uint32Array;
   /** Elements that the driver has not taken back: their slots and chains, in a circle. */
@@ -102,7 +99,6 @@ export class BriefPackedRing extends BriefRing {
     this.#usedLength = new Uint32Array(descriptors);
     this.#flagsRead = new Uint8Array(descriptors);
     this.#order = new Uint16Array(size);
-    this.#due = new Uint16Array(size);
     this.#kept = new Uint32Array(WORDS * size);
     this.#elementSlot = new Uint16Array(size);
     this.#elementChains = new Uint16Array(size);
@@ -149,14 +145,7 @@ export class BriefPackedRing extends BriefRing {
 
   // ---------------------------------------------------------------- the driver
 
-  sync(): boolean {
-    if (this.closed) return false;
-    const { position } = this.#published;
-    if (!isAvailable(this.#flags(slotOf(position)), position)) return true;
-    return this.#publishAll();
-  }
-
-  #publishAll(): boolean {
+  protected takeUp(): boolean {
     const cursor = this.#published;
     while (isAvailable(this.#flags(slotOf(cursor.position)), cursor.position))
       if (!this.#publish()) return false;
@@ -179,7 +168,6 @@ export class BriefPackedRing extends BriefRing {
       const slot = this.#slot[each];
       this.owner[slot] = first;
       this.bytesRead[slot] = 0;
-      this.#due[slot] = 0;
       for (let i = 0; i < WORDS; i++) this.#kept[WORDS * slot + i] = this.words[WORDS * each + i];
     }
     this.#byId[id] = first;
@@ -254,20 +242,8 @@ export class BriefPackedRing extends BriefRing {
     if (this.closed || from < 0) return false;
     if (area !== Area.DESCRIPTORS) {
       if (to > PackedEvent.SIZE) return false;
-    } else if (!this.#isDue(from, to) && !this.#slotFetched(from, to)) return false;
+    } else if (!this.#slotFetched(from, to)) return false;
     this.looks[Look.readsWithin]++;
-    return true;
-  }
-
-  /** The way of most reads: bytes of a taken descriptor, none of its flags and each for the first time. */
-  #isDue(from: number, to: number): boolean {
-    const slot = from >> 4;
-    const read = bits(from & 15, to - SIZE * slot);
-    if (to > SIZE * (slot + 1) || (this.#due[slot] & read) !== read) return false;
-    this.#due[slot] ^= read;
-    this.bytesRead[slot] |= read;
-    this.looks[Look.deviceDoubleFetch]++;
-    this.looks[Look.takeOrder]++;
     return true;
   }
 
@@ -277,7 +253,8 @@ export class BriefPackedRing extends BriefRing {
     if (slot >= this.size || to > base + SIZE) return false;
     const read = bits(from - base, to - base);
     const own = read & ~FLAG_BYTES;
-    if (own !== read && !this.sync()) return false;
+    const known = this.owner[slot];
+    if (own !== read && (known < 0 || this.state[known] !== AVAILABLE) && !this.sync()) return false;
     const isNext = slot === slotOf(this.#taken.position);
     const next = this.#coming === 0 ? -1 : this.#orderAt(this.#chainsPublished - this.#coming);
     const owner = this.owner[slot];
@@ -292,7 +269,6 @@ export class BriefPackedRing extends BriefRing {
     } else if ((this.bytesRead[slot] & own) !== 0) return false;
     if (isNext && read !== own && next >= 0) this.#flagsRead[next] = 1;
     this.bytesRead[slot] |= read;
-    this.#due[slot] &= ~read;
     this.looks[Look.deviceDoubleFetch]++;
     if (own !== 0) this.looks[Look.takeOrder]++;
     return true;
@@ -302,8 +278,6 @@ export class BriefPackedRing extends BriefRing {
     this.#coming--;
     this.#pass(this.#taken, this.#length[chain]);
     this.take(chain);
-    for (let each = chain; each >= 0; each = this.#next[each])
-      this.#due[this.#slot[each]] = OWN_BYTES & ~this.bytesRead[this.#slot[each]];
   }
 
   wrote(area: number, from: number, to: number): boolean {
@@ -394,10 +368,7 @@ export class BriefPackedRing extends BriefRing {
     this.#usedLength[chain] = length;
     this.#byId[this.#id[chain]] = -1;
     for (let each = chain; each >= 0; each = this.#next[each])
-      if (this.owner[this.#slot[each]] === chain) {
-        this.owner[this.#slot[each]] = -1;
-        this.#due[this.#slot[each]] = 0;
-      }
+      if (this.owner[this.#slot[each]] === chain) this.owner[this.#slot[each]] = -1;
     this.#elementChain[this.#chainsReturned++ % this.size] = chain;
     this.#waiting++;
     this.back(chain);

@@ -108,8 +108,15 @@ export abstract class BriefRing {
     this.bytesRead = new Uint16Array(size);
   }
 
+  /** The driver has published what is not plainly right, and what comes behind it was not looked at. */
+  behind = false;
   /** Takes up what the driver has published. False: not all of it is right. */
-  abstract sync(): boolean;
+  sync(): boolean {
+    if (this.closed) return false;
+    this.behind = !this.takeUp();
+    return !this.behind;
+  }
+  protected abstract takeUp(): boolean;
   /** The device read, wrote, or is about to store a word at bytes [from, to) of an area. False: it is not plainly right. */
   abstract read(area: number, from: number, to: number): boolean;
   abstract wrote(area: number, from: number, to: number): boolean;

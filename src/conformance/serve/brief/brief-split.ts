@@ -84,8 +84,7 @@ export class BriefSplitRing extends BriefRing {
 
   // ---------------------------------------------------------------- the driver
 
-  sync(): boolean {
-    if (this.closed) return false;
+  protected takeUp(): boolean {
     const idx = this.#avail.get16(Avail.IDX);
     if (idx === this.#availIdx) return true;
     if (((idx - this.#availIdx) & U16) + this.outstanding > this.size) return false;
