@@ -22,10 +22,7 @@ export function changedWindow(
   });
 }
 
-function byFields(
-  fields: MemoryWindow,
-  format: RingFormat,
-): Pick<MemoryWindow, 'get128' | 'set32x2'> {
+function byFields(fields: MemoryWindow, format: RingFormat): Pick<MemoryWindow, 'get128' | 'set32x2'> {
   return {
     get128(offset, into) {
       const address = fields.get64(offset);
