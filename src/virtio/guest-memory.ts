@@ -242,6 +242,9 @@ function moveBytes({ bytes, longWords }: Region, from: number, to: number, lengt
   for (let word = from >>> 2; word < end; word++) longWords[word + shift] = longWords[word];
 }
 
+/** Offsets up to this are reckoned as integers; a difference of addresses is a floating-point number otherwise. */
+const SMALL_INTEGER_MAX = 0x7fff_ffff;
+
 /** Longer moves are quicker in one call. */
 const MOVE_BY_WORDS_MAX = 96;
 
@@ -256,7 +259,9 @@ export class MemoryWindow {
   /** @internal Called by {@link GuestMemory.aim}. */
   point(region: Region, start: number): void {
     this.#region = region;
-    this.#start = start;
+    // Kept as an integer where it is one of 31 bits, which it is but for windows on the far end of gigabytes.
+    if (start <= SMALL_INTEGER_MAX) this.#start = start | 0;
+    else this.#start = start;
   }
 
   /** Guest-physical address of offset 0. */
@@ -287,11 +292,27 @@ export class MemoryWindow {
     const at = this.#start + offset;
     return view.getUint32(at, true) + view.getUint32(at + 4, true) * 0x1_0000_0000;
   }
+  /** The 16 bytes of a descriptor as four words, in one access: each byte is read once. */
+  get128(offset: number, into: Uint32Array): void {
+    const { view } = this.#region;
+    const at = this.#start + offset;
+    into[0] = view.getUint32(at, true);
+    into[1] = view.getUint32(at + 4, true);
+    into[2] = view.getUint32(at + 8, true);
+    into[3] = view.getUint32(at + 12, true);
+  }
   set16(offset: number, value: number): void {
     this.#region.view.setUint16(this.#start + offset, value, true);
   }
   set32(offset: number, value: number): void {
     this.#region.view.setUint32(this.#start + offset, value, true);
+  }
+  /** Two words side by side, in one access. */
+  set32x2(offset: number, first: number, second: number): void {
+    const { view } = this.#region;
+    const at = this.#start + offset;
+    view.setUint32(at, first, true);
+    view.setUint32(at + 4, second, true);
   }
   set64(offset: number, value: number): void {
     const { view } = this.#region;

@@ -3,6 +3,9 @@ import { ChainParts } from './chain-parts.js';
 import type { GuestMemory, MemoryWindow } from './guest-memory.js';
 import { PackedDescriptor, PackedFlag, advance, isAvailable, slotOf } from './packed-layout.js';
 
+/** A descriptor of some chain, from when it is read until its part is added. */
+const words = new Uint32Array(PackedDescriptor.SIZE / 4);
+
 export class PackedDescriptorChain extends ChainParts {
   readonly #table: MemoryWindow;
   #descriptors = 0;
@@ -30,25 +33,38 @@ export class PackedDescriptorChain extends ChainParts {
     room: number,
     indirectAllowed: boolean,
   ): string | undefined {
+    const fault = this.#follow(ring, position, flags, size, room, indirectAllowed);
+    return fault === undefined ? undefined : `chain at slot ${slotOf(position)}: ${fault}`;
+  }
+
+  #follow(
+    ring: MemoryWindow,
+    position: number,
+    flags: number,
+    size: number,
+    room: number,
+    indirectAllowed: boolean,
+  ): string | undefined {
     this.clear();
-    const where = `chain at slot ${slotOf(position)}`;
     let at = position;
     for (let count = 1, own = flags; ; count++) {
-      if (count > room) return `${where}: longer than the ${room} descriptors that are free; size ${size}`;
+      if (count > room) return `longer than the ${room} descriptors that are free; size ${size}`;
       const offset = PackedDescriptor.SIZE * slotOf(at);
+      ring.get128(offset, words);
+      // The first flags showed the chain: what they said then counts.
       if (count > 1) {
-        own = ring.get16(offset + PackedDescriptor.FLAGS);
-        if (!isAvailable(own, at)) return `${where}: descriptor ${count} of it is not available`;
+        own = words[3] >>> 16;
+        if (!isAvailable(own, at)) return `descriptor ${count} of it is not available`;
       }
-      const address = ring.get64(offset + PackedDescriptor.ADDR);
-      const length = ring.get32(offset + PackedDescriptor.LEN);
+      const address = words[0] + words[1] * 0x1_0000_0000;
+      const length = words[2];
       const more = (own & PackedFlag.NEXT) !== 0;
-      if (!more) this.setHead(ring.get16(offset + PackedDescriptor.ID));
+      if (!more) this.setHead(words[3] & 0xffff);
       const fault =
         (own & PackedFlag.INDIRECT) === 0
           ? this.add(address, length, (own & PackedFlag.WRITE) !== 0)
           : this.#addTable(address, length, size, indirectAllowed && !more && count === 1);
-      if (fault !== undefined) return `${where}: ${fault}`;
+      if (fault !== undefined) return fault;
       if (!more) {
         this.#descriptors = count;
         return undefined;
@@ -66,10 +82,10 @@ export class PackedDescriptorChain extends ChainParts {
     if (!this.memory.aim(this.#table, address, length))
       return `indirect table at ${address}, ${length} bytes, is not in one region of guest memory`;
     for (let at = 0; at < length; at += PackedDescriptor.SIZE) {
-      const partAddress = this.#table.get64(at + PackedDescriptor.ADDR);
-      const partLength = this.#table.get32(at + PackedDescriptor.LEN);
-      const flags = this.#table.get16(at + PackedDescriptor.FLAGS);
-      const fault = this.add(partAddress, partLength, (flags & PackedFlag.WRITE) !== 0);
+      this.#table.get128(at, words);
+      const partAddress = words[0] + words[1] * 0x1_0000_0000;
+      const writable = ((words[3] >>> 16) & PackedFlag.WRITE) !== 0;
+      const fault = this.add(partAddress, words[2], writable);
       if (fault !== undefined) return fault;
     }
     return undefined;

@@ -158,14 +158,14 @@ export class PackedDeviceQueue extends DeviceHalf implements DeviceQueue {
    */
   protected writeUsed(head: number, written: number, steps: number, chains: number): void {
     const at = PackedDescriptor.SIZE * slotOf(this.nextUsed);
-    this.#ring.set16(at + PackedDescriptor.ID, head);
-    this.#ring.set32(at + PackedDescriptor.LEN, written);
     const flags = usedMark(this.nextUsed) | (written > 0 ? PackedFlag.WRITE : 0);
     this.nextUsed = advance(this.nextUsed, steps, this.size);
     if (this.staged === 0) {
+      this.#ring.set32(at + PackedDescriptor.LEN, written);
+      this.#ring.set16(at + PackedDescriptor.ID, head);
       this.#stagedAt = at;
       this.#stagedFlags = flags;
-    } else this.#ring.set16(at + PackedDescriptor.FLAGS, flags);
+    } else this.#ring.set32x2(at + PackedDescriptor.LEN, written, head | (flags << 16));
     this.staged += steps;
     this.#returned = (this.#returned + chains) & 0xffff;
   }

@@ -3,6 +3,9 @@ import { ChainParts } from './chain-parts.js';
 import type { GuestMemory, MemoryWindow } from './guest-memory.js';
 import { Descriptor, DescriptorFlag } from './split-layout.js';
 
+/** A descriptor of some chain, from when it is read until its part is added. */
+const words = new Uint32Array(Descriptor.SIZE / 4);
+
 export class SplitDescriptorChain extends ChainParts {
   readonly #table: MemoryWindow;
 
@@ -25,10 +28,11 @@ export class SplitDescriptorChain extends ChainParts {
       if (count === size) return `chain ${head}: longer than the queue, or a loop; size ${size}`;
       if (at >= entries) return `chain ${head}: next ${at} is out of range; ${entries} entries`;
       const offset = Descriptor.SIZE * at;
-      const address = table.get64(offset + Descriptor.ADDR);
-      const length = table.get32(offset + Descriptor.LEN);
-      const flags = table.get16(offset + Descriptor.FLAGS);
-      const next = table.get16(offset + Descriptor.NEXT);
+      table.get128(offset, words);
+      const address = words[0] + words[1] * 0x1_0000_0000;
+      const length = words[2];
+      const flags = words[3] & 0xffff;
+      const next = words[3] >>> 16;
       if ((flags & DescriptorFlag.INDIRECT) !== 0) {
         const fault = this.#enterTable(address, length, flags, indirectAllowed && table === descriptors);
         if (fault !== undefined) return fault;

@@ -110,8 +110,7 @@ export class SplitDeviceQueue extends DeviceHalf implements DeviceQueue {
   /** The slots between keep what they had. */
   protected writeUsed(head: number, written: number, steps: number): void {
     const at = Used.RING + Used.ENTRY * (this.nextUsed & this.#mask);
-    this.#used.set32(at + Used.ID, head);
-    this.#used.set32(at + Used.LEN, written);
+    this.#used.set32x2(at, head, written);
     this.nextUsed = (this.nextUsed + steps) & 0xffff;
     this.staged += steps;
   }

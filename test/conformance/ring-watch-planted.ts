@@ -16,6 +16,7 @@ import {
 } from '../../src/virtio/index.js';
 import type { DeviceHost, GuestMemory, MemoryWindow } from '../../src/virtio/index.js';
 import { mutants } from '../../src/conformance/mutants/index.js';
+import { changedWindow } from '../../src/conformance/mutants/seams/window.js';
 import { every, overlay } from './faults/fault.js';
 
 /** Every queue of a machine with the usual limits. */
@@ -119,7 +120,7 @@ function device(
             const at = found.get(address);
             if (window === undefined || at === undefined) return window;
             at.ring[at.area] = window;
-            return overlay(window, change(window, at.area, at.ring, context));
+            return changedWindow(window, 'split', () => change(window, at.area, at.ring, context));
           },
         }),
       });

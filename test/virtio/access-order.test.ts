@@ -60,7 +60,7 @@ describe.each([
     expect(during(() => ring.driver.publish())).toEqual(['store16 avail idx', `load16 ${deviceWish}`]);
   });
 
-  it('[VQ-34] [VQ-32] the device reads the index, then the slot, then each field of each descriptor once', () => {
+  it('[VQ-34] [VQ-32] the device reads the index, then the slot, then each descriptor once and in one access', () => {
     const { ring, during } = watched(eventIdx);
     offer(ring);
     ring.driver.publish();
@@ -68,8 +68,8 @@ describe.each([
     expect(during(() => ring.device.take(chain))).toEqual([
       'load16 avail idx',
       'get avail slot',
-      ...Array.from({ length: 4 }, () => 'get descriptor 0'),
-      ...Array.from({ length: 4 }, () => 'get descriptor 1'),
+      'get descriptor 0',
+      'get descriptor 1',
     ]);
     const later = during(() => {
       chain.copyReadable(0, new Uint8Array(4), 0, 4);
@@ -85,7 +85,6 @@ describe.each([
     const chain = ring.device.newChain();
     ring.device.take(chain);
     expect(during(() => ring.device.putUsed(chain.head, 4))).toEqual([
-      'set used element',
       'set used element',
       'store16 used idx',
     ]);

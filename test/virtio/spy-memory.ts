@@ -45,7 +45,7 @@ export class SpyMemory extends GuestMemory {
     for (const store of this.#held.splice(0)) store();
   }
 
-  load(access: Access, load: () => number): number {
+  load<T>(access: Access, load: () => T): T {
     this.#spy.before?.(access);
     const value = load();
     this.#spy.after?.(access);
@@ -87,6 +87,9 @@ class SpyWindow extends MemoryWindow {
   override get64(offset: number): number {
     return this.#memory.load(this.#access('get', offset, 8), () => super.get64(offset));
   }
+  override get128(offset: number, into: Uint32Array): void {
+    this.#memory.load(this.#access('get', offset, 16), () => super.get128(offset, into));
+  }
   override store16(offset: number, value: number): void {
     this.#memory.store(this.#access('store16', offset, 2), () => super.store16(offset, value));
   }
@@ -95,6 +98,9 @@ class SpyWindow extends MemoryWindow {
   }
   override set32(offset: number, value: number): void {
     this.#memory.store(this.#access('set', offset, 4), () => super.set32(offset, value));
+  }
+  override set32x2(offset: number, first: number, second: number): void {
+    this.#memory.store(this.#access('set', offset, 8), () => super.set32x2(offset, first, second));
   }
   override set64(offset: number, value: number): void {
     this.#memory.store(this.#access('set', offset, 8), () => super.set64(offset, value));

@@ -127,7 +127,6 @@ export class AccessWatch {
   deviceWrote(address: number, length: number): void {
     const end = address + length;
     const places = this.#host.places.touching(address, end).slice();
-    for (const place of places) place.ring.driver.sync();
     this.#host.tally.looked('writesWithin');
     this.#host.tally.looked('foreignAreas');
     if (!this.#allowed(places, address, end, true)) this.#straysWritten(places, address, length);

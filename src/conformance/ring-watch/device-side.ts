@@ -17,7 +17,6 @@ export class DeviceSide {
   }
 
   read(place: Place, start: number, end: number): void {
-    this.#driver.sync();
     if (this.#ring.lost) return;
     const from = start - place.start;
     const to = end - place.start;
@@ -51,6 +50,9 @@ export class DeviceSide {
     if (touchesWord(from, to, Avail.FLAGS) && !this.#ring.features.eventIdx) this.#ring.toDriver.wishRead();
     if (to > usedEventOffset(this.#ring.size) && this.#ring.features.eventIdx) this.#ring.toDriver.wishRead();
     if (touchesWord(from, to, Avail.IDX)) {
+      // A driver that writes where nobody sees it has published what the device can see.
+      this.#driver.sync();
+      if (this.#ring.lost) return;
       this.#ring.seenAvail = this.#ring.availIdx;
       this.#ring.toDevice.indexRead(this.#ring.takenIdx);
     }

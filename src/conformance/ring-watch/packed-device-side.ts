@@ -36,7 +36,6 @@ export class PackedDeviceSide {
 
   read(place: Place, start: number, end: number): void {
     const ring = this.#ring;
-    this.#driver.sync();
     if (ring.lost) return;
     const from = start - place.start;
     const to = end - place.start;
@@ -80,6 +79,9 @@ export class PackedDeviceSide {
   #slotRead(slot: number, from: number, to: number, single: boolean): void {
     const ring = this.#ring;
     const bits = bitsOf(from, to);
+    // A driver that writes where nobody sees it has published what the device can see.
+    if ((bits & FLAG_BYTES) !== 0 && ring.owners[slot]?.state !== 'available') this.#driver.sync();
+    if (ring.lost) return;
     const isNext = slot === slotOf(ring.taken.position);
     const next = ring.coming[0];
     if ((bits & FLAG_BYTES) !== 0 && isNext) {

@@ -75,6 +75,10 @@ class WatchedWindow extends MemoryWindow {
     this.#listener.read(this.address + offset, 8);
     return value;
   }
+  override get128(offset: number, into: Uint32Array): void {
+    super.get128(offset, into);
+    this.#listener.read(this.address + offset, 16);
+  }
   override store16(offset: number, value: number): void {
     this.#listener.storing?.(this.address + offset, value);
     super.store16(offset, value);
@@ -87,6 +91,10 @@ class WatchedWindow extends MemoryWindow {
   override set32(offset: number, value: number): void {
     super.set32(offset, value);
     this.#listener.written(this.address + offset, 4);
+  }
+  override set32x2(offset: number, first: number, second: number): void {
+    super.set32x2(offset, first, second);
+    this.#listener.written(this.address + offset, 8);
   }
   override set64(offset: number, value: number): void {
     super.set64(offset, value);

@@ -9,6 +9,7 @@ import { deviceRings, perDevice, registers } from '../seams/device.js';
 import { overlay } from '../seams/overlay.js';
 import { isSlot } from '../seams/rings.js';
 import type { RingKind } from '../seams/rings.js';
+import { changedWindow } from '../seams/window.js';
 import { device } from './life-support.js';
 
 /** Rings of some kinds look empty until their queue was notified. */
@@ -186,12 +187,12 @@ const tables: readonly Mutant[] = [
           memory: overlay(memory, {
             newWindow() {
               const window = memory.newWindow();
-              return overlay(window, {
+              return changedWindow(window, 'split', () => ({
                 get16(offset) {
                   const isNext = offset % Descriptor.SIZE === Descriptor.NEXT;
                   return isNext ? Math.floor(offset / Descriptor.SIZE) + 1 : window.get16(offset);
                 },
-              });
+              }));
             },
           }),
         }),

@@ -6,9 +6,10 @@ import type { Implementation } from '../../implementation.js';
 import { mutant } from '../mutant.js';
 import type { Mutant } from '../mutant.js';
 import { deviceRings } from '../seams/device.js';
-import { lateOverlay, overlay } from '../seams/overlay.js';
+import { overlay } from '../seams/overlay.js';
 import { inDescriptors, isField, modeBeforePosition } from '../seams/rings.js';
 import type { RingChange } from '../seams/rings.js';
+import { changedWindow } from '../seams/window.js';
 import type { Facts } from './ring-support.js';
 
 const { ID, LEN, FLAGS, SIZE } = PackedDescriptor;
@@ -32,15 +33,17 @@ const taking: readonly Mutant[] = [
     'Of the descriptors of a chain only the first is looked at for its marks.',
     (window, { size }) => {
       let marks = 0;
+      let first = 0;
       return {
         load16(offset) {
           const flags = window.load16(offset);
           marks = flags & MARK;
+          first = offset;
           return flags;
         },
         get16(offset) {
           const value = window.get16(offset);
-          if (!isField(offset, FLAGS)) return value;
+          if (!isField(offset, FLAGS) || offset === first) return value;
           if (offset === FLAGS && size > 1) marks ^= MARK;
           return (value & ~MARK) | marks;
         },
@@ -54,12 +57,12 @@ const taking: readonly Mutant[] = [
     window => {
       const out = new Set<number>();
       return {
-        get16(offset) {
-          const value = window.get16(offset);
-          if (!isField(offset, ID)) return value;
-          const id = out.has(value) ? value ^ 0x2000 : value;
-          out.add(id);
-          return id;
+        get128(offset, into) {
+          window.get128(offset, into);
+          const last = ((into[3] >>> 16) & NEXT) === 0;
+          if (!last) return;
+          if (out.has(into[3] & 0xffff)) into[3] ^= 0x2000;
+          out.add(into[3] & 0xffff);
         },
         set16(offset, value) {
           if (isField(offset, ID)) out.delete(value);
@@ -122,7 +125,7 @@ function tables(change: (window: MemoryWindow) => Partial<MemoryWindow>): Implem
         memory: overlay(memory, {
           newWindow() {
             const window = memory.newWindow();
-            return lateOverlay(window, () => change(window));
+            return changedWindow(window, 'packed', () => change(window));
           },
         }),
       });

@@ -7,9 +7,10 @@ import type { HcaCqOwner, HcaFunction, HcaQpOwner } from '../../../reference/ind
 import { ringFeatures } from '../../../virtio/index.js';
 import type { DeviceHost, FeatureSet, GuestMemory, VirtioDevice } from '../../../virtio/index.js';
 import type { DeviceContext, Implementation } from '../../implementation.js';
-import { lateOverlay, overlay } from './overlay.js';
+import { overlay } from './overlay.js';
 import { RingAreas, ringKind } from './rings.js';
 import type { RingChange, RingFormat } from './rings.js';
+import { changedWindow } from './window.js';
 
 type Device = (context: DeviceContext) => VirtioDevice;
 
@@ -149,7 +150,7 @@ export function deviceRings(change: RingChange, format: RingFormat = 'split'): I
       memory: overlay(memory, {
         window(address, length) {
           const window = memory.window(address, length);
-          return window === undefined ? undefined : lateOverlay(window, () => areas.changes(window, change));
+          return window && changedWindow(window, format, () => areas.changes(window, change));
         },
       }),
     });

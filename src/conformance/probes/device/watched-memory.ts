@@ -195,6 +195,10 @@ class WatchedWindow extends MemoryWindow {
   override get64(offset: number): number {
     return this.#got(offset, 8, super.get64(offset));
   }
+  override get128(offset: number, into: Uint32Array): void {
+    super.get128(offset, into);
+    this.#memory.readBy(this.address + offset, 16);
+  }
   override store16(offset: number, value: number): void {
     this.#sets(offset, 2);
     super.store16(offset, value);
@@ -206,6 +210,10 @@ class WatchedWindow extends MemoryWindow {
   override set32(offset: number, value: number): void {
     this.#sets(offset, 4);
     super.set32(offset, value);
+  }
+  override set32x2(offset: number, first: number, second: number): void {
+    this.#sets(offset, 8);
+    super.set32x2(offset, first, second);
   }
   override set64(offset: number, value: number): void {
     this.#sets(offset, 8);

@@ -145,14 +145,7 @@ export class BriefPackedRing extends BriefRing {
 
   // ---------------------------------------------------------------- the driver
 
-  sync(): boolean {
-    if (this.closed) return false;
-    const { position } = this.#published;
-    if (!isAvailable(this.#flags(slotOf(position)), position)) return true;
-    return this.#publishAll();
-  }
-
-  #publishAll(): boolean {
+  protected takeUp(): boolean {
     const cursor = this.#published;
     while (isAvailable(this.#flags(slotOf(cursor.position)), cursor.position))
       if (!this.#publish()) return false;
@@ -246,7 +239,7 @@ export class BriefPackedRing extends BriefRing {
   // ---------------------------------------------------------------- the device
 
   read(area: number, from: number, to: number): boolean {
-    if (!this.sync() || from < 0) return false;
+    if (this.closed || from < 0) return false;
     if (area !== Area.DESCRIPTORS) {
       if (to > PackedEvent.SIZE) return false;
     } else if (!this.#slotFetched(from, to)) return false;
@@ -260,6 +253,8 @@ export class BriefPackedRing extends BriefRing {
     if (slot >= this.size || to > base + SIZE) return false;
     const read = bits(from - base, to - base);
     const own = read & ~FLAG_BYTES;
+    const known = this.owner[slot];
+    if (own !== read && (known < 0 || this.state[known] !== AVAILABLE) && !this.sync()) return false;
     const isNext = slot === slotOf(this.#taken.position);
     const next = this.#coming === 0 ? -1 : this.#orderAt(this.#chainsPublished - this.#coming);
     const owner = this.owner[slot];
@@ -286,7 +281,7 @@ export class BriefPackedRing extends BriefRing {
   }
 
   wrote(area: number, from: number, to: number): boolean {
-    if (area === Area.DRIVER || from < 0 || !this.sync()) return false;
+    if (this.closed || area === Area.DRIVER || from < 0) return false;
     if (area === Area.DEVICE ? !this.#eventWritten(to) : !this.#ringWritten(from, to)) return false;
     this.looks[Look.writesWithin]++;
     this.looks[Look.foreignAreas]++;

@@ -108,8 +108,15 @@ export abstract class BriefRing {
     this.bytesRead = new Uint16Array(size);
   }
 
+  /** The driver has published what is not plainly right, and what comes behind it was not looked at. */
+  behind = false;
   /** Takes up what the driver has published. False: not all of it is right. */
-  abstract sync(): boolean;
+  sync(): boolean {
+    if (this.closed) return false;
+    this.behind = !this.takeUp();
+    return !this.behind;
+  }
+  protected abstract takeUp(): boolean;
   /** The device read, wrote, or is about to store a word at bytes [from, to) of an area. False: it is not plainly right. */
   abstract read(area: number, from: number, to: number): boolean;
   abstract wrote(area: number, from: number, to: number): boolean;
@@ -130,7 +137,6 @@ export abstract class BriefRing {
     const at = this.#find(address, length, false);
     if (at < 0) return undefined;
     const chain = this.#found;
-    if (!this.sync()) return false;
     this.looks[Look.deviceDoubleFetch]++;
     const { readFrom, readTo } = this;
     const end = at + length;
@@ -152,7 +158,7 @@ export abstract class BriefRing {
     const at = this.#find(address, length, true);
     if (at < 0) return undefined;
     const chain = this.#found;
-    if (!this.sync() || at > this.prefix[chain]) return false;
+    if (at > this.prefix[chain]) return false;
     this.prefix[chain] = Math.max(this.prefix[chain], at + length);
     this.looks[Look.writesWithin]++;
     this.looks[Look.foreignAreas]++;

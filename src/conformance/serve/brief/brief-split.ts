@@ -84,8 +84,7 @@ export class BriefSplitRing extends BriefRing {
 
   // ---------------------------------------------------------------- the driver
 
-  sync(): boolean {
-    if (this.closed) return false;
+  protected takeUp(): boolean {
     const idx = this.#avail.get16(Avail.IDX);
     if (idx === this.#availIdx) return true;
     if (((idx - this.#availIdx) & U16) + this.outstanding > this.size) return false;
@@ -143,7 +142,7 @@ export class BriefSplitRing extends BriefRing {
   // ---------------------------------------------------------------- the device
 
   read(area: number, from: number, to: number): boolean {
-    if (!this.sync()) return false;
+    if (this.closed) return false;
     if (area === Area.DRIVER ? !this.#availRead(from, to) : !this.#tableRead(area, from, to)) return false;
     this.looks[Look.readsWithin]++;
     return true;
@@ -151,8 +150,12 @@ export class BriefSplitRing extends BriefRing {
 
   #availRead(from: number, to: number): boolean {
     if (to - from !== 2) return false;
-    if (from === Avail.IDX) this.#seenAvail = this.#availIdx;
-    else if (from >= Avail.RING && from < usedEventOffset(this.size)) return this.#slotFetched(from);
+    if (from === Avail.IDX) {
+      if (!this.sync()) return false;
+      this.#seenAvail = this.#availIdx;
+      return true;
+    }
+    if (from >= Avail.RING && from < usedEventOffset(this.size)) return this.#slotFetched(from);
     return from >= 0 && to <= availRingBytes(this.size);
   }
 
@@ -184,7 +187,7 @@ export class BriefSplitRing extends BriefRing {
   }
 
   wrote(area: number, from: number, to: number): boolean {
-    if (area !== Area.DEVICE || from < 0 || !this.sync()) return false;
+    if (this.closed || area !== Area.DEVICE || from < 0) return false;
     const { looks, size } = this;
     if (from >= Used.RING && to <= availEventOffset(size)) {
       const s = (from - Used.RING) >> 3;

@@ -109,7 +109,8 @@ export class BriefWatch implements RingsInBrief {
       this.#looks[Look.notificationData]++;
       return true;
     }
-    this.giveUp();
+    // Who looks at the notification in detail begins with what was published.
+    this.#handOver();
     return false;
   }
 
@@ -118,16 +119,25 @@ export class BriefWatch implements RingsInBrief {
     this.#inBrief = true;
   }
 
-  /** Hands all rings over: from here on everything is looked at in detail. */
+  /** From here on everything is looked at in detail, and first what a driver published that was not plainly right. */
   giveUp(): void {
-    if (!this.#inBrief) return;
+    for (const ring of this.#handOver()) ring.driver.sync();
+  }
+
+  /** Hands all rings over. Returns those of which not all was taken up. */
+  #handOver(): readonly RingState[] {
+    if (!this.#inBrief) return [];
     this.#inBrief = false;
     const detail = this.#detail;
     if (detail === undefined) throw new TypeError('nobody looks at things in detail');
     const rings = [...this.#rings.values()];
     this.#rings.clear();
     this.#layOut();
-    for (const ring of rings) detail.adopt(ring.inDetail(detail.host));
+    return rings.flatMap(ring => {
+      const inDetail = ring.inDetail(detail.host);
+      detail.adopt(inDetail);
+      return ring.behind ? [inDetail] : [];
+    });
   }
 
   #layOut(): void {
@@ -279,6 +289,10 @@ class BriefWindow extends MemoryWindow {
     this.#read(offset, 8);
     return value;
   }
+  override get128(offset: number, into: Uint32Array): void {
+    super.get128(offset, into);
+    this.#read(offset, 16);
+  }
   override store16(offset: number, value: number): void {
     if (this.#ring?.storing(this.#area, offset, value) === false || this.#ring === undefined)
       this.#watch.storingInDetail(this.address + offset, value);
@@ -292,6 +306,10 @@ class BriefWindow extends MemoryWindow {
   override set32(offset: number, value: number): void {
     super.set32(offset, value);
     this.#wrote(offset, 4);
+  }
+  override set32x2(offset: number, first: number, second: number): void {
+    super.set32x2(offset, first, second);
+    this.#wrote(offset, 8);
   }
   override set64(offset: number, value: number): void {
     super.set64(offset, value);
