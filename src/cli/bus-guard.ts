@@ -1,7 +1,7 @@
 /**
  * A process that maps somebody else's memory file ends with SIGBUS when its owner makes the file shorter, and nothing in the
- * process can prevent that. So the commands that map such files do it in a process of their own, and this one says what
- * happened to it, and prints what that process has left with it.
+ * process can prevent that. So `vrdma serve`, which maps such files, does it in a process of its own, and this one says what
+ * happened to that process, and prints what it has left.
  */
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
@@ -76,11 +76,9 @@ export function runGuarded(
   });
 }
 
-/** A driver in another process brings its own memory; a device in another process gets the kit's, which is sealed. */
+/** Only a front-end's memory is mapped as a file of somebody else's. A check gives its peers memory of its own, whose length nobody can change. */
 function mapsPeersMemory(argv: readonly string[]): boolean {
-  const command = argv.find(arg => !arg.startsWith('-'));
-  if (command === 'serve') return true;
-  return command === 'check' && argv.some(arg => arg.split('=')[0] === '--driver-cmd');
+  return argv.find(arg => !arg.startsWith('-')) === 'serve';
 }
 
 /** Whoever guards this process may be ended by force, and it is not to outlive that. */

@@ -1,6 +1,6 @@
 /**
  * A whole check, whatever the implementation does to it: a worker that hangs, dies or vanishes in the middle of a case ends
- * that case and not the check; a fresh worker goes on with the rest.
+ * that case and not the check; a fresh worker goes on with the rest. However a worker ends, what it had found stays found.
  */
 import type { CaseResult } from '../conformance/cases/case-report.js';
 import type { CheckReport, Finding, Progress, SuiteName } from '../conformance/report.js';
@@ -12,6 +12,7 @@ import type { Outcome } from './supervise.js';
 /** What is told of a worker's run while it lasts. */
 export interface Listeners {
   onCase(result: CaseResult): void;
+  onFinding(finding: Finding): void;
   onProgress(progress: Progress): void;
 }
 
@@ -29,6 +30,8 @@ export interface CheckRunOptions {
 
 /** Crashes after which the rest of the cases is left alone: each costs a hang's time. */
 const CRASHES_MAX = 8;
+/** Suites that end with their first finding. */
+const endWithFinding: readonly SuiteName[] = ['leaks', 'settled', 'racing'];
 
 export async function runCheck(options: CheckRunOptions): Promise<CheckReport> {
   const run = new CheckSegments(options);
@@ -40,6 +43,7 @@ class CheckSegments {
   readonly #options: CheckRunOptions;
   readonly #startedMs: number;
   readonly #results = new Map<string, CaseResult>();
+  /** Found by workers that came to no report, and what ended them. */
   readonly #findings: Finding[] = [];
   /** Done by workers that died. */
   #programs = 0;
@@ -55,8 +59,10 @@ class CheckSegments {
     let job = this.#options.job;
     for (let crashes = 1; ; crashes++) {
       this.#progress = undefined;
+      const found: Finding[] = [];
       const outcome = await this.#options.run(job, {
         onCase: result => void this.#results.set(result.id, result),
+        onFinding: finding => void found.push(finding),
         onProgress: progress => {
           this.#progress = progress;
           this.#options.onProgress({
@@ -67,6 +73,7 @@ class CheckSegments {
         },
       });
       const asked = { ...job, progress: this.#progress, elapsedMs: this.#elapsedMs() };
+      if (outcome.kind !== 'checked') this.#findings.push(...found);
       const crash = crashOf(outcome);
       if (crash === undefined) return this.#wholeOf(reportOf(outcome, asked));
       const next = await this.#afterCrash(crash, job);
@@ -109,19 +116,18 @@ class CheckSegments {
       };
       this.#results.set(id, result);
       if (program !== undefined) this.#findings.push(findingOf(crash, program, 'scenarios'));
-      return this.#rest(job, job.suites);
+      return this.#rest(job);
     }
     const suite: SuiteName = mode === 0 ? 'settled' : 'racing';
     if (number < 0 || !job.suites.includes(suite)) return undefined;
     this.#findings.push(findingOf(crash, programOf(batchSeed, number, suite), suite));
-    return this.#rest(
-      job,
-      job.suites.filter(name => name !== suite),
-    );
+    return this.#rest(job);
   }
 
-  /** What a fresh worker has to do: the cases that have no result. */
-  #rest(job: CheckJob, suites: readonly SuiteName[]): CheckJob {
+  /** What a fresh worker has to do: the cases that have no result, and the suites that have not ended. */
+  #rest(job: CheckJob): CheckJob {
+    const ended = new Set(this.#findings.map(({ suite }) => suite).filter(s => endWithFinding.includes(s)));
+    const suites = job.suites.filter(suite => !ended.has(suite));
     return { ...job, suites, done: [...this.#results.keys()] };
   }
 

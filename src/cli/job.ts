@@ -1,7 +1,7 @@
 /** What passes between the command line and the worker thread that does the judging. */
 import type { Program } from '../conformance/program.js';
 import type { CaseResult } from '../conformance/cases/case-report.js';
-import type { CheckReport, Progress, SuiteName } from '../conformance/report.js';
+import type { CheckReport, Finding, Progress, SuiteName } from '../conformance/report.js';
 import type { PeerOptions } from '../transports/vhost-user/peer-options.js';
 import type { ReplayReport } from './engine.js';
 
@@ -96,6 +96,7 @@ export const RUN_INDEX_LENGTH = 4;
 export type WorkerMessage =
   | { readonly kind: 'progress'; readonly progress: Progress }
   | { readonly kind: 'case'; readonly result: CaseResult }
+  | { readonly kind: 'finding'; readonly finding: Finding }
   | { readonly kind: 'checked'; readonly report: CheckReport }
   | { readonly kind: 'replayed'; readonly report: ReplayReport }
   | { readonly kind: 'not-loaded'; readonly reason: string }

@@ -5,7 +5,7 @@
 import { Worker } from 'node:worker_threads';
 import { match } from 'ts-pattern';
 import type { CaseResult } from '../conformance/cases/case-report.js';
-import type { CheckReport, Progress } from '../conformance/report.js';
+import type { CheckReport, Finding, Progress } from '../conformance/report.js';
 import type { ReplayReport } from './engine.js';
 import type { Io } from './io.js';
 import { endAgent } from './load-agent.js';
@@ -48,6 +48,7 @@ export interface Supervision {
   readonly hangMs: number;
   onProgress(progress: Progress): void;
   onCase(result: CaseResult): void;
+  onFinding(finding: Finding): void;
   onInterrupt(): void;
   /** The device that was started for the job has to be started again. */
   restartDevice?(hung: boolean): void;
@@ -88,6 +89,7 @@ export async function supervise(job: Job, supervision: Supervision): Promise<Out
     match(message)
       .with({ kind: 'progress' }, ({ progress }) => supervision.onProgress(progress))
       .with({ kind: 'case' }, ({ result }) => supervision.onCase(result))
+      .with({ kind: 'finding' }, ({ finding }) => supervision.onFinding(finding))
       .with({ kind: 'restart-device' }, ({ hung }) => supervision.restartDevice?.(hung))
       .otherwise(answer => settle(answer)),
   );

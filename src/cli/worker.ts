@@ -115,6 +115,7 @@ async function checkStartless(
   gone: () => boolean,
   { finding, worthAsking }: StartFault,
 ): Promise<WorkerMessage> {
+  post({ kind: 'finding', finding });
   let failures = 0;
   const suites = job.suites.filter(suite => worthAsking && (suite === 'probes' || suite === 'scenarios'));
   const enough = (): boolean => failures >= STARTLESS_FAILURES_MAX;
@@ -160,6 +161,9 @@ function check(
       beat();
       graded(result.grade);
       post({ kind: 'case', result });
+    },
+    onFinding(finding) {
+      post({ kind: 'finding', finding });
     },
     shouldStop() {
       beat();

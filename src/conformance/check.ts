@@ -45,6 +45,8 @@ export interface CheckOptions extends Implementation {
   onProgress(progress: Progress): void;
   /** A case has been asked; those that are judged over many programs come at the end. */
   onCase?(result: CaseResult): void;
+  /** A law was found broken, and the program is as short as it gets; the report has it too. */
+  onFinding?(finding: Finding): void;
   shouldStop(): boolean;
   /** Where to say what is under way, for a watchdog in another thread; see {@link UnderWay}. */
   readonly runIndex?: Int32Array;
@@ -159,7 +161,7 @@ class CheckRun {
       tally.actions += result.actions;
       if (result.grade === 'fail') {
         tally.findings++;
-        if (result.program !== undefined) this.#findings.push(findingOf(suite, result, result.program));
+        if (result.program !== undefined) this.#found(findingOf(suite, result, result.program));
       }
     }
   }
@@ -209,7 +211,7 @@ class CheckRun {
     tally.programs = outcome.programs;
     tally.actions = outcome.calls;
     tally.findings = outcome.findings.length;
-    this.#findings.push(...outcome.findings);
+    for (const finding of outcome.findings) this.#found(finding);
     if (outcome.bounds !== undefined) {
       this.#bounds = outcome.bounds;
       for (const result of this.#cases.addBounds(outcome.bounds, outcome.findings))
@@ -254,9 +256,14 @@ class CheckRun {
     tally.actions += actions;
     if (failure !== undefined) {
       tally.findings++;
-      this.#findings.push(await this.#explain(suite, failure));
+      this.#found(await this.#explain(suite, failure));
     }
     tally.elapsedMs += this.#options.nowMs() - started;
+  }
+
+  #found(finding: Finding): void {
+    this.#findings.push(finding);
+    this.#options.onFinding?.(finding);
   }
 
   #tallyOf(suite: SuiteName): Tally {

@@ -2,7 +2,7 @@
  * Drivers in another process, seen from the kit: what an agent is told of its machine, when interrupts reach it, and what becomes of one
  * that breaks the conversation. The agent is a function here; what it does to the device's socket it does before it answers.
  */
-import { readFileSync, statSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, readFileSync, statSync } from 'node:fs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { profiles } from '../../src/abi/index.js';
 import { DrivenMachines } from '../../src/conformance/agent/index.js';
@@ -182,6 +182,17 @@ describe.skipIf(skipped !== undefined)('what an agent is told of its machine', (
       bench.guest.writeArena(n * PAGE_BYTES, Uint8Array.of(n + 1));
       expect(readFileSync(memory.file)[offset]).toBe(n + 1);
     });
+  });
+
+  it('is a file whose length the agent cannot change: memory that is gone would end the kit', async () => {
+    const { machines, lines } = machinesOf(() => answering({ results: [{}] }));
+    await new Bench(machines).start();
+    const { file, bytes } = machineOf(lines[0]).device.memory;
+    const own = openSync(file, 'r+');
+    onTestFinished(() => closeSync(own));
+    for (const length of [0, bytes - PAGE_BYTES, bytes + PAGE_BYTES])
+      expect(() => ftruncateSync(own, length)).toThrow('EPERM');
+    expect(statSync(file).size).toBe(bytes);
   });
 
   it('leaves no DMA memory to anybody else, and none of it is a page of the program', async () => {

@@ -1,6 +1,7 @@
 /**
- * Faults of every chapter of the record, served in another process: `vrdma check --device vhost-user:PATH` names the obligation
- * that each breaks, by a case that a device without faults passes in the same way.
+ * Faults of every chapter of the record, served in another process: a check of that device names the obligation that each
+ * breaks, by a case that a device without faults passes in the same way. `vrdma check --device vhost-user:PATH` does it in a
+ * worker of its own; here that is shown of one of them, and the others are checked in this process, which loads the kit once.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -9,7 +10,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { check } from '../../src/conformance/check.js';
 import { mutants } from '../../src/conformance/mutants/index.js';
+import { vhostUserDevice } from '../../src/conformance/vhost-user-device.js';
+import { defaultPeerOptions } from '../../src/transports/vhost-user/peer-options.js';
 import type { CaseResult } from '../../src/conformance/cases/index.js';
 import { readReports } from '../../src/report/index.js';
 import { skipped } from '../transports/vhost-user/support.js';
@@ -55,6 +59,8 @@ const faults: readonly (readonly [fault: string, id: string])[] = [
   ['device/endless-timeout-ends', 'ERR/silence/no-timeout'],
 ];
 
+/** Place of the fault of which the command line tells too. */
+const LIKE_THE_COMMAND = faults.findIndex(([fault]) => fault === 'device/fence-lost');
 const soundPath = 'none.sock';
 let directory: string;
 let end = (): void => undefined;
@@ -77,16 +83,45 @@ afterAll(() => {
   if (skipped === undefined) rmSync(directory, { recursive: true });
 });
 
+const seed = 1;
+const suites = ['probes', 'scenarios'] as const;
+
 /** What came of the cases that were asked. */
 async function asked(socket: string, ids: readonly string[]): Promise<readonly CaseResult[]> {
+  const device = await vhostUserDevice({
+    profile: 'roce',
+    path: join(directory, socket),
+    options: defaultPeerOptions,
+    beat: () => undefined,
+  });
+  try {
+    const report = await check({
+      ...device.implementation,
+      profile: 'roce',
+      seed,
+      suites,
+      cases: new Set(ids),
+      runs: 1,
+      nowMs: () => performance.now(),
+      onProgress: () => undefined,
+      shouldStop: () => device.gone,
+    });
+    return report.cases.filter(({ id }) => ids.includes(id));
+  } finally {
+    device.close();
+  }
+}
+
+/** The same by the command line. */
+async function askedByCommand(socket: string, ids: readonly string[]): Promise<readonly CaseResult[]> {
   const { out, err } = await vrdma(
     [
       'check',
       '--json',
       '--quiet',
       '--strict',
-      '--seed=1',
-      '--suite=probes,scenarios',
+      `--seed=${seed}`,
+      `--suite=${suites.join(',')}`,
       `--only=${ids.join(',')}`,
       `--out=${temporaryDirectory()}`,
       `--device=vhost-user:${join(directory, socket)}`,
@@ -112,6 +147,16 @@ describe.skipIf(skipped !== undefined)('a fault of a device behind a vhost-user 
     const results = await asked(soundPath, ids);
     expect(results.filter(({ grade }) => grade !== 'pass')).toEqual([]);
     expect(results).toHaveLength(ids.length);
+  });
+
+  it('is told by the command as it is here, with the same grade, obligations and message', async () => {
+    const [, id] = faults[LIKE_THE_COMMAND];
+    const socket = `${LIKE_THE_COMMAND}.sock`;
+    const [[here], [there]] = [await asked(socket, [id]), await askedByCommand(socket, [id])];
+    const { grade, requirements, message } = here;
+    expect(there).toMatchObject({ grade, requirements, message });
+    expect(grade).toBe('fail');
+    expect(await askedByCommand(soundPath, [id])).toMatchObject([{ grade: 'pass' }]);
   });
 
   it.each(faults.map(([fault, id], i) => [fault, id, i] as const))('%s: %s fails', async (fault, id, i) => {

@@ -168,6 +168,31 @@ describe.skipIf(fault !== undefined)('the driver in C', () => {
   );
 
   it(
+    'loses no result when it tries to take the memory away from under the check',
+    async () => {
+      const out = mkdtempSync(join(tmpdir(), 'vrdma-c-driver-out-'));
+      onTestFinished(() => rmSync(out, { recursive: true, force: true }));
+      const asked = ['CTRL/create-cq/zero-depth', 'DATA/verbs/*', 'VQ/kick/send-wanted'];
+      const log = join(out, 'log');
+      const command = `${process.execPath} ${path('test/cli/fixtures/shortens-memory.mjs')} ${agent}`;
+      const options = ['--only', asked.join(','), '--seed', '1', '--runs', '4', '--driver-log', log];
+      const argv = [cli, 'check', '--driver-cmd', command, ...options, '--json', '--quiet', '--out', out];
+      const { code, out: printed } = await run(process.execPath, argv);
+      // In mid-check: a driver was running, and more programs came.
+      const tried = readFileSync(log, 'utf8').trim().split('\n');
+      expect(tried.length).toBeGreaterThan(20);
+      expect(new Set(tried)).toEqual(new Set(['the file stays as long as it is: EPERM']));
+      const report = JSON.parse(printed) as CheckReport;
+      const results = report.cases.filter(({ grade }) => grade !== 'skipped');
+      expect(results.filter(({ grade }) => grade !== 'pass')).toEqual([]);
+      expect(results.length).toBeGreaterThan(asked.length);
+      expect(report.verdict).toBe('pass');
+      expect(code).toBe(0);
+    },
+    LIMIT_MS,
+  );
+
+  it(
     'keeps every bound of chapter 9 that is asked of it',
     async () => {
       const { implementation } = driven(agent);

@@ -72,6 +72,7 @@ async function replay(file: string, options: ReplayOptions, session: Session): P
         modules: { ...modules, agent },
         hangMs: workerHangMs(options.hangTimeout, agent),
         onCase() {},
+        onFinding() {},
         onProgress() {},
         onInterrupt() {},
         restartDevice,

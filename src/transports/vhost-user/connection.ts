@@ -44,20 +44,18 @@ export interface ConnectionListener {
   ended(why: ConnectionEnded): void;
 }
 
-/** A peer that has begun a message must end it within this. */
-const HALF_MESSAGE_MS = 5000;
-const SEND_MS = 5000;
+const PATIENCE_MS = 5000;
 /** Messages that one wake-up takes, so that one peer does not keep the others waiting. */
 const MESSAGES_AT_ONCE = 64;
 
 export interface ConnectionOptions {
-  /** Milliseconds within which a message that has begun must be there; 5000 when absent. */
-  readonly halfMessageMs?: number;
+  /** Milliseconds that a peer may take to go on with a message that it has begun, or with reading what is sent; 5000 when absent. */
+  readonly patienceMs?: number;
 }
 
 export class Connection {
   readonly #fd: number;
-  readonly #halfMessageMs: number;
+  readonly #patienceMs: number;
   readonly #header = new Uint8Array(HEADER_BYTES);
   readonly #headerView = new DataView(this.#header.buffer);
   /** Undefined while the header is not complete. */
@@ -72,7 +70,7 @@ export class Connection {
   /** Takes a connected socket that does not block, and closes it in the end. */
   constructor(fd: number, options: ConnectionOptions = {}) {
     this.#fd = fd;
-    this.#halfMessageMs = options.halfMessageMs ?? HALF_MESSAGE_MS;
+    this.#patienceMs = options.patienceMs ?? PATIENCE_MS;
   }
 
   /** For whoever waits for several descriptors at once; undefined when it is closed. */
@@ -90,10 +88,10 @@ export class Connection {
       for (let sent = 0; sent < whole.length;) {
         const count = sendWithFds(this.#fd, whole.subarray(sent), sent === 0 ? fds : []);
         if (count !== undefined) sent += count;
-        else if (waitFor([this.#fd], SEND_MS, true).length === 0)
+        else if (waitFor([this.#fd], this.#patienceMs, true).length === 0)
           throw new ConnectionEnded(
             'timeout',
-            `the peer has not taken ${requestName(request)} for ${SEND_MS} ms`,
+            `the peer has not taken ${requestName(request)} for ${this.#patienceMs} ms`,
           );
       }
     });
@@ -110,7 +108,7 @@ export class Connection {
         const message = this.#read();
         if (message !== undefined) return message;
         const begun = this.#begun;
-        const leftMs = begun ? this.#halfMessageMs : deadlineMs - performance.now();
+        const leftMs = begun ? this.#patienceMs : deadlineMs - performance.now();
         if (leftMs > 0 && waitFor([this.#fd], leftMs).length > 0) continue;
         if (!begun) return undefined;
         throw this.#stall();
@@ -158,13 +156,13 @@ export class Connection {
       const why = this.#stall();
       this.close();
       listener.ended(why);
-    }, this.#halfMessageMs);
+    }, this.#patienceMs);
   }
 
   #stall(): ConnectionEnded {
     return new ConnectionEnded(
       'timeout',
-      `the peer stopped in the middle of ${this.#what()} and said nothing for ${this.#halfMessageMs} ms`,
+      `the peer stopped in the middle of ${this.#what()} and said nothing for ${this.#patienceMs} ms`,
     );
   }
 

@@ -4,7 +4,7 @@
  * or answers something else ends the connection.
  */
 import { Connection, ConnectionEnded } from './connection.js';
-import type { ConnectionOptions, Message } from './connection.js';
+import type { Message } from './connection.js';
 import { closeFd } from './descriptors.js';
 import { MessageFault, decodePayload, encodePayload } from './messages.js';
 import type { InflightDescription, MemoryRegion, Payload } from './messages.js';
@@ -26,8 +26,8 @@ export class RequestRefused extends Error {
   readonly code = 'ERR_VHOST_USER_REFUSED';
 }
 
-export interface FrontEndOptions extends ConnectionOptions {
-  /** Milliseconds that an answer may take. */
+export interface FrontEndOptions {
+  /** Milliseconds that an answer may take, its second half, and the reading of a request. */
   readonly answerMs: number;
   /** Microseconds of looking again and again before the thread sleeps. */
   readonly spinUs: number;
@@ -90,7 +90,7 @@ export class FrontEnd {
 
   /** Connects and negotiates the protocol. Throws SystemError or RangeError when nobody listens there, ConnectionEnded, MessageFault. */
   static connect(path: string, options: FrontEndOptions): FrontEnd {
-    return new FrontEnd(new Connection(connectUnix(path), options), options);
+    return new FrontEnd(new Connection(connectUnix(path), { patienceMs: options.answerMs }), options);
   }
 
   private constructor(connection: Connection, options: FrontEndOptions) {

@@ -29,7 +29,9 @@ const MFD_CLOEXEC = 1;
 const MFD_ALLOW_SEALING = 2;
 const F_ADD_SEALS = 1033;
 const F_GET_SEALS = 1034;
+const F_SEAL_SEAL = 1;
 const F_SEAL_SHRINK = 2;
+const F_SEAL_GROW = 4;
 
 /** A file of `bytes` zero bytes that lives in memory and has no name. It may be sealed. */
 export function newMemoryFile(name: string, bytes: number): number {
@@ -45,9 +47,10 @@ export function fileState(fd: number): FileState {
   return { bytes: Number(size), identity: `${dev}:${ino}`, pageBytes };
 }
 
-/** Makes a memory file that nobody can make shorter. */
+/** Makes a memory file of which nobody can change the length, and that nobody can seal against being mapped by others. */
 export function keepLength(fd: number): void {
-  checked('fcntl', calls().fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK), `descriptor ${fd}`);
+  const seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+  checked('fcntl', calls().fcntl(fd, F_ADD_SEALS, seals), `descriptor ${fd}`);
 }
 
 /** Whether nobody can make the file shorter any more. False for files that cannot be sealed. */

@@ -35,7 +35,7 @@ export interface PeerOptions {
   readonly barriers: number;
   /** Milliseconds without anything new before a device is at rest, besides; for one that works its rings in other threads. */
   readonly quietMs: number;
-  /** Milliseconds that a request, a control command or a completion that is due may take. */
+  /** Milliseconds that a request, a control command or a completion that is due may take, and that a request may lie unread. */
   readonly answerMs: number;
   /** Microseconds of looking again and again before the thread sleeps. */
   readonly spinUs: number;

@@ -191,7 +191,7 @@ function placeOf({ guestAddress, userAddress, bytes }: MemoryRegion): string {
   return `0x${guestAddress.toString(16)}+0x${bytes.toString(16)} (0x${userAddress.toString(16)})`;
 }
 
-/** Memory that this process makes and others may map: a file without a name, sealed against becoming shorter. */
+/** Memory that this process makes and others may map: a file without a name, of a length that nobody can change. */
 export class MemoryFile {
   readonly fd: number;
   readonly #file: MappedFile;

@@ -8,6 +8,7 @@ import {
   newEvent,
   signalEvent,
 } from '../../../src/transports/vhost-user/descriptors.js';
+import { Request } from '../../../src/transports/vhost-user/protocol.js';
 import { sendWithFds, socketPair } from '../../../src/transports/vhost-user/sockets.js';
 import { hex, openFds, skipped } from './support.js';
 
@@ -108,7 +109,7 @@ describe.skipIf(skipped !== undefined)('a vhost-user connection', () => {
 
   it('ends when a peer stops in the middle of a message', () => {
     const [a, b] = socketPair();
-    const back = new Connection(b, { halfMessageMs: SOON_MS });
+    const back = new Connection(b, { patienceMs: SOON_MS });
     sendWithFds(a, hex('0c 00 00'), []);
     expect(ended(() => back.receive(WATCHDOG_MS)).kind).toBe('timeout');
     closeFd(a);
@@ -143,9 +144,22 @@ describe.skipIf(skipped !== undefined)('a vhost-user connection', () => {
     expect(came).toEqual(Array.from({ length: 200 }, (_, i) => i + 1));
   });
 
+  it('ends when a peer stops reading', () => {
+    const before = openFds();
+    const [a, b] = socketPair();
+    const front = new Connection(a, { patienceMs: SOON_MS });
+    const why = ended(() => {
+      for (;;) front.send(Request.values.SET_VRING_NUM, 0, new Uint8Array(8));
+    });
+    expect(why.kind).toBe('timeout');
+    expect(why.message).toBe(`the peer has not taken SET_VRING_NUM for ${SOON_MS} ms`);
+    closeFd(b);
+    expect(openFds()).toBe(before);
+  });
+
   it('ends a half message from the event loop', async () => {
     const [a, b] = socketPair();
-    const back = new Connection(b, { halfMessageMs: SOON_MS });
+    const back = new Connection(b, { patienceMs: SOON_MS });
     const first = next(back);
     sendWithFds(a, hex('0c 00 00 00 01'), []);
     const why = await first;

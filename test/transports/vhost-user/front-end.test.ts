@@ -45,9 +45,9 @@ async function backEnd(script: Script, printed: string[] = []): Promise<string> 
   return path;
 }
 
-const patient = { ...defaultPeerOptions, answerMs: 60_000, halfMessageMs: 60_000 };
+const patient = { ...defaultPeerOptions, answerMs: 60_000 };
 /** For those who wait in vain. */
-const brief = { ...patient, answerMs: 1000, halfMessageMs: 1000 };
+const brief = { ...patient, answerMs: 1000 };
 
 /** A front-end's usual beginning. */
 function begin(path: string, options = patient): void {
@@ -101,6 +101,18 @@ describe.skipIf(skipped !== undefined)('a back-end that does not keep the protoc
     const error = thrownBy(() => begin(path, does === 'hang' || does === 'half' ? brief : patient));
     expect(error).toBeInstanceOf(Error);
     expect((error as Error).message).toContain(message);
+    expect(openFds()).toBe(before);
+  });
+
+  it('may take no longer to read than to answer', async () => {
+    const path = await backEnd({ at: 'SET_VRING_NUM', does: 'hang' });
+    const before = openFds();
+    const front = FrontEnd.connect(path, brief);
+    const error = thrownBy(() => {
+      for (;;) front.tell('SET_VRING_NUM');
+    });
+    expect(error).toMatchObject({ message: 'the peer has not taken SET_VRING_NUM for 1000 ms' });
+    front.close();
     expect(openFds()).toBe(before);
   });
 
