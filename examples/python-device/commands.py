@@ -6,7 +6,8 @@ import struct
 from completions import CompletionQueue
 from datagram import Route
 from modify import modify_qp, query_qp
-from queue_pair import GSI, QueuePair
+from queue_pair import QueuePair
+from request import GSI
 
 OK, ERR = 0, 1
 PAGE = 4096

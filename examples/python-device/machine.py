@@ -13,9 +13,9 @@ PROFILES = {  # control class, control queue, device features: chapter 1
     'roce': {'class': 6, 'control': 2, 'features': 1 << 17 | 1 << 55},
     'rdma': {'class': 0, 'control': 0, 'features': 0},
 }
-LIMITS = {'max_mr_size': 1 << 30, 'max_qp_wr': 256, 'max_send_sge': 16, 'max_recv_sge': 16, 'max_sge_rd': 16, 'max_cqe': 1024,
-          'max_mr': 64, 'max_pd': 32, 'max_qp_rd_atom': 16, 'max_qp_init_rd_atom': 16, 'max_ah': 32, 'gid_tbl_len': 16,
-          'max_msg_sz': 1 << 24, 'max_rdma_qps': 18, 'max_rdma_cqs': 16, 'mtu': 4200}
+LIMITS = {'max_mr_size': 1 << 20, 'max_qp_wr': 64, 'max_send_sge': 8, 'max_recv_sge': 8, 'max_sge_rd': 8, 'max_cqe': 64,
+          'max_mr': 16, 'max_pd': 8, 'max_qp_rd_atom': 8, 'max_qp_init_rd_atom': 8, 'max_ah': 8, 'gid_tbl_len': 8,
+          'max_msg_sz': 1 << 16, 'max_rdma_qps': 16, 'max_rdma_cqs': 8, 'mtu': 1500}
 
 
 class Host:
@@ -66,6 +66,7 @@ class Machine:
         self.queues = self.first_qp + 2 * LIMITS['max_rdma_qps']
         self.active_mtu = max(size for size in (256, 512, 1024, 2048, 4096) if size <= LIMITS['mtu'] - 96)
         self.rings = {}
+        self.numbers = itertools.count(1)  # of domains, regions and handles: none is ever used again
         self.reset()
         host.machines.append(self)
 
@@ -76,7 +77,6 @@ class Machine:
             ring.enabled = False  # a timer may still know a queue pair that knows it
         self.rings = {}
         self.pds, self.mrs, self.ahs, self.cqs, self.qps, self.gids = set(), {}, {}, {}, {}, {}
-        self.numbers = itertools.count(1)  # of domains, regions and handles; none is used again before a reset
 
     def ring(self, index, features):
         if index not in self.rings:

@@ -3,7 +3,7 @@
 import struct
 
 from datagram import Route
-from queue_pair import ERR, INIT, RC, RESET, RTR, RTS, SQD, SQE, UC
+from request import ERR, INIT, RC, RESET, RTR, RTS, SQD, SQE, UC
 
 STATE, CUR_STATE, ACCESS_FLAGS, QKEY, AV, PATH_MTU, TIMEOUT, RETRY_CNT, RNR_RETRY, RQ_PSN, MAX_QP_RD_ATOMIC, MIN_RNR_TIMER, \
     SQ_PSN, MAX_DEST_RD_ATOMIC, _CAP, DEST_QPN = (1 << bit for bit in range(16))

@@ -155,6 +155,6 @@ class SplitRing:
             return
         if not self.event_idx:
             self.memory.store16(self.used, 0 if wanted else 1)
-        elif wanted:
-            self.memory.store16(self.used + 4 + 8 * self.size, self.next_avail)
+        else:  # an entry that has gone by is not passed, except once in 65536
+            self.memory.store16(self.used + 4 + 8 * self.size, (self.next_avail - (0 if wanted else 1)) & 0xffff)
         full_barrier()
