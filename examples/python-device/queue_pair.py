@@ -31,7 +31,7 @@ class QueuePair(Transport):
         self._rest()
 
     def _rest(self):
-        self.retries = self.rnr_retries = 0
+        self.retries = self.rnr_retries = self.rnr_timer = 0
         self.wait = None  # the timer that the oldest send waits for
 
     def connected(self):

@@ -129,7 +129,11 @@ class Transport:
         if receive.broken:
             return self.spoil(wc.LOC_QP_OP_ERR, wc.REM_OP_ERR)
         if receive.length < len(data):
-            return self.spoil(wc.LOC_LEN_ERR, wc.REM_INV_REQ_ERR) if self.kind == RC else None  # dropped: ERR-20, ERR-21
+            if self.kind != RC:
+                return None  # dropped: ERR-20, ERR-21
+            packet = 128 << self.attr['path_mtu']
+            self.scatter(receive, data[:receive.length // packet * packet])  # the packets before the one that is too much
+            return self.spoil(wc.LOC_LEN_ERR, wc.REM_INV_REQ_ERR)
         if not self.scatter(receive, data):
             return self.spoil(wc.LOC_PROT_ERR, wc.REM_OP_ERR)
         datagram = src_qp is not None

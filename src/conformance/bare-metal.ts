@@ -31,8 +31,14 @@ export interface BareOptions {
 }
 
 /** The central theorem: a settled program is observed exactly as on bare metal. */
-export function compare({ run, world }: Side, bare: Bare): LawBroken | undefined {
-  const difference = run.observation.difference(bare.run.observation) ?? compareMemory(world, bare.world);
+export function compare(
+  { run, world }: Side,
+  bare: Bare,
+  implementation?: Implementation,
+): LawBroken | undefined {
+  const adapter = waitsByMarks(implementation) ? 'theirs' : 'ours';
+  const difference =
+    run.observation.difference(bare.run.observation, adapter) ?? compareMemory(world, bare.world);
   if (difference === undefined) return undefined;
   return new LawBroken(laws.invisible, difference);
 }

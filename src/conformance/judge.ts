@@ -132,7 +132,7 @@ async function runJudged(
 async function compareSides(program: Program, judging: Judging, ours: Side, bare: Bare): Promise<Judgement> {
   const calls = ours.run.calls + bare.run.calls;
   try {
-    const broken = compare(ours, bare);
+    const broken = compare(ours, bare, judging.implementation);
     if (broken === undefined || ours.world instanceof World) return { broken, calls };
     return { broken: (await dependsOnTiming(program, judging, bare)) ? undefined : broken, calls };
   } catch (error) {
