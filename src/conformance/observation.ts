@@ -84,7 +84,7 @@ export class Observation {
   }
 
   #firstNote(bare: Observation, free: ReadonlySet<number | string>): number {
-    for (let from = 0; ; ) {
+    for (let from = 0; ;) {
       const at = firstMismatch(this.#notes, bare.#notes, from);
       const outcome = at % 3 === 2;
       if (at < 0 || !outcome || !free.has(this.#notes[at - 1])) return at;

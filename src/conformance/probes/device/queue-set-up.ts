@@ -11,7 +11,9 @@ import { exchange, lonely, pairOf } from './site.js';
 /** Throws CaseUnsupported where a transport tells of queues only when all is well with them. */
 function needsRegisters(bench: Bench): void {
   if (!bench.inHand)
-    throw new CaseUnsupported('vhost-user has no registers: the kit tells of queues at DRIVER_OK, of sound ones');
+    throw new CaseUnsupported(
+      'vhost-user has no registers: the kit tells of queues at DRIVER_OK, of sound ones',
+    );
 }
 
 /** Enables a queue in a way that a driver must not; accuses unless the device asks for a reset and leaves it disabled. */
