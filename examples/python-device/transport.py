@@ -13,7 +13,7 @@ class Transport:
     # -- Requester
 
     def run(self, request):
-        """What becomes of the oldest send: a status, NO_RECEIVE or SILENCE."""
+        """What becomes of the oldest send: a status, NO_RECEIVE or SILENCE; None when it has completed."""
         opcode, datagram = request.opcode, not self.connected()
         if (request.broken or opcode not in OPCODES[self.kind] or request.flags > 15
                 or opcode == RDMA_READ and (request.flags & INLINE or self.attr['max_rd_atomic'] == 0
@@ -30,15 +30,15 @@ class Transport:
         payload = self.gather(request)
         if payload is None:
             return wc.LOC_PROT_ERR
+        peer = None if datagram else self.peer()
+        if self.kind == RC:
+            return self.ask_peer(peer, request, max(1, -(-len(payload) // (128 << self.attr['path_mtu']))), payload)
+        self.complete(self.sends, wc.SUCCESS)  # it has left: nothing that comes of it is heard (DATA-53, DATA-56)
         if datagram:
             self.send_datagram(request, handle[1], payload)
-            return wc.SUCCESS
-        peer = self.peer()
-        if self.kind == UC:
-            if peer is not None:
-                peer.arrive(self, request, payload)
-            return wc.SUCCESS
-        return self.ask_peer(peer, request, max(1, -(-len(payload) // (128 << self.attr['path_mtu']))), payload)
+        elif peer is not None:
+            peer.arrive(self, request, payload)
+        return None
 
     def ask_peer(self, peer, request, packets, payload):
         if request.psn is None:
