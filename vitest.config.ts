@@ -14,6 +14,7 @@ export const longTests: readonly string[] = [
   'test/cli/vhost-user-device.test.ts',
   'test/cli/vhost-user-faults.test.ts',
   'test/examples/c-driver.test.ts',
+  'test/examples/python-device.test.ts',
 ];
 
 export const common = {

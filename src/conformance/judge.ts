@@ -1,7 +1,7 @@
 /** Judges one program: runs it, holds it against bare metal if it is settled, and says which law broke first, if any. */
 import { profiles } from '../abi/index.js';
 import type { ProfileName } from '../abi/index.js';
-import { compare, runBare, runBareFirst, waitsByMarks } from './bare-metal.js';
+import { compare, hasAdapter, runBare, runBareFirst, waitsByMarks } from './bare-metal.js';
 import type { Bare, Side } from './bare-metal.js';
 import type { Coverage } from './coverage.js';
 import { dependsOnTiming } from './depends-on-timing.js';
@@ -132,8 +132,8 @@ async function runJudged(
 async function compareSides(program: Program, judging: Judging, ours: Side, bare: Bare): Promise<Judgement> {
   const calls = ours.run.calls + bare.run.calls;
   try {
-    const broken = compare(ours, bare);
-    if (broken === undefined || ours.world instanceof World) return { broken, calls };
+    const broken = compare(ours, bare, judging.implementation);
+    if (broken === undefined || !hasAdapter(judging.implementation)) return { broken, calls };
     return { broken: (await dependsOnTiming(program, judging, bare)) ? undefined : broken, calls };
   } catch (error) {
     return { broken: asLaw(error), calls };

@@ -60,9 +60,12 @@ export class Observation {
     return stream.entries;
   }
 
-  /** The first thing in which `bare` differs from this, in words; undefined when they agree. */
-  difference(bare: Observation): string | undefined {
-    const place = firstMismatch(this.#notes, bare.#notes);
+  /**
+   * The first thing in which `bare` differs from this, in words; undefined when they agree. An adapter of somebody else's may
+   * count the packets of a queue pair in its own way: QUERY_QP promises every attribute but its sequence numbers (QP-39).
+   */
+  difference(bare: Observation, adapter: 'ours' | 'theirs' = 'ours'): string | undefined {
+    const place = this.#firstNote(bare, adapter === 'ours' ? none : sequenceNumbers);
     if (place >= 0) return this.#noteDifference(bare, place);
     for (const key of new Set([...this.#streams.keys(), ...bare.#streams.keys()])) {
       const a = this.#streams.get(key);
@@ -80,15 +83,27 @@ export class Observation {
     return `event ${event >> 1}: ${eventWords(events, event)}; on bare metal ${eventWords(bareEvents, event)}`;
   }
 
+  #firstNote(bare: Observation, free: ReadonlySet<number | string>): number {
+    for (let from = 0; ;) {
+      const at = firstMismatch(this.#notes, bare.#notes, from);
+      const outcome = at % 3 === 2;
+      if (at < 0 || !outcome || !free.has(this.#notes[at - 1])) return at;
+      from = at + 1;
+    }
+  }
+
   #noteDifference(bare: Observation, place: number): string {
     const start = place - (place % 3);
     return `${noteWords(this.#notes, start)}; on bare metal ${noteWords(bare.#notes, start)}`;
   }
 }
 
-function firstMismatch<T>(a: readonly T[], b: readonly T[]): number {
+const none: ReadonlySet<number | string> = new Set();
+const sequenceNumbers: ReadonlySet<number | string> = new Set(['rqPsn', 'sqPsn']);
+
+function firstMismatch<T>(a: readonly T[], b: readonly T[], from = 0): number {
   const length = Math.max(a.length, b.length);
-  for (let i = 0; i < length; i++) if (a[i] !== b[i]) return i;
+  for (let i = from; i < length; i++) if (a[i] !== b[i]) return i;
   return -1;
 }
 

@@ -32,4 +32,9 @@ export class RunObserver {
 
   /** Nothing moves any more and every completion has been polled. */
   ended(): void {}
+
+  /** Whether something is still to come before the run may end, if only a time-out brings it. */
+  owes(): boolean {
+    return false;
+  }
 }

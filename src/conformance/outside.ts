@@ -47,4 +47,9 @@ export interface Outside {
    * @throws LawBroken for a party that is gone, or breaks the rules of the line
    */
   rest(expected: Expected | undefined, seenEvents?: () => readonly number[]): boolean | Promise<boolean>;
+  /**
+   * Waits until something comes, for as long as something that is due may take: a request of which nothing is heard any more
+   * fails by the clock of the party. False: nothing came.
+   */
+  linger?(): boolean;
 }

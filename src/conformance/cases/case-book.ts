@@ -78,7 +78,8 @@ export class CaseBook {
       const { requirements } = each;
       const effort = { runs: 1, actions: 0 };
       if (row === undefined) {
-        const [finding] = findings;
+        // A run that came to its end has counted all that it can; a finding is of another bound then.
+        const finding = bounds.rows.length > 0 ? undefined : findings.at(0);
         if (finding === undefined && this.#implementation.outsideDevice !== undefined)
           return resultOf(each, { ...untried('unsupported', each), message: OWN_CLOCK }, 0);
         const message = finding?.message ?? 'nothing was counted';

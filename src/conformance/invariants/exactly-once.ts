@@ -132,10 +132,23 @@ export class ExactlyOnce extends RunObserver {
   }
 
   override ended(): void {
-    for (const qp of this.#qps) if (qp.alive) this.#checkLeft(qp);
+    for (const qp of this.#qps) {
+      const left = this.#leftOver(qp);
+      if (left === undefined) continue;
+      throw new LawBroken(
+        laws.completesOnce,
+        `${what(left)}, never completed although nothing is left to happen`,
+      );
+    }
   }
 
-  #checkLeft(qp: QpRecord): void {
+  override owes(): boolean {
+    return this.#qps.some(qp => this.#leftOver(qp) !== undefined);
+  }
+
+  /** The first request that has to complete and has not. */
+  #leftOver(qp: QpRecord): WrRecord | undefined {
+    if (!qp.alive) return undefined;
     const inError = qp.state === QpState.ERR || (qp.type === QpType.RC && (qp.sendFailed || qp.recvFailed));
     const flushed = new Set<boolean>();
     if (inError) flushed.add(true).add(false);
@@ -145,13 +158,9 @@ export class ExactlyOnce extends RunObserver {
       if (cq.overran || qp.sendCq.overran || qp.recvCq.overran) continue;
       // An unsignaled send that is left over may have succeeded in silence.
       if (request.send && !request.signaled) continue;
-      if (flushed.has(request.send) || (request.send && !mayWaitForEver(qp))) {
-        throw new LawBroken(
-          laws.completesOnce,
-          `request ${request.wrId} of ${qp.name}, machine ${qp.vm}, never completed although nothing is left to happen`,
-        );
-      }
+      if (flushed.has(request.send) || (request.send && !mayWaitForEver(qp))) return request;
     }
+    return undefined;
   }
 }
 

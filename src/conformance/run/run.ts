@@ -68,9 +68,20 @@ export class Run {
       await this.#executeRacing(stage.program.actions);
       await this.#settle();
     }
+    await this.#drained();
+    // A party outside has a clock of its own, and what a time-out brings comes when nothing else moves any more.
+    const linger = (): boolean => stage.world.outside?.linger?.() === true;
+    while (stage.observers.some(observer => observer.owes()) && linger()) {
+      await this.#settle();
+      await this.#drained();
+    }
+    for (const observer of stage.observers) observer.ended();
+  }
+
+  async #drained(): Promise<void> {
+    const stage = this.#stage;
     for (const cq of stage.cqs) if (cq.alive) drain(stage, cq);
     await this.#settle();
-    for (const observer of stage.observers) observer.ended();
   }
 
   /** Issues the first `count` actions while earlier ones are under way, and leaves everything where it is then. */

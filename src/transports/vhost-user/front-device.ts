@@ -312,7 +312,9 @@ export class FrontDevice implements VirtioDevice {
     queue.place(this.#guest, size, addresses, ringFeatures(this.#features), single);
     this.#queues.enabled.add(queue);
     const live = (this.#status & DRIVER_OK) !== 0;
-    if (live && this.#init.options.rings === 'start') this.#start([queue]);
+    if (!live || this.#init.options.rings !== 'start') return;
+    this.#start([queue]);
+    this.#statusStale = this.#front.has('STATUS');
   }
 
   #called(queue: FrontQueue): void {

@@ -262,6 +262,12 @@ export class FrontMachines {
     return false;
   }
 
+  /** Waits for what somebody knows to be due, and it is not known here what it is. True: something has come. */
+  linger(): boolean {
+    this.#init.beat();
+    return this.#quiet(this.#options.answerMs);
+  }
+
   /** Waits for what is known to be due. True: something has come; false: nothing is due, or it does not come. */
   #awaitDue(due: DueNow | undefined, seenEvents: (() => readonly number[]) | undefined): boolean {
     const { answerMs, spinUs } = this.#options;

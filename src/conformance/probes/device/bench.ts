@@ -189,6 +189,13 @@ export class Bench implements Surroundings {
     this.#checkTrespass();
   }
 
+  /** Goes on with what a device elsewhere does by its own clock, a time-out for one. False: nothing came of it. */
+  runOn(): boolean {
+    if (this.#outside?.linger?.() !== true) return false;
+    this.run();
+    return true;
+  }
+
   #runUntilQuiet(): void {
     for (let steps = 0; !this.#scheduler.quiet; steps++) {
       if (steps > STEPS_MAX)

@@ -2,7 +2,7 @@
  * One virtual machine of a bench: what a sound driver does has a verb here, commands with their answers, requests, and
  * completions. Everything else can be done with the rings and registers themselves, which `RingMachine` has.
  */
-import { Ack, commandHeader, cqReq } from '../../../abi/index.js';
+import { Ack, PathMtu, commandHeader, cqReq } from '../../../abi/index.js';
 import type { CommandShape, StructValue } from '../../../abi/index.js';
 import type { VirtioDevice } from '../../../virtio/index.js';
 import { bytesOf, recvRequest, sendRequest, viewOf } from './messages.js';
@@ -45,7 +45,8 @@ export interface Polled extends StructValue<typeof cqReq> {
 }
 
 const SLOT_BYTES = 2048;
-const SLOTS = 8;
+/** Commands that can be under way at one time. */
+export const COMMANDS_MAX = 8;
 
 export class ProbeMachine extends RingMachine {
   readonly #slots: number;
@@ -59,7 +60,18 @@ export class ProbeMachine extends RingMachine {
     showsStatus = true,
   ) {
     super(vm, device, memory, around, showsStatus);
-    this.#slots = this.alloc(SLOT_BYTES * SLOTS, 4096);
+    this.#slots = this.alloc(SLOT_BYTES * COMMANDS_MAX, 4096);
+  }
+
+  /** The path MTU code that the configuration's mtu allows. */
+  get activeMtu(): number {
+    const { mtu } = this.profile.config.decode(this.device.readConfig(), 0);
+    return Math.max(...Object.values(PathMtu).filter(code => (128 << code) + 96 <= mtu));
+  }
+
+  /** Goes on with what the device does by a clock of its own. False: nothing came of it. */
+  runOn(): boolean {
+    return this.around.runOn();
   }
 
   // --- commands ---
@@ -77,7 +89,7 @@ export class ProbeMachine extends RingMachine {
   prepareBytes(readable: Uint8Array, writable: number, how: CommandHow, what: string): Pending {
     const fits = readable.length + writable <= SLOT_BYTES;
     const at = fits ? this.#slots + SLOT_BYTES * this.#slot : this.alloc(readable.length + writable);
-    this.#slot = (this.#slot + 1) % SLOTS;
+    this.#slot = (this.#slot + 1) % COMMANDS_MAX;
     const address = at + readable.length;
     this.memory.put(at, readable);
     this.memory.put(address, new Uint8Array(writable).fill(UNWRITTEN));

@@ -229,7 +229,7 @@ const lengths: readonly Fate[] = [
     post: scene => ({
       sends: [
         {
-          sges: [{ ...mine(scene), length: 1025 }],
+          sges: [{ ...mine(scene), length: (128 << scene.a.machine.activeMtu) + 1 }],
           ud: { remote_qpn: scene.b.qpn, remote_qkey: QKEY, ah: handleFor(scene.a, scene.b.gid) },
         },
       ],

@@ -1,5 +1,5 @@
 /** Reasons to refuse MODIFY_QP that are not in the table of states, one row each: numbers, masks, claims, values, the drain. */
-import { PathMtu, QpAttrMask, QpState, QpType } from '../../../abi/index.js';
+import { QpAttrMask, QpState, QpType } from '../../../abi/index.js';
 import type { StructValue, modifyQpCommand } from '../../../abi/index.js';
 import {
   addGid,
@@ -164,7 +164,7 @@ const values: readonly Refusal[] = [
     "MODIFY_QP with a path MTU above the port's active MTU is refused.",
     ['QP-37', 'CONF-12'],
     1,
-    ({ a }) => ({ path_mtu: activeMtu(a) + 1 }),
+    ({ a }) => ({ path_mtu: a.machine.activeMtu + 1 }),
   ),
   value('path-mtu-255', 'MODIFY_QP with a path MTU code of 255 is refused.', ['QP-37'], 1, () => ({
     path_mtu: 255,
@@ -212,13 +212,6 @@ const values: readonly Refusal[] = [
     QpType.UC,
   ),
 ];
-
-/** The path MTU code that the configuration's mtu allows. */
-function activeMtu({ machine }: Side): number {
-  const { mtu } = machine.profile.config.decode(machine.device.readConfig(), 0);
-  const codes = Object.values(PathMtu).filter(code => (128 << code) + 96 <= mtu);
-  return Math.max(...codes);
-}
 
 export const modifyRefusals = [
   ...named,

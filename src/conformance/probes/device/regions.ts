@@ -231,7 +231,7 @@ const limits = [
       bench.same(
         ['RST-20', 'CTRL-108'],
         'completions when the GID of the peer is gone',
-        [statusesOf(a), statusesOf(b)],
+        [statusesOf(a, 1), statusesOf(b)],
         [[[1, status.RETRY_EXC_ERR]], []],
       );
       bench.same(['CTRL-108'], 'the state of the peer', stateOf(b), QpState.RTS);

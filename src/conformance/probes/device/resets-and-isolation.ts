@@ -69,7 +69,7 @@ const deviceReset = [
         rdma: { remote_addr: old.address, rkey: old.rkey },
       });
       bench.run();
-      bench.same(['RST-34'], 'the completion of a write to a machine that was reset', statusesOf(a), [
+      bench.same(['RST-34'], 'the completion of a write to a machine that was reset', statusesOf(a, 1), [
         [1, status.RETRY_EXC_ERR],
       ]);
       bench.same(
@@ -169,7 +169,7 @@ const isolation = [
       bench.same(
         ['ISO-12'],
         'what became of the uninvited send',
-        [statusesOf(c), statusesOf(b)],
+        [statusesOf(c, 1), statusesOf(b)],
         [[[1, status.RETRY_EXC_ERR]], []],
       );
       a.machine.postSend(a.qpn, { wrId: 2, inline: new Uint8Array(8).fill(2) });

@@ -33,6 +33,8 @@ export interface Surroundings {
   readonly accuse: Accuse;
   /** Runs until nothing is left to do. */
   run(): void;
+  /** Goes on where a party has a clock of its own. False: nothing came of it, or nothing can. */
+  runOn(): boolean;
   note(from: string, to: string, text: string): void;
   /** Does what only sets the scene: one step of the exchange when it went well. */
   scene<T>(who: string, text: string, work: () => T): T;
