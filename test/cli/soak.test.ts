@@ -79,12 +79,21 @@ describe('vrdma soak', () => {
     expect(mended.code).toBe(0);
   });
 
+  it('holds to one format of rings, and to it still when it is gone on with', async () => {
+    const directory = temporaryDirectory();
+    const argv = ['--modes', 'hostile-driver', '--runs', '1'];
+    const { out } = await soakIn(directory, ...argv, '--rings', 'packed');
+    expect(out).toContain('profile both, packed rings, seed 4242');
+    await soakIn(directory, ...argv);
+    expect(stateIn(directory)).toMatchObject({ rings: 'packed', sessions: 2 });
+  });
+
   it('starts a worker again that the implementation has stopped, and names the input', async () => {
     const directory = temporaryDirectory();
     process.env.VRDMA_FIXTURE = 'exits';
     const driver = fixture('stops-at-no-entries.mjs');
     // A soak that has come to the batch with the first program that the driver cannot stand.
-    const state = newState({ seed: 5, profile: 'both', driver, device: null, kit: '1.2.3' });
+    const state = newState({ seed: 5, profile: 'both', rings: 'both', driver, device: null, kit: '1.2.3' });
     const [batch, place] = firstWithoutEntries(state);
     state.modes.settled.batches = batch;
     writeFileSync(join(directory, 'soak-state.json'), JSON.stringify(state));
@@ -114,10 +123,18 @@ describe('vrdma soak', () => {
     ['is newer than the kit', '{"version":9}', [], 'version 9; this kit reads version 1: use a newer vrdma'],
     ['is for another seed', '', ['--seed', '6'], 'a soak with seed 5, and 6 is asked for'],
     ['is for another profile', '', ['--profile', 'rdma'], 'with profile both, and rdma is asked for'],
+    ['is for other rings', '', ['--rings', 'packed'], 'with rings both, and packed is asked for'],
     ['is for another driver', '', faulty.slice(2), 'with driver bundled, and '],
   ])('exits with 2 for a state that %s', async (_why, text, argv, message) => {
     const directory = temporaryDirectory();
-    const state = newState({ seed: 5, profile: 'both', driver: null, device: null, kit: '1.2.3' });
+    const state = newState({
+      seed: 5,
+      profile: 'both',
+      rings: 'both',
+      driver: null,
+      device: null,
+      kit: '1.2.3',
+    });
     writeFileSync(join(directory, 'soak-state.json'), text === '' ? JSON.stringify(state) : text);
     const { code, err } = await soakIn(directory, '--runs', '1', ...argv);
     expect(err).toContain(message);
@@ -126,6 +143,7 @@ describe('vrdma soak', () => {
 
   it.each([
     [['--modes', 'setled'], "mode 'setled'"],
+    [['--rings', 'round'], 'Allowed choices are split, packed, both'],
     [['--workers', '0'], 'from 1 to 256'],
     [['--time', 'soon'], 'a time such as'],
     [['--again', fixture('exits.mjs')], 'is not JSON'],
@@ -149,7 +167,14 @@ describe('vrdma soak', () => {
 });
 
 describe('the line of a soak', () => {
-  const zero = newState({ seed: 5, profile: 'both', driver: null, device: null, kit: '1.2.3' });
+  const zero = newState({
+    seed: 5,
+    profile: 'both',
+    rings: 'both',
+    driver: null,
+    device: null,
+    kit: '1.2.3',
+  });
   const state: SoakState = {
     ...zero,
     elapsedMs: 3_723_000,

@@ -28,7 +28,14 @@ import type {
 import { shapeOf, symptomOf, worthShrinking } from '../../src/conformance/soak/kind.js';
 import { VerbsError } from '../../src/verbs/index.js';
 
-const subject = { seed: 77, profile: 'both', driver: null, device: null, kit: '1.0.0' } as const;
+const subject = {
+  seed: 77,
+  profile: 'both',
+  rings: 'both',
+  driver: null,
+  device: null,
+  kit: '1.0.0',
+} as const;
 const fresh = (): SoakState => newState(subject);
 
 /** A driver that makes no domain: one verb, one fault, seen in every program. */
@@ -96,7 +103,8 @@ function run({ crew, files }: Saved, from: SoakState, wanted: Wanted): Promise<S
 
 describe('what a soak tries', () => {
   it('follows from the seed, the mode and the number of the batch, and differs with each of them', () => {
-    const text = (seed: number, batch: Batch) => JSON.stringify(inputsOf({ seed, profile: 'both' }, batch));
+    const text = (seed: number, batch: Batch) =>
+      JSON.stringify(inputsOf({ seed, profile: 'both', rings: 'both' }, batch));
     const batches: Batch[] = soakModes.flatMap(mode => [0, 1, 0x1_0000].map(number => ({ mode, number })));
     const texts = batches.map(batch => text(1, batch));
     expect(batches.map(batch => text(1, batch))).toEqual(texts);
@@ -105,7 +113,7 @@ describe('what a soak tries', () => {
 
   it('has programs of many lengths up to a thousand actions and more, both profiles, all ring features, wide limits', () => {
     const inputs = Array.from({ length: 60 }, (_, number) =>
-      inputsOf({ seed: 5, profile: 'both' }, { mode: 'racing', number }),
+      inputsOf({ seed: 5, profile: 'both', rings: 'both' }, { mode: 'racing', number }),
     ).flat();
     const programs = inputs.flatMap(input => ('program' in input ? [input.program] : []));
     const lengths = programs.map(({ actions }) => actions.length);
@@ -114,6 +122,22 @@ describe('what a soak tries', () => {
     expect(new Set(inputs.map(({ profile }) => profile))).toEqual(new Set(['roce', 'rdma']));
     expect(new Set(programs.map(({ indirect, eventIdx }) => `${indirect} ${eventIdx}`)).size).toBe(4);
     expect(programs.some(({ wide }) => wide === true)).toBe(true);
+  });
+
+  it.each(soakModes)('is the same on rings of one format as on both, but for the format: %s', mode => {
+    const formatsOf = (rings: SoakState['rings']) =>
+      inputsOf({ ...subject, rings }, { mode, number: 3 }).map(input =>
+        'program' in input
+          ? { packed: input.program.packed === true, rest: { ...input.program, packed: undefined } }
+          : {
+              packed: input.attacks.some(({ packed }) => packed === true),
+              rest: input.attacks.map(attack => ({ ...attack, packed: undefined })),
+            },
+      );
+    const both = formatsOf('both');
+    expect(new Set(both.map(({ packed }) => packed)).size).toBe(2);
+    expect(formatsOf('split')).toEqual(both.map(each => ({ ...each, packed: false })));
+    expect(formatsOf('packed')).toEqual(both.map(each => ({ ...each, packed: true })));
   });
 
   it('takes turns with the modes that are wanted, whichever they are', () => {
@@ -306,5 +330,10 @@ describe('the state of a soak', () => {
 
   it('that was written is read as it was', () => {
     expect(parseState(JSON.stringify(fresh()), 'state.json')).toEqual(fresh());
+  });
+
+  it('of before there was a choice of rings has both', () => {
+    const { rings: _rings, ...older } = fresh();
+    expect(parseState(JSON.stringify(older), 'state.json')).toEqual(fresh());
   });
 });

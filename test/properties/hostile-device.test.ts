@@ -87,6 +87,34 @@ it('[HOST-23] a device that gets past what a driver can remember convicts nobody
   for (const attack of beyondAnyRecord) await runAttack(attack, context(1));
 });
 
+it.each(['split', 'packed'])(
+  '[HOST-33] [HOST-34] [VQ-115] used elements with any marks, in and behind their place, do no harm: %s rings',
+  async format => {
+    for (const turned of [0, 1, 2, 4, 0x80, 0x8000, 0x8080, 0x8087])
+      for (const ahead of [0, 1, 7, 8])
+        for (const chain of ['oldest', 'returned', 'none'] as const) {
+          const misplaced = {
+            act: 'misplaced',
+            queue: 'sq',
+            chain,
+            id: 3,
+            length: 0,
+            ahead,
+            turned,
+          } as const;
+          const acts: Attack['acts'] = [
+            { act: 'post', side: 'send', count: 3 },
+            misplaced,
+            { act: 'post', side: 'send', count: 1 },
+            { act: 'honest', what: 'traffic' },
+            { act: 'poll', at: 0, max: 8 },
+          ];
+          const features = { indirect: false, eventIdx: false, packed: format === 'packed', oneCq: false };
+          await runAttack({ version: 1, ...features, acts }, context(1));
+        }
+  },
+);
+
 it('[PERF-16] what a device writes where a descriptor of its own making leads is no write of the driver', async () => {
   const scribble = { act: 'scribble', queue: 'cq0', area: 'descriptors', at: 2, value: 3 } as const;
   const acts: Attack['acts'] = [scribble, { act: 'honest', what: 'completions' }];

@@ -14,6 +14,7 @@ import {
   soak,
   soakModes,
   soakProfiles,
+  soakRings,
 } from '../../conformance/soak/index.js';
 import type {
   SoakFinding,
@@ -50,6 +51,7 @@ interface SoakOptions extends Omit<ImplementationOptions, 'profile'>, OutputOpti
   readonly state?: string;
   readonly out: string;
   readonly profile?: SoakPlan['profile'];
+  readonly rings?: SoakPlan['rings'];
   readonly modes?: readonly SoakMode[];
   readonly workers: number;
   readonly again?: string;
@@ -107,6 +109,12 @@ export function addSoakCommand(root: Command, session: Session): void {
       new Option('--profile <name>', 'device that is modelled (default: both, in turns)').choices(
         soakProfiles,
       ),
+    )
+    .addOption(
+      new Option(
+        '--rings <format>',
+        'format of the virtqueues (default: both, drawn for each input)',
+      ).choices(soakRings),
     )
     .option('--driver <file>', 'judge the driver that this module exports (createDriver)')
     .option('--device <file>', 'judge the device that this module exports (createDevice)')
@@ -204,7 +212,7 @@ async function again(file: string, options: SoakOptions, session: Session): Prom
   const { io } = session;
   const { input } = usable(() => parseFinding(readTextFile(file), file));
   const crew = crewFor(
-    { seed: 0, profile: input.profile },
+    { seed: 0, profile: input.profile, rings: 'both' },
     { ...options, workers: 1 },
     session,
     () => undefined,
@@ -238,7 +246,7 @@ function crewFor(
     io,
     workerUrl: new URL('soak-worker.js', kit.workerUrl),
     workers: options.workers,
-    plan: { seed: plan.seed, profile: plan.profile },
+    plan: { seed: plan.seed, profile: plan.profile, rings: plan.rings },
     modules: { driver, device },
     hangMs: options.hangTimeout,
     onDeath,
@@ -252,12 +260,13 @@ function openState(file: string, options: SoakOptions, { io, kit }: Session): So
   const asked: SoakSubject = {
     seed: options.seed ?? known?.seed ?? io.randomSeed(),
     profile: options.profile ?? known?.profile ?? 'both',
+    rings: options.rings ?? known?.rings ?? 'both',
     driver: driver ?? null,
     device: device ?? null,
     kit: kit.version,
   };
   if (known === undefined) return { ...newState(asked), sessions: 1 };
-  for (const what of ['seed', 'profile', 'driver', 'device'] as const) {
+  for (const what of ['seed', 'profile', 'rings', 'driver', 'device'] as const) {
     if (known[what] === asked[what]) continue;
     throw usageError(
       `${file} is the state of a soak with ${what} ${known[what] ?? 'bundled'}, and ${asked[what] ?? 'bundled'} is asked for; ` +
@@ -334,7 +343,7 @@ function headingText(before: SoakState, file: string, options: SoakOptions, budg
   const goesOn = before.sessions > 1 ? `, session ${before.sessions}` : '';
   return [
     `vrdma soak  ${driver === undefined ? 'the bundled driver' : driver} on ${device === undefined ? 'the bundled device' : device}`,
-    `profile ${before.profile}, seed ${before.seed}, budget ${budget}, state ${file}${goesOn}`,
+    `profile ${before.profile}${before.rings === 'both' ? '' : `, ${before.rings} rings`}, seed ${before.seed}, budget ${budget}, state ${file}${goesOn}`,
   ].join('\n');
 }
 

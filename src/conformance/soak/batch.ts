@@ -3,7 +3,7 @@
  * batch, so that a counter in a file is enough to go on where a soak has ended.
  */
 import fc from 'fast-check';
-import { match } from 'ts-pattern';
+import { P, match } from 'ts-pattern';
 import type { ProfileName } from '../../abi/index.js';
 import { writeProgram } from '../generate/program-arbitrary.js';
 import { Random } from '../generate/random.js';
@@ -18,12 +18,16 @@ export type SoakMode = (typeof soakModes)[number];
 
 export const soakProfiles = ['roce', 'rdma', 'both'] as const;
 
+export const soakRings = ['split', 'packed', 'both'] as const;
+
 /** What every input of a soak follows from. */
 export interface SoakPlan {
   /** 32 bits. */
   readonly seed: number;
   /** With `both` the batches of a mode take turns. */
   readonly profile: (typeof soakProfiles)[number];
+  /** Format of the virtqueues; with `both` each input has what is drawn for it. */
+  readonly rings: (typeof soakRings)[number];
 }
 
 /** The batch of a mode with this number, from 0. */
@@ -86,6 +90,32 @@ const ACTS = 1000;
 
 /** Everything that a batch tries, in order. */
 export function inputsOf(plan: SoakPlan, batch: Batch): readonly SoakInput[] {
+  const drawn = drawnFor(plan, batch);
+  const { rings } = plan;
+  return rings === 'both' ? drawn : drawn.map(input => withRings(input, rings));
+}
+
+/** The same input on rings of one format. */
+function withRings(input: SoakInput, rings: 'split' | 'packed'): SoakInput {
+  const packed = rings === 'packed';
+  return match(input)
+    .with({ program: P.any }, each => ({
+      ...each,
+      program: { ...each.program, packed: packed || undefined },
+    }))
+    .with({ mode: 'hostile-driver' }, each => ({ ...each, attacks: allPacked(each.attacks, packed) }))
+    .with({ mode: 'hostile-device' }, each => ({ ...each, attacks: allPacked(each.attacks, packed) }))
+    .exhaustive();
+}
+
+function allPacked<A extends { readonly packed?: boolean | undefined }>(
+  attacks: readonly A[],
+  packed: boolean,
+): readonly A[] {
+  return attacks.map(attack => ({ ...attack, packed }));
+}
+
+function drawnFor(plan: SoakPlan, batch: Batch): readonly SoakInput[] {
   const random = new Random(seedOf(plan.seed, batch));
   const profile = profileOf(plan, batch);
   const { mode } = batch;

@@ -1,5 +1,5 @@
 /** A soak: all ways of trying an implementation, for hours, with a state that goes on where the last session ended. */
-export { soakModes, soakProfiles } from './batch.js';
+export { soakModes, soakProfiles, soakRings } from './batch.js';
 export type { Batch, SoakInput, SoakMode, SoakPlan } from './batch.js';
 export { findingText, parseFinding } from './finding-file.js';
 export { runBatch, shrinkFailure, tryAgain } from './run-batch.js';

@@ -1,6 +1,6 @@
 /** How far a soak has come, as plain data: what a file holds between two sessions. */
 import { z } from 'zod';
-import { soakModes, soakProfiles } from './batch.js';
+import { soakModes, soakProfiles, soakRings } from './batch.js';
 
 /** Grows when a reader of the old form would misread the new one. */
 const SOAK_STATE_VERSION = 1;
@@ -40,6 +40,8 @@ const soakStateSchema = z.strictObject({
   /** What all inputs follow from. */
   seed: z.int().min(0).max(0xffff_ffff),
   profile: z.enum(soakProfiles),
+  /** States of before there was a choice have both. */
+  rings: z.enum(soakRings).default('both'),
   /** Modules that are judged; null stands for the bundled one. */
   driver: z.string().nullable(),
   device: z.string().nullable(),
@@ -59,15 +61,16 @@ export type SoakFinding = z.infer<typeof findingSchema>;
 export type SoakTotals = z.infer<typeof totalsSchema>;
 
 /** What a soak is about: a state for another subject cannot be gone on with. */
-export type SoakSubject = Pick<SoakState, 'seed' | 'profile' | 'driver' | 'device' | 'kit'>;
+export type SoakSubject = Pick<SoakState, 'seed' | 'profile' | 'rings' | 'driver' | 'device' | 'kit'>;
 
 export function newState(subject: SoakSubject): SoakState {
-  const { seed, profile, driver, device, kit } = subject;
+  const { seed, profile, rings, driver, device, kit } = subject;
   const zero = (): SoakTotals => ({ batches: 0, programs: 0, calls: 0, hostileInputs: 0, unsupported: 0 });
   return {
     version: SOAK_STATE_VERSION,
     seed,
     profile,
+    rings,
     driver,
     device,
     kit,

@@ -1,7 +1,8 @@
 /** What a device returns in a packed ring, observation by observation: what holds, and the smallest history that breaks it. */
 import { describe, expect, it } from 'vitest';
-import { breaks, fill, holds, judged, queues } from './bench.js';
+import { breaks, fill, holds, judged } from './bench.js';
 import type { History } from './bench.js';
+import { taken } from './either-ring.js';
 import { AVAIL, PackedRing, USED, WRITE, r, w } from './packed-ring.js';
 import type { ObservationKey } from '../../../src/conformance/ring-watch/observations.js';
 
@@ -10,25 +11,11 @@ const on = (key: ObservationKey, ...histories: readonly History<PackedRing>[]): 
 const inOrder = { features: { inOrder: true } };
 const DISABLE = 1;
 const USED_MARK = AVAIL | USED;
-/** Chains of one readable part each that the device has taken. */
-const taken = (ring: PackedRing, ...ids: readonly number[]): void => {
-  for (const id of ids) ring.post(id, r(8));
-  ring.take(ids.length);
-};
 const rest = ({ bench, index }: PackedRing): void => {
   bench.machine.notifying(index, undefined);
   bench.machine.atRest();
 };
 const interrupt = ({ bench, index }: PackedRing): void => bench.machine.interrupting(index);
-
-on(
-  'usedIndex',
-  holds('element by element, round the ring', 6, ring => {
-    ring.roundTrips(3);
-    taken(ring, 0, 1, 2);
-    for (const id of [2, 0, 1]) ring.give(id);
-  }),
-);
 
 on(
   'usedId',
@@ -41,15 +28,6 @@ on(
     taken(ring, 0);
     ring.device.element(0, 0, 8);
     ring.device.flags(0, AVAIL);
-  }),
-  breaks('of no chain', 'used id 3 is not outstanding', ring => {
-    taken(ring, 0);
-    ring.give(3);
-  }),
-  breaks('of one that is back', 'used id 0 is not outstanding', ring => {
-    taken(ring, 0, 1);
-    ring.give(0);
-    ring.give(0);
   }),
   breaks(
     'of one that was not taken',
@@ -91,27 +69,6 @@ on(
     ring.device.element(3, 2, 99);
     ring.device.flags(3, USED_MARK);
   }),
-  breaks(
-    'more than was written',
-    'chain 0 came back with length 9, and 8 of its 16 writable bytes were written',
-    ring => {
-      ring.post(0, w(8), w(8));
-      ring.take();
-      ring.write(0, 8);
-      ring.give(0, 9);
-    },
-  ),
-  breaks(
-    'over a gap',
-    'chain 0 came back with length 16, and 8 of its 16 writable bytes were written',
-    ring => {
-      ring.post(0, w(8), w(8));
-      ring.take();
-      ring.write(0, 8);
-      fill(ring.device.memory, ring.buffer(1) + 4, 4);
-      ring.give(0, 16);
-    },
-  ),
 );
 
 on(
@@ -150,11 +107,6 @@ on(
 
 on(
   'inOrder',
-  holds('of no interest without IN_ORDER', 0, ring => {
-    taken(ring, 0, 1);
-    ring.give(1);
-    ring.give(0);
-  }),
   holds(
     'one by one, and in a batch',
     4,
@@ -169,42 +121,6 @@ on(
       ring.takeBack();
       taken(ring, 3);
       ring.give(3);
-    },
-    inOrder,
-  ),
-  holds(
-    'a batch whose skipped chains were wholly written',
-    2,
-    ring => {
-      ring.post(0, w(8));
-      ring.post(1, w(8));
-      ring.take(2);
-      ring.write(0, 8);
-      ring.write(1, 4);
-      expect(ring.bench.toldBy(() => ring.give(1, 4, 0))).toEqual(['used 0 8', 'used 1 4']);
-    },
-    inOrder,
-  ),
-  breaks(
-    'a skipped chain that was not wholly written',
-    'chain 0 was passed over, and 7 of its 8 writable bytes were written',
-    ring => {
-      ring.post(0, w(8));
-      ring.post(1, r(8));
-      ring.take(2);
-      ring.write(0, 7);
-      ring.give(1, 0, 0);
-    },
-    inOrder,
-  ),
-  breaks(
-    'a batch over a chain that was not taken',
-    'usedId: chain 1 was returned and never taken',
-    ring => {
-      ring.post(0, r(8));
-      ring.post(1, r(8));
-      ring.take();
-      ring.give(1, 0, 0);
     },
     inOrder,
   ),
@@ -364,19 +280,5 @@ describe('what is published by a store of the device', () => {
     interrupt(ring);
     rest(ring);
     expect(ring.bench.breaches).toEqual([]);
-  });
-
-  it('owes no interrupt before the driver is ready, nor for a completion queue, nor when it is wrong', () => {
-    const early = new PackedRing({ early: true });
-    taken(early, 0, 1);
-    expect(early.bench.toldBy(() => early.give(0))).toEqual(['used 0 0', 'interrupt 1 false']);
-    expect(early.bench.toldBy(() => early.give(3))).toEqual([]);
-    const completions = new PackedRing({ index: queues.cq(0) });
-    completions.post(0, w(48));
-    completions.bench.machine.notifying(queues.cq(0), undefined);
-    completions.take();
-    completions.give(0);
-    completions.bench.machine.atRest();
-    expect(completions.bench.breaches).toEqual(['noObject: chain 0 was taken, and no object owns the queue']);
   });
 });

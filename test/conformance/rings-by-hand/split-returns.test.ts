@@ -1,7 +1,8 @@
 /** What a device returns in a split ring, observation by observation: what holds, and the smallest history that breaks it. */
 import { describe, expect, it } from 'vitest';
-import { breaks, fill, holds, judged, queues } from './bench.js';
+import { breaks, fill, holds, judged } from './bench.js';
 import type { History } from './bench.js';
+import { taken } from './either-ring.js';
 import { SplitRing, r, w } from './split-ring.js';
 import type { ObservationKey } from '../../../src/conformance/ring-watch/observations.js';
 
@@ -9,11 +10,6 @@ const on = (key: ObservationKey, ...histories: readonly History<SplitRing>[]): v
   judged(key, options => new SplitRing(options), ...histories);
 const eventIdx = { features: { eventIdx: true } };
 const inOrder = { features: { inOrder: true } };
-/** Chains of one readable part each that the device has taken. */
-const taken = (ring: SplitRing, ...heads: readonly number[]): void => {
-  for (const head of heads) ring.post(head, r(8));
-  ring.take(heads.length);
-};
 
 on(
   'usedIndex',
@@ -56,23 +52,9 @@ on(
 
 on(
   'usedId',
-  holds('of a chain that is out, in any order', 2, ring => {
-    taken(ring, 0, 1);
-    ring.give(1);
-    ring.give(0);
-  }),
-  breaks('of no chain', 'used id 3 is not outstanding', ring => {
-    taken(ring, 0);
-    ring.give(3);
-  }),
   breaks('of none of the ring', 'used id 65536 is not outstanding', ring => {
     taken(ring, 0);
     ring.give(65_536);
-  }),
-  breaks('of one that is back', 'used id 0 is not outstanding', ring => {
-    taken(ring, 0, 1);
-    ring.give(0);
-    ring.give(0);
   }),
   breaks('of one that was not taken', 'chain 1 was returned and never taken', ring => {
     ring.post(0, r(8));
@@ -87,60 +69,6 @@ on(
     ring.device.element(2, 0, 0);
     expect(ring.bench.toldBy(() => ring.device.usedIdx(3))).toEqual(['used 1 0']);
   }),
-);
-
-on(
-  'usedLength',
-  holds('as much as was written without a gap, or less', 3, ring => {
-    for (const head of [0, 2]) ring.post(head, w(8), w(8));
-    ring.take(2);
-    for (const at of [0, 1, 2]) ring.write(at, 8);
-    ring.give(0, 16);
-    ring.give(2, 7);
-    ring.takeBack();
-    taken(ring, 0);
-    ring.give(0, 0);
-  }),
-  holds('written piece by piece', 1, ring => {
-    ring.post(0, w(8), w(8));
-    ring.take();
-    ring.write(0, 8);
-    fill(ring.device.memory, ring.buffer(1) + 4, 4);
-    fill(ring.device.memory, ring.buffer(1), 4);
-    ring.give(0, 16);
-  }),
-  breaks(
-    'more than was written',
-    'chain 0 came back with length 9, and 8 of its 16 writable bytes were written',
-    ring => {
-      ring.post(0, w(8), w(8));
-      ring.take();
-      ring.write(0, 8);
-      ring.give(0, 9);
-    },
-  ),
-  breaks(
-    'over a gap',
-    'chain 0 came back with length 16, and 4 of its 16 writable bytes were written',
-    ring => {
-      ring.post(0, w(8), w(8));
-      ring.take();
-      ring.write(0, 4);
-      ring.write(1, 8);
-      ring.give(0, 16);
-    },
-  ),
-  breaks(
-    'over a gap in the second part',
-    'chain 0 came back with length 16, and 8 of its 16 writable bytes were written',
-    ring => {
-      ring.post(0, w(8), w(8));
-      ring.take();
-      ring.write(0, 8);
-      fill(ring.device.memory, ring.buffer(1) + 4, 4);
-      ring.give(0, 16);
-    },
-  ),
 );
 
 on(
@@ -184,11 +112,6 @@ on(
 
 on(
   'inOrder',
-  holds('of no interest without IN_ORDER', 0, ring => {
-    taken(ring, 0, 1);
-    ring.give(1);
-    ring.give(0);
-  }),
   holds(
     'one by one, and in a batch',
     4,
@@ -249,30 +172,6 @@ on(
     },
     inOrder,
   ),
-  breaks(
-    'a skipped chain that was not wholly written',
-    'chain 0 was passed over, and 7 of its 8 writable bytes were written',
-    ring => {
-      ring.post(0, w(8));
-      ring.post(1, r(8));
-      ring.take(2);
-      ring.write(0, 7);
-      ring.device.element(0, 1, 0);
-      ring.device.usedIdx(2);
-    },
-    inOrder,
-  ),
-  breaks(
-    'a batch over a chain that was not taken',
-    'usedId: chain 1 was returned and never taken',
-    ring => {
-      for (const head of [0, 1]) ring.post(head, r(8));
-      ring.take();
-      ring.device.element(0, 1, 0);
-      ring.device.usedIdx(2);
-    },
-    inOrder,
-  ),
 );
 
 describe('what is published by a store of the device', () => {
@@ -304,21 +203,6 @@ describe('what is published by a store of the device', () => {
     taken(ring, 0);
     ring.give(0);
     expect(stood).toEqual([1]);
-  });
-
-  it('owes no interrupt before the driver is ready, nor for a completion queue, nor when it is wrong', () => {
-    const early = new SplitRing({ early: true });
-    taken(early, 0, 1);
-    expect(early.bench.toldBy(() => early.give(0))).toEqual(['used 0 0', 'interrupt 1 false']);
-    expect(early.bench.toldBy(() => early.give(3))).toEqual([]);
-    const completions = new SplitRing({ index: queues.cq(0) });
-    completions.post(0, w(48));
-    completions.bench.machine.notifying(queues.cq(0), undefined);
-    completions.take();
-    completions.give(0);
-    completions.bench.machine.atRest();
-    expect(completions.bench.told.filter(each => each.startsWith('interrupt'))).toEqual([]);
-    expect(completions.bench.breaches).toEqual(['noObject: chain 0 was taken, and no object owns the queue']);
   });
 
   it('may be written over again in its chain’s next life', () => {

@@ -112,10 +112,11 @@ export class SplitRing {
     look(this.device.memory, this.buffer(at), length);
   }
 
-  /** Puts an element into the next place and raises the index. */
-  give(head: number, length = 0): void {
+  /** Puts an element into the next place and raises the index, over the places of `others` too. */
+  give(head: number, length = 0, ...others: readonly number[]): void {
     this.device.element(this.#used % this.size, head, length);
-    this.device.usedIdx(++this.#used);
+    this.#used += 1 + others.length;
+    this.device.usedIdx(this.#used);
   }
 
   /** Chains of one readable byte that go all the way, each at descriptor 0. */

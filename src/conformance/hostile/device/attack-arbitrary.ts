@@ -5,7 +5,7 @@ import type { Act, Attack } from './attack.js';
 
 export const attackFamilies = {
   answers: 'acks, results and used lengths of commands',
-  'used-elements': 'ids, lengths and indices in the used rings',
+  'used-elements': 'ids, lengths, indices, places and marks in the used rings',
   completions: 'fields and lengths of completions',
   memory: "bytes that are the driver's, and elements after they were published",
   registers: 'status, configuration, generation, DEVICE_NEEDS_RESET',
@@ -51,6 +51,10 @@ const index = fc.oneof(
 const queue = fc.constantFrom('control', 'cq0', 'cq1', 'sq', 'rq');
 const cq = fc.integer({ min: 0, max: 1 });
 const half = fc.integer({ min: 0, max: 0xffff });
+/** AVAIL and USED in every combination, and NEXT, WRITE and INDIRECT. */
+const flags = fc
+  .tuple(fc.constantFrom(0, 0x80, 0x8000, 0x8080), fc.nat({ max: 7 }))
+  .map(([marks, others]) => marks | others);
 
 const program: fc.Arbitrary<Act> = fc.oneof(
   { weight: 4, arbitrary: fc.record({ act: fc.constant('verb'), verb: pick, at: pick }) },
@@ -79,22 +83,34 @@ const answer: fc.Arbitrary<Act> = fc.record(
   { act: fc.constant('answer'), at: pick, ack: byte, result: fc.array(word, { maxLength: 4 }), length: word },
   { requiredKeys: ['act', 'at'] },
 );
+const element: fc.Arbitrary<Act> = fc.record({
+  act: fc.constant('used'),
+  queue,
+  chain: fc.constantFrom('oldest', 'youngest', 'returned', 'none'),
+  id: word,
+  length: word,
+});
+const misplaced: fc.Arbitrary<Act> = fc.record({
+  act: fc.constant('misplaced'),
+  queue,
+  chain: fc.constantFrom('oldest', 'youngest', 'returned', 'none'),
+  id: word,
+  length: fc.oneof(fc.constantFrom(0, 1), word),
+  ahead: fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, fc.nat({ max: 16 })),
+  turned: fc.oneof(fc.nat({ max: 7 }), flags),
+});
+const batch: fc.Arbitrary<Act> = fc.record({
+  act: fc.constant('batch'),
+  queue,
+  from: fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, fc.nat({ max: 2 })),
+  count: fc.integer({ min: 1, max: 4 }),
+  length: fc.oneof(fc.constant(0), word),
+});
 const used: fc.Arbitrary<Act> = fc.oneof(
-  fc.record({
-    act: fc.constant('used'),
-    queue,
-    chain: fc.constantFrom('oldest', 'youngest', 'returned', 'none'),
-    id: word,
-    length: word,
-  }),
-  fc.record({ act: fc.constant('index'), queue, by: index }),
-  fc.record({
-    act: fc.constant('batch'),
-    queue,
-    from: fc.nat({ max: 2 }),
-    count: fc.integer({ min: 1, max: 4 }),
-    length: fc.oneof(fc.constant(0), word),
-  }),
+  { weight: 2, arbitrary: element },
+  { weight: 1, arbitrary: fc.record({ act: fc.constant('index'), queue, by: index }) },
+  { weight: 3, arbitrary: misplaced },
+  { weight: 2, arbitrary: batch },
 );
 const completion: fc.Arbitrary<Act> = fc.oneof(
   {

@@ -46,6 +46,19 @@ export const actSchema = z.discriminatedUnion('act', [
     id: word,
     length: word,
   }),
+  /**
+   * A used element so many places behind where the next one belongs. In a packed ring bits of its flags are turned over, and
+   * the device does not go on; in a split one it shows all up to there, whatever they are.
+   */
+  z.object({
+    act: z.literal('misplaced'),
+    queue,
+    chain: z.enum(['oldest', 'youngest', 'returned', 'none']),
+    id: word,
+    length: word,
+    ahead: z.int().min(0).max(16),
+    turned: z.int().min(0).max(0xffff),
+  }),
   /** Several chains as one element, in order or not, negotiated or not. */
   z.object({ act: z.literal('batch'), queue, from: pick, count: z.int().min(1).max(8), length: word }),
   z.object({ act: z.literal('index'), queue, by: z.int().min(-0x8000).max(0x7fff) }),
@@ -83,6 +96,7 @@ export const actSchema = z.discriminatedUnion('act', [
 ]);
 export type Act = z.infer<typeof actSchema>;
 export type QueueName = z.infer<typeof queue>;
+export type Which = Extract<Act, { act: 'used' }>['chain'];
 
 export const attackSchema = z.object({
   version: z.literal(1),

@@ -6,7 +6,7 @@ import { DeviceStatus } from '../../../virtio/index.js';
 import type { Bench } from '../../probes/driver/bench.js';
 import { completionBytes, words } from '../../probes/driver/encode.js';
 import type { Chain, RingPen } from '../../probes/driver/pen.js';
-import type { Act, QueueName } from './attack.js';
+import type { Act, QueueName, Which } from './attack.js';
 
 /** The queue pair that is attacked has the first number there is. */
 const QPN = 2;
@@ -40,6 +40,7 @@ export class Attacker {
       .with({ act: 'honest' }, ({ what }) => this.#honest(what))
       .with({ act: 'answer' }, ({ at, ack, result, length }) => this.#answer(at, ack, result, length))
       .with({ act: 'used' }, ({ queue, chain, id, length }) => this.#used(queue, chain, id, length))
+      .with({ act: 'misplaced' }, misplaced => this.#misplace(misplaced))
       .with({ act: 'batch' }, ({ queue, from, count, length }) => this.#batch(queue, from, count, length))
       .with({ act: 'index' }, ({ queue, by }) => {
         this.#bench.tampered = true;
@@ -151,31 +152,47 @@ export class Attacker {
     bench.answer(command, bytes, length ?? bytes.length);
   }
 
-  #used(
-    name: QueueName,
-    which: 'oldest' | 'youngest' | 'returned' | 'none',
-    id: number,
-    length: number,
-  ): void {
+  /** The ring, with all taken that the driver has made available. */
+  #looked(name: QueueName): RingPen | undefined {
     const ring = this.#ring(name);
-    if (ring === undefined) return;
     if (name === 'control') this.#bench.look();
-    else ring.takeAll();
-    const chains = [...ring.outstanding.values()];
-    const chain = which === 'oldest' ? chains.at(0) : which === 'youngest' ? chains.at(-1) : undefined;
+    else ring?.takeAll();
+    return ring;
+  }
+
+  #chain({ outstanding }: RingPen, which: Which): Chain | undefined {
+    const chains = [...outstanding.values()];
+    return which === 'oldest' ? chains.at(0) : which === 'youngest' ? chains.at(-1) : undefined;
+  }
+
+  /** Of a chain that is not outstanding. */
+  #idOf({ index }: RingPen, which: Which, id: number): number {
+    return which === 'returned' ? (this.#returned.get(index) ?? id) : id;
+  }
+
+  #used(name: QueueName, which: Which, id: number, length: number): void {
+    const ring = this.#looked(name);
+    if (ring === undefined) return;
+    const chain = this.#chain(ring, which);
     if (chain !== undefined) this.#giveBack(ring, chain, length);
     else {
       this.#bench.tampered = true;
-      ring.element(which === 'returned' ? (this.#returned.get(ring.index) ?? id) : id, length);
+      ring.element(this.#idOf(ring, which, id), length);
     }
     // The driver may look now or later: the interrupt is an act of its own.
   }
 
-  #batch(name: QueueName, from: number, count: number, length: number): void {
-    const ring = this.#ring(name);
+  #misplace({ queue, chain, id, length, ahead, turned }: Extract<Act, { act: 'misplaced' }>): void {
+    const ring = this.#looked(queue);
     if (ring === undefined) return;
-    if (name === 'control') this.#bench.look();
-    else ring.takeAll();
+    this.#bench.tampered = true;
+    const { head } = this.#chain(ring, chain) ?? { head: this.#idOf(ring, chain, id) };
+    ring.misplace(head, length, ahead, turned);
+  }
+
+  #batch(name: QueueName, from: number, count: number, length: number): void {
+    const ring = this.#looked(name);
+    if (ring === undefined) return;
     const chains = [...ring.outstanding.values()].slice(from, from + count);
     if (chains.length === 0) return;
     this.#bench.tampered = true;

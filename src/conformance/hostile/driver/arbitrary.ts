@@ -103,6 +103,35 @@ const tabled: fc.Arbitrary<Act> = fc.record({
   ),
   publication: soundly,
 });
+/** A descriptor that a device could take, but for the marks and the id of its own that some have. */
+const marked = fc.record(
+  {
+    place: fc.constantFrom('readable' as const, 'arena' as const),
+    length: fc.constantFrom(0, 2, 48, 64),
+    writable: fc.oneof({ weight: 9, arbitrary: fc.constant(false) }, fc.boolean()),
+    turned: fc.oneof({ weight: 9, arbitrary: fc.constant(0) }, marks),
+    next: small,
+  },
+  { requiredKeys: ['place', 'length', 'writable', 'turned'] },
+);
+/** As a sound driver does, or with the name of a chain that is in flight or was a moment ago, or one below the size of the ring. */
+const renamed: fc.Arbitrary<Publication> = fc.oneof(
+  { weight: 1, arbitrary: soundly },
+  { weight: 1, arbitrary: fc.record({ jump: fc.constant(1), again: fc.integer({ min: 1, max: 8 }) }) },
+  { weight: 2, arbitrary: fc.record({ jump: fc.constant(1), head: fc.nat({ max: 31 }) }) },
+);
+/** Lists as long as a ring and longer, with marks and ids of their own in every descriptor. */
+const list: fc.Arbitrary<Act> = fc.record({
+  act: fc.constant('chain' as const),
+  queue: fc.oneof(queue, fc.integer({ min: 10, max: 16 })),
+  parts: fc.array(marked, { minLength: 1, maxLength: 4 }),
+  // A ring has 32 descriptors: what goes on behind the last one overwrites where the list began.
+  times: fc.oneof(fc.constant(1), fc.integer({ min: 1, max: 40 }), fc.constantFrom(8, 16, 31, 32, 33)),
+  publication: renamed,
+});
+const markedTable: fc.Arbitrary<Act> = fc
+  .tuple(list, fc.constantFrom(4, 4, 4, 5, 6), fc.integer({ min: 1, max: 40 }))
+  .map(([chain, flags, entries]) => ({ ...chain, table: { length: 16 * entries, flags } }));
 const command: fc.Arbitrary<Act> = fc
   .tuple(
     fc.oneof({ weight: 12, arbitrary: fc.nat({ max: 17 }) }, { weight: 1, arbitrary: fc.nat({ max: 255 }) }),
@@ -124,6 +153,11 @@ const send: fc.Arbitrary<Act> = fc
 const receive: fc.Arbitrary<Act> = fc
   .tuple(queuePair, memory, message(publication, 2))
   .map(([qp, where, rest]) => ({ act: 'receive', qp, memory: where, ...rest }));
+/** Requests as they should be, which stay in flight, under names that are out. */
+const renamedOf = (request: fc.Arbitrary<Act>): fc.Arbitrary<Act> =>
+  fc.tuple(request, renamed).map(([act, publication]) => ({ ...act, mutations: [], short: 0, publication }));
+const sendAgain = renamedOf(send);
+const receiveAgain = renamedOf(receive);
 const modify: fc.Arbitrary<Act> = fc.record({
   act: fc.constant('modify' as const),
   qp: queuePair,
@@ -184,6 +218,17 @@ const reset: fc.Arbitrary<Act> = fc.constant({ act: 'status', value: 0 });
 const families = {
   rings: [chain, scribble, send, receive, kick, steps],
   indirect: [tabled, tabled, chain, steps],
+  lists: [
+    list,
+    markedTable,
+    sendAgain,
+    sendAgain,
+    receiveAgain,
+    receiveAgain,
+    receiveAgain,
+    receiveAgain,
+    steps,
+  ],
   commands: [command, command, command, steps, send],
   requests: [send, send, receive, receive, modify, steps],
   registers: [status, features, enable, resetQueue, kick, command, steps],
@@ -193,6 +238,7 @@ const families = {
   everything: [
     chain,
     tabled,
+    list,
     command,
     send,
     receive,

@@ -26,7 +26,17 @@ export const placeSchema = z.enum([
   'near-2-64',
 ]);
 
-const partSchema = z.object({ place: placeSchema, length: word, writable: z.boolean() });
+const half = z.int().min(0).max(0xffff);
+
+const partSchema = z.object({
+  place: placeSchema,
+  length: word,
+  writable: z.boolean(),
+  /** Bits of the flags that are turned over: the marks of a packed ring as well as NEXT, WRITE and INDIRECT, in tables too. */
+  turned: half.optional(),
+  /** In place of what belongs there: of a split ring the descriptor that follows, of a packed one the buffer id. */
+  next: half.optional(),
+});
 
 /** Overwrites bytes of a message before it is published. */
 const mutationSchema = z.object({
@@ -37,11 +47,13 @@ const mutationSchema = z.object({
 
 /**
  * How a chain is published: how far the index goes on, and which head its slot names in place of the chain's own. In a packed
- * ring: how far on the next chain stands, and the buffer id.
+ * ring: how far on the next chain stands, and the buffer id. `again` names the chain as the one so many before it, which may
+ * be in flight still.
  */
 const publicationSchema = z.object({
-  jump: z.int().min(0).max(0xffff),
-  head: z.int().min(0).max(0xffff).optional(),
+  jump: half,
+  head: half.optional(),
+  again: z.int().min(1).max(64).optional(),
 });
 
 const messageSchema = z.object({
@@ -56,12 +68,12 @@ export const actSchema = z.discriminatedUnion('act', [
     act: z.literal('chain'),
     queue,
     parts: z.array(partSchema).max(6),
+    /** The parts so often, as one list: longer than the ring, or than what is free of it. */
+    times: z.int().min(1).max(64).optional(),
     /** Lets the last descriptor go on to this one: a loop, or a wild next. In a packed ring it goes on to whatever is there. */
-    next: z.int().min(0).max(0xffff).optional(),
+    next: half.optional(),
     /** Puts the chain into an indirect table whose naming descriptor has this length and these flags. */
-    table: z
-      .object({ length: word, flags: z.int().min(0).max(0xffff), place: placeSchema.optional() })
-      .optional(),
+    table: z.object({ length: word, flags: half, place: placeSchema.optional() }).optional(),
     publication: publicationSchema,
   }),
   z.object({

@@ -27,6 +27,7 @@ import {
 } from '../../probes/device/site.js';
 import type { Side } from '../../probes/device/site.js';
 import type { Act, Attack, Message, Place } from './attack.js';
+import { Names, listOf } from './lists.js';
 import { soundData } from './sound-data.js';
 
 const NEXT = 1;
@@ -49,6 +50,7 @@ export class Attacker {
   /** A region of the sanctuary that may be read and not written. */
   #readOnly = { addr: 0, length: 64, lkey: 0 };
   #scratch = 0;
+  readonly #names = new Names();
   /** Readings until the ambush; -1 while there is none. */
   #ambushAfter = -1;
 
@@ -68,6 +70,7 @@ export class Attacker {
     const { machine } = this;
     machine.memory.watch = undefined;
     machine.rewind(this.#start);
+    this.#names.forget();
     const offers = (bit: number): boolean => hasFeature(machine.device.deviceFeatures, bit);
     const isPacked = packed === true && offers(FeatureBit.RING_PACKED);
     machine.start({
@@ -198,24 +201,17 @@ export class Attacker {
     return places[place]();
   }
 
-  #chain({ queue, parts, next, table, publication }: Extract<Act, { act: 'chain' }>): void {
+  #chain(chain: Extract<Act, { act: 'chain' }>): void {
+    const { queue, table, publication } = chain;
     const ring = this.machine.rings.get(queue);
     if (ring === undefined) return this.machine.device.notified(queue);
-    const list = parts.map((part, i) => {
-      const last = i === parts.length - 1;
-      return {
-        address: this.#place(part.place, ring),
-        length: part.length,
-        flags: (part.writable ? WRITE : 0) | (last && next === undefined ? 0 : NEXT),
-        ...(last && next !== undefined ? { next } : {}),
-      };
-    });
-    if (table === undefined) ring.offer(list, publication);
+    const list = listOf(chain, place => this.#place(place, ring));
+    if (table === undefined) this.#names.offer(ring, list, publication);
     else {
-      const home = this.#alloc(16 * parts.length);
+      const home = this.#alloc(16 * list.length);
       ring.table(home, list);
       const address = table.place === undefined ? home : this.#place(table.place, ring);
-      ring.offer([{ address, length: table.length, flags: table.flags }], publication);
+      this.#names.offer(ring, [{ address, length: table.length, flags: table.flags }], publication);
     }
     this.machine.device.notified(queue);
   }
@@ -237,7 +233,7 @@ export class Attacker {
     this.machine.memory.put(address, bytes);
     const list = [{ address, length: bytes.length, flags: writable > 0 ? NEXT : 0 }];
     if (writable > 0) list.push({ address: address + bytes.length, length: writable, flags: WRITE });
-    ring.offer(list, publication);
+    this.#names.offer(ring, list, publication);
     this.machine.device.notified(index);
   }
 

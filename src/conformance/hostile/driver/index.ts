@@ -18,6 +18,7 @@ const ATTACKS = 30;
 const docs: Readonly<Record<AttackFamily, string>> = {
   rings: 'Bad indices, heads, loops, lengths and buffers over rings',
   indirect: 'Indirect tables of every wrong kind',
+  lists: 'Lists longer than what is free, under names that are out, with marks and ids of their own',
   commands: 'Commands with integers at the edges, cut short or too long',
   requests: 'Sends and receives with garbage, and states out of order',
   registers: 'Status, features and queues written out of order while the device is live',

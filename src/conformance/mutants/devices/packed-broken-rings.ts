@@ -72,6 +72,34 @@ const taking: readonly Mutant[] = [
     },
   ),
   ring(
+    'packed-small-ids-forgotten',
+    { chapter: 'stale state', breaks: 'VQ-91 HOST-01', needs: 'history' },
+    'When an id comes that is not below the size of the ring, those in flight that are below are forgotten, and their return is an exception.',
+    (window, { size }) => {
+      const out = new Set<number>();
+      const lost = new Set<number>();
+      return {
+        get16(offset) {
+          const value = window.get16(offset);
+          if (!isField(offset, ID)) return value;
+          if (value >= size) for (const id of out) lost.add(id);
+          else {
+            out.add(value);
+            lost.delete(value);
+          }
+          return value;
+        },
+        set16(offset, value) {
+          if (isField(offset, ID)) {
+            if (lost.has(value)) throw new RangeError(`id ${value} is not in flight`);
+            out.delete(value);
+          }
+          window.set16(offset, value);
+        },
+      };
+    },
+  ),
+  ring(
     'packed-indirect-in-a-list',
     { breaks: 'VQ-99' },
     'INDIRECT has no meaning in a chain of several descriptors.',

@@ -38,6 +38,19 @@ const elements: readonly Mutant[] = [
     }),
   ),
   ring(
+    'packed-falls-over-next',
+    { breaks: 'HOST-34' },
+    'A used element with NEXT set is an exception.',
+    window => ({
+      load16(offset) {
+        const flags = window.load16(offset);
+        const isUsed = isField(offset, FLAGS) && ((flags & MARK) === 0 || (flags & MARK) === MARK);
+        if (isUsed && (flags & NEXT) !== 0) throw new TypeError('a used chain that goes on');
+        return flags;
+      },
+    }),
+  ),
+  ring(
     'packed-batch-taken-for-one',
     { chapter: 'ordering', breaks: 'VQ-109', needs: 'history' },
     'With IN_ORDER a used element is taken for the oldest chain alone, whatever it names.',

@@ -177,6 +177,27 @@ const elements: readonly Mutant[] = [
     }),
   ),
   ring(
+    'packed-looks-one-slot-ahead',
+    { chapter: 'wraps', breaks: 'VQ-115' },
+    'Where no used element stands, one in the slot behind it is taken.',
+    (window, { size }) => {
+      let ahead = 0;
+      return {
+        load16(offset) {
+          const flags = window.load16(offset);
+          const usedHere = (flags & PackedFlag.AVAIL) === 0 ? 0 : MARK;
+          const isAvailable = (flags & MARK) !== 0 && (flags & MARK) !== MARK;
+          const behind =
+            isField(offset, FLAGS) && offset < (size - 1) * SIZE ? window.load16(offset + SIZE) : 0;
+          ahead = isAvailable && (behind & MARK) === usedHere ? SIZE : 0;
+          return ahead === 0 ? flags : behind;
+        },
+        get16: offset => window.get16(offset + ahead),
+        get32: offset => window.get32(offset + ahead),
+      };
+    },
+  ),
+  ring(
     'packed-used-id-is-the-slot',
     { breaks: 'VQ-39' },
     'The chain that is back is found by the slot of the used element, not by its id.',

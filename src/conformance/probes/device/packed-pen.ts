@@ -116,12 +116,13 @@ export class PackedPen extends RingPen {
     return element;
   }
 
-  offer(list: readonly RawDescriptor[], { head, jump = 1 }: Offer = {}): void {
+  offer(list: readonly RawDescriptor[], { head, jump = 1 }: Offer = {}): number {
     const id = head ?? HAND_IDS.FIRST + (this.#handMade++ % HAND_IDS.COUNT);
     this.#lay(list, id);
     // Lists that are not there: the next chain stands where no device looks for it.
     if (jump > 1) this.next.go((jump - 1) % (2 * this.size));
     this.publish();
+    return id;
   }
 
   table(place: number, entries: readonly RawDescriptor[]): void {
@@ -144,13 +145,14 @@ export class PackedPen extends RingPen {
   #lay(list: readonly RawDescriptor[], id: number): void {
     list.forEach((descriptor, i) => {
       const { slot, available } = this.next.ahead(i);
-      const flags = ((descriptor.flags ?? 0) & ~MARKS) | available;
+      const flags = (((descriptor.flags ?? 0) & ~MARKS) | available) ^ (descriptor.turned ?? 0);
       const hide = i === 0 && this.#hidden === undefined;
       if (hide) this.#hidden = { slot, flags };
       this.descriptor(slot, {
         ...descriptor,
         next: descriptor.next ?? id,
         flags: hide ? this.flagsOf(slot) : flags,
+        turned: 0,
       });
     });
     this.next.go(list.length);
@@ -164,7 +166,7 @@ export class PackedPen extends RingPen {
     const at = this.memory.at(place);
     this.writeRun(at, descriptor);
     view.setUint16(at + ID, descriptor.next ?? 0, true);
-    view.setUint16(at + FLAGS, descriptor.flags ?? 0, true);
+    view.setUint16(at + FLAGS, (descriptor.flags ?? 0) ^ (descriptor.turned ?? 0), true);
   }
   flagsOf(slot: number): number {
     return this.get16(this.addresses.descriptors + SIZE * slot + FLAGS);

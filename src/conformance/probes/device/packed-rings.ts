@@ -7,7 +7,7 @@ import { UNWRITTEN } from './answers.js';
 import { Bench } from './bench.js';
 import type { BenchOptions } from './bench.js';
 import type { ProbeMachine } from './machine.js';
-import { modifyQp, queryPort } from './messages.js';
+import { modifyQp, queryPort, recvRequest } from './messages.js';
 import type { RawDescriptor } from './pen.js';
 import type { PackedPen } from './packed-pen.js';
 import { probe } from './probe-case.js';
@@ -41,6 +41,20 @@ function query(machine: ProbeMachine): { readonly header: number; readonly answe
   return { header, answer };
 }
 
+/** What stands where the next used element belongs. */
+function usedElement(
+  { memory }: ProbeMachine,
+  pen: PackedPen,
+): { used: boolean; id: number; length: number } {
+  const { slot, used } = pen.used;
+  const at = memory.at(pen.addresses.descriptors + 16 * slot);
+  return {
+    used: (pen.flagsOf(slot) & MARKS) === used,
+    id: memory.view.getUint16(at + 12, true),
+    length: memory.view.getUint32(at + 8, true),
+  };
+}
+
 /** Offers a QUERY_PORT that was laid by hand, and accuses unless it is answered under the id that it was given. */
 function expectAnswered(
   bench: Bench,
@@ -55,14 +69,7 @@ function expectAnswered(
   bench.note('guest', 'device', what);
   me.transport.notify(control.index);
   bench.run();
-  const { slot, used } = control.used;
-  const at = me.memory.at(control.addresses.descriptors + 16 * slot);
-  const seen = {
-    used: (control.flagsOf(slot) & MARKS) === used,
-    id: me.memory.view.getUint16(at + 12, true),
-    length: me.memory.view.getUint32(at + 8, true),
-    ack: me.memory.bytes[me.memory.at(answer)],
-  };
+  const seen = { ...usedElement(me, control), ack: me.memory.bytes[me.memory.at(answer)] };
   control.used.go(list.length);
   bench.same(requirements, what, seen, { used: true, id, length: ANSWER_BYTES, ack: Ack.OK });
 }
@@ -122,6 +129,38 @@ const taking: readonly ConformanceCase[] = [
         ];
         expectAnswered(bench, control, ['VQ-91', 'VQ-92'], `buffer id ${id}`, list, { id, answer });
       }
+      return bench;
+    },
+  ),
+  probe(
+    {
+      id: 'VQ/packed/ids-in-flight-of-any-size',
+      doc: 'Receives in flight under buffer ids below the size of the queue and beyond it, whichever came first, come back under them.',
+      requirements: ['VQ-91', 'VQ-92'],
+      needs: packed,
+    },
+    context => {
+      const bench = new Bench(context, { machines: 1, packed: true });
+      const { me } = bench;
+      const side = furnish(me);
+      const qpn = queuePairIn(bench, side, side.type, QpState.INIT);
+      const pen = me.packedRing(me.queues.rq(qpn));
+      const ids = [3, 0xffff, 0, 0x8000, 5];
+      for (const id of ids) {
+        const request = recvRequest(id, []);
+        pen.offer([{ address: me.place(request), length: request.length }], { head: id });
+        me.transport.notify(pen.index);
+        bench.run();
+      }
+      me.must(modifyQp, { qpn, attr_mask: 1, qp_state: QpState.ERR });
+      bench.run();
+      const back = ids.map(() => {
+        const element = usedElement(me, pen);
+        pen.used.go(1);
+        return element;
+      });
+      const expected = ids.map(id => ({ used: true, id, length: 0 }));
+      bench.same(['VQ-91', 'VQ-92'], 'used elements of receives that are flushed', back, expected);
       return bench;
     },
   ),

@@ -22,6 +22,8 @@ export interface RawDescriptor {
   readonly flags?: number;
   /** Of a split ring the descriptor that follows, of a packed one the buffer id. */
   readonly next?: number;
+  /** Bits of the flags that are turned over once all else is laid, marks of a packed ring among them. */
+  readonly turned?: number;
 }
 
 /** How a list that is laid by hand is made available, where that is not as it should be. */
@@ -107,9 +109,9 @@ export abstract class RingPen {
 
   /**
    * Lays a list by hand where the next chain belongs and shows it. Descriptors are linked where they have NEXT and no `next`;
-   * nothing is kept track of.
+   * nothing is kept track of. Returns what the list is named by.
    */
-  abstract offer(list: readonly RawDescriptor[], how?: Offer): void;
+  abstract offer(list: readonly RawDescriptor[], how?: Offer): number;
 
   /** Writes an indirect table with the flags that are given, linked where the format links them. */
   abstract table(place: number, entries: readonly RawDescriptor[]): void;

@@ -86,13 +86,15 @@ export class SplitPen extends RingPen {
   }
 
   /** Descriptors from twice the index on: a list of one or two stands beside the one before it. */
-  offer(list: readonly RawDescriptor[], { head, jump = 1 }: Offer = {}): void {
+  offer(list: readonly RawDescriptor[], { head, jump = 1 }: Offer = {}): number {
     const first = (2 * this.nextAvail) % this.size;
     list.forEach((descriptor, i) =>
       this.descriptor((first + i) % this.size, { next: (first + i + 1) % this.size, ...descriptor }),
     );
-    this.#name(head ?? first, jump);
+    const name = head ?? first;
+    this.#name(name, jump);
     this.publish();
+    return name;
   }
 
   table(place: number, entries: readonly RawDescriptor[]): void {
@@ -124,7 +126,7 @@ export class SplitPen extends RingPen {
     const { view } = this.memory;
     const at = this.memory.at(place);
     this.writeRun(at, descriptor);
-    view.setUint16(at + Descriptor.FLAGS, descriptor.flags ?? 0, true);
+    view.setUint16(at + Descriptor.FLAGS, (descriptor.flags ?? 0) ^ (descriptor.turned ?? 0), true);
     view.setUint16(at + Descriptor.NEXT, descriptor.next ?? 0, true);
   }
   /** Writes the slot of a free-running index. */

@@ -74,6 +74,32 @@ const elements: readonly ConformanceCase[] = [
       expectSound(bench);
     },
   }),
+  probeStarted({
+    id: 'VQ/packed-used/behind-its-place',
+    doc: 'A used element is not taken while it shows in the slot behind the one where the driver is, however well it is marked there.',
+    requirements: ['VQ-115', 'VQ-60'],
+    needs,
+    options: { packed: true, queueSize: 8 },
+    ask: async bench => {
+      const ring = controlOf(bench);
+      for (let round = 0; round < 8; round++) {
+        const call = bench.call('delGid()', verbs => verbs.delGid(0));
+        const command = await bench.expectCommand(Command.DEL_GID);
+        ring.write(command.chain, 0, Uint8Array.of(0));
+        // In the slot of the command's other descriptor, which the driver goes by when the right one comes.
+        ring.misplace(command.chain.head, 1, 1, 0);
+        bench.interrupt(ring.index);
+        await bench.run();
+        bench.expect(
+          call.state === 'pending',
+          `an element was taken in slot ${ring.used.slot + 1}, and the next one belongs into the slot before it`,
+        );
+        bench.ok(command);
+        await bench.value(call);
+      }
+      expectSound(bench);
+    },
+  }),
   ...([true, false] as const).map(packed =>
     probeStarted({
       id: packed ? 'VQ/in-order/packed-batch' : 'VQ/in-order/split-batch',

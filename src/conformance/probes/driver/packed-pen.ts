@@ -78,9 +78,14 @@ export class PackedPen extends RingPen {
     this.#go(chains.reduce((sum, { descriptors }) => sum + descriptors.length, 0));
   }
 
-  /** Writes an element with any flags where the next one belongs, and does not go on. */
-  put(id: number, written: number, flags: number): void {
-    const at = SIZE * this.used.slot;
+  misplace(id: number, written: number, ahead: number, turned: number): void {
+    const place = this.used.ahead(ahead);
+    this.put(id, written, (place.used | (written > 0 ? PackedFlag.WRITE : 0)) ^ turned, place);
+  }
+
+  /** Writes an element with any flags where the next one belongs, or elsewhere, and does not go on. */
+  put(id: number, written: number, flags: number, place = this.used): void {
+    const at = SIZE * place.slot;
     this.#ring.set16(at + ID, id & 0xffff);
     this.#ring.set32(at + LEN, written);
     this.#ring.store16(at + FLAGS, flags);

@@ -41,6 +41,12 @@ export abstract class RingPen {
   /** Puts any element at all where the next used one stands, and shows it. */
   abstract element(id: number, written: number): void;
 
+  /**
+   * Puts an element so many places behind where the next one belongs. In a packed ring it has the marks of a used one there,
+   * with bits of its flags turned over, and the device does not go on; in a split one the index shows it, and all before it.
+   */
+  abstract misplace(id: number, written: number, ahead: number, turned: number): void;
+
   /** Shows that the device has come further, or less far, than it has; whatever stands in the ring. */
   abstract raise(by: number): void;
 

@@ -91,8 +91,13 @@ export class SplitPen extends RingPen {
     this.raise(chains.length);
   }
 
-  #put(id: number, written: number): void {
-    const at = Used.RING + Used.ENTRY * (this.#usedIdx % this.size);
+  misplace(id: number, written: number, ahead: number): void {
+    this.#put(id, written, ahead);
+    this.raise(ahead + 1);
+  }
+
+  #put(id: number, written: number, ahead = 0): void {
+    const at = Used.RING + Used.ENTRY * ((this.#usedIdx + ahead) % this.size);
     this.#used.set32(at + Used.ID, id);
     this.#used.set32(at + Used.LEN, written);
   }
