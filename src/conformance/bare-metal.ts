@@ -2,6 +2,7 @@
 import type { ProfileName } from '../abi/index.js';
 import { compareMemory } from './compare-memory.js';
 import type { Implementation } from './implementation.js';
+import type { Span } from './invariants/data.js';
 import { ExactlyOnce } from './invariants/exactly-once.js';
 import { LawBroken, laws } from './laws.js';
 import type { Limits } from './limits.js';
@@ -30,15 +31,14 @@ export interface BareOptions {
   readonly implementation?: Implementation;
 }
 
-/** The central theorem: a settled program is observed exactly as on bare metal. */
-export function compare(
-  { run, world }: Side,
-  bare: Bare,
-  implementation?: Implementation,
-): LawBroken | undefined {
-  const adapter = hasAdapter(implementation) ? 'theirs' : 'ours';
+/**
+ * The central theorem: a settled program is observed exactly as on bare metal. An adapter of somebody else's is held to what is
+ * promised: sequence numbers, and the bytes that are `free`, are its own affair.
+ */
+export function compare({ run, world }: Side, bare: Bare, free?: readonly Span[]): LawBroken | undefined {
+  const adapter = free === undefined ? 'ours' : 'theirs';
   const difference =
-    run.observation.difference(bare.run.observation, adapter) ?? compareMemory(world, bare.world);
+    run.observation.difference(bare.run.observation, adapter) ?? compareMemory(world, bare.world, free);
   if (difference === undefined) return undefined;
   return new LawBroken(laws.invisible, difference);
 }

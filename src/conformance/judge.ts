@@ -102,12 +102,16 @@ async function judgeMain(program: Program, judging: Judging): Promise<Judgement>
   return { broken: undefined, calls: ours.run.calls };
 }
 
+interface Judged extends Side {
+  readonly data: DataArrives;
+}
+
 /** Runs the program on what is judged: the run when every law held, else which one did not. */
 async function runJudged(
   program: Program,
   judging: Judging,
   bare: Bare | undefined,
-): Promise<Side | Judgement> {
+): Promise<Judged | Judgement> {
   const { book, recorder } = judging;
   let run: Run | undefined;
   book.begin();
@@ -115,25 +119,33 @@ async function runJudged(
     const attached = attachTo(judging, recorder);
     const world = await openWorld(program, judging, attached);
     recorder?.useClock(() => world.scheduler.nowNs);
-    run = new Run(program, world, judges(program, world, judging, attached), { expected: bare?.run.marks });
+    const data = new DataArrives(program, world);
+    const observers = judges(program, world, judging, attached, data);
+    run = new Run(program, world, observers, { expected: bare?.run.marks });
     await run.execute();
     throwBroken(book.finish());
     if (world instanceof World) {
       expectCleanReset(world, attached.enabled, 'at the end');
       throwBroken(book.broken);
     }
-    return { run, world };
+    return { run, world, data };
   } catch (error) {
     // A machine that was violated tells more than what came of it.
     return { broken: book.broken ?? asLaw(error), calls: run?.calls ?? 0 };
   }
 }
 
-async function compareSides(program: Program, judging: Judging, ours: Side, bare: Bare): Promise<Judgement> {
+async function compareSides(
+  program: Program,
+  judging: Judging,
+  ours: Judged,
+  bare: Bare,
+): Promise<Judgement> {
   const calls = ours.run.calls + bare.run.calls;
   try {
-    const broken = compare(ours, bare, judging.implementation);
-    if (broken === undefined || !hasAdapter(judging.implementation)) return { broken, calls };
+    const theirs = hasAdapter(judging.implementation);
+    const broken = compare(ours, bare, theirs ? ours.data.unpromised() : undefined);
+    if (broken === undefined || !theirs) return { broken, calls };
     return { broken: (await dependsOnTiming(program, judging, bare)) ? undefined : broken, calls };
   } catch (error) {
     return { broken: asLaw(error), calls };
@@ -193,7 +205,13 @@ function throwBroken(broken: LawBroken | undefined): void {
   if (broken !== undefined) throw broken;
 }
 
-function judges(program: Program, world: VerbsWorld, judging: Judging, attached: Attached): RunObserver[] {
+function judges(
+  program: Program,
+  world: VerbsWorld,
+  judging: Judging,
+  attached: Attached,
+  data: DataArrives,
+): RunObserver[] {
   const { book, limits, profile, coverage, recorder } = judging;
   const { maxQps, maxCqs } = limits.device;
   const list: RunObserver[] = [
@@ -202,7 +220,7 @@ function judges(program: Program, world: VerbsWorld, judging: Judging, attached:
     new VerbsMonitors(program, book, limits.port.gidTableLength),
     new EventsAreArmed(),
     new MemoryUntouched(program, world),
-    new DataArrives(program, world),
+    data,
     new NothingWaits(attached.rings, profiles[profile].queues(maxQps, maxCqs)),
   ];
   // The recorder comes first, so that a trace holds the event that breaks a law.

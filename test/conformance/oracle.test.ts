@@ -224,6 +224,30 @@ describe('[OVR-10] the memories of two worlds', () => {
     ours.machines[0].guest.writeArena(0, Uint8Array.of(ours.machines[0].guest.readArena(0, 1)[0] ^ 1));
     expect(compareMemory(ours, bare)).toContain('byte 0 of machine 0 ended as');
   });
+
+  it('are compared around bytes that are free, whatever order and places those have', () => {
+    const differing = (vm: number, at: number) => {
+      const [ours, bare] = [world(), world()];
+      const { guest } = ours.machines[vm];
+      guest.writeArena(at, Uint8Array.of(guest.readArena(at, 1)[0] ^ 1));
+      return (...free: readonly (readonly [vm: number, at: number, length: number])[]) =>
+        compareMemory(
+          ours,
+          bare,
+          free.map(([owner, start, length]) => ({ vm: owner, at: start, length })),
+        ) !== undefined;
+    };
+    const middle = differing(1, 5000);
+    expect(middle([1, 5000, 1])).toBe(false);
+    expect(middle([1, 4000, 2000], [1, 100, 10], [1, 4100, 10])).toBe(false);
+    expect(middle([1, -8, 6000], [1, 6000, 99_999], [1, 20_000, 4])).toBe(false);
+    expect(middle([1, 4000, 1000])).toBe(true);
+    expect(middle([1, 5001, 100])).toBe(true);
+    expect(middle([1, -9000, 100], [1, 20_000, 4])).toBe(true);
+    expect(middle([0, 5000, 1])).toBe(true);
+    expect(differing(0, 12_287)([0, 12_000, 287])).toBe(true);
+    expect(differing(0, 12_287)([0, 12_000, 288])).toBe(false);
+  });
 });
 
 describe('what a program expects', () => {

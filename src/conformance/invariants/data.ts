@@ -20,7 +20,8 @@ const GRH_BYTES = 40;
 const PAGE = 4096;
 const nowhere: readonly Span[] = [];
 
-interface Span {
+/** Bytes of a machine's arena. */
+export interface Span {
   readonly vm: number;
   readonly at: number;
   readonly length: number;
@@ -52,6 +53,8 @@ export class DataArrives extends RunObserver {
   readonly #to = new SpanWalk();
   readonly #from = new SpanWalk();
   #time = 1;
+  /** What requests that failed may have written. */
+  readonly #failed: Span[] = [];
   /** A region over all memory was used across pages: who writes where is not known any more. */
   #blind = false;
   /** Bytes that were compared; 0 says that the law was not tested. */
@@ -75,8 +78,7 @@ export class DataArrives extends RunObserver {
 
   override posted(request: WrRecord, spec: RequestSpec): void {
     const posted = this.#describe(request, spec);
-    const read = request.opcode === WrOpcode.RDMA_READ;
-    if (!request.send || read) {
+    if (writesHere(request)) {
       this.#posted.set(request, posted);
       this.#change(posted.local, 1, posted.time);
       return;
@@ -129,6 +131,15 @@ export class DataArrives extends RunObserver {
     else list.push(posted);
   }
 
+  /**
+   * Bytes of which nothing is promised: where a message was going that failed, and buffers of receives and reads that are still
+   * with the device, which a message that was dropped may have used.
+   */
+  unpromised(): readonly Span[] {
+    const held = [...this.#posted.values()].filter(({ request }) => writesHere(request));
+    return [...this.#failed, ...held.flatMap(({ local }) => local)];
+  }
+
   override completed(_cq: CqRecord, completion: WorkCompletion, request: WrRecord | undefined): void {
     this.#time++;
     const posted = request && this.#posted.get(request);
@@ -145,7 +156,8 @@ export class DataArrives extends RunObserver {
   #finish(posted: Posted, success: boolean): void {
     const { request, local, remote } = posted;
     this.#posted.delete(request);
-    if (!request.send || request.opcode === WrOpcode.RDMA_READ) this.#change(local, -1, this.#time);
+    if (!success) this.#failed.push(...(writesHere(request) ? local : remote));
+    if (writesHere(request)) this.#change(local, -1, this.#time);
     else if (success && request.qp.type === QpType.RC) this.#change(remote, -1, this.#time);
   }
 
@@ -313,6 +325,11 @@ class SpanWalk {
 export function peerMachine(qp: QpRecord, otherwise: number): number {
   const { ahAttr } = qp.attributes;
   return ahAttr === undefined ? otherwise : machineOfGid(ahAttr.dgid);
+}
+
+/** What it brings goes into memory of its own machine. */
+function writesHere({ send, opcode }: WrRecord): boolean {
+  return !send || opcode === WrOpcode.RDMA_READ;
 }
 
 function isSend(opcode: number): boolean {

@@ -544,3 +544,50 @@ describe('the machine of a peer', () => {
     expect(peerMachine(qpRecord(), 1)).toBe(1);
   });
 });
+
+describe('bytes of which nothing is promised', () => {
+  const failed = { status: WcStatus.REM_INV_REQ_ERR };
+  const [a, b] = [connected(0, 1), connected(1, 0)];
+
+  it('are those of receives and reads that failed, or that the device still has', () => {
+    const told = new Told();
+    const short = told.recv(b, sge(100, 50), sge(300, 20));
+    const read = told.send(a, {
+      opcode: 'RDMA_READ',
+      sges: [sge(700, 8)],
+      remote: { vm: 1, at: 0, mr: 'mr0' },
+    });
+    told.recv(a, sge(900, 10));
+    expect(told.done(short, { status: WcStatus.LOC_LEN_ERR })).toBeUndefined();
+    expect(told.done(read, failed)).toBeUndefined();
+    expect(told.law.unpromised()).toEqual([
+      { vm: 1, at: 100, length: 50 },
+      { vm: 1, at: 300, length: 20 },
+      { vm: 0, at: 700, length: 8 },
+      { vm: 0, at: 900, length: 10 },
+    ]);
+  });
+
+  it('are those where a write was going that failed, at the peer', () => {
+    const told = new Told();
+    const write = told.send(a, {
+      opcode: 'RDMA_WRITE',
+      sges: [sge(0, 64)],
+      remote: { vm: 1, at: 512, mr: 'mr0' },
+    });
+    expect(told.done(write, failed)).toBeUndefined();
+    expect(told.law.unpromised()).toEqual([{ vm: 1, at: 512, length: 64 }]);
+  });
+
+  it('are none of what is done, of sends, and of writes that are under way', () => {
+    const told = new Told();
+    const remote = { vm: 1, at: 512, mr: 'mr0' };
+    const send = told.send(a, { sges: [sge(0, 64)] });
+    const done = told.send(a, { opcode: 'RDMA_WRITE', sges: [sge(0, 8)], remote });
+    told.send(a, { opcode: 'RDMA_WRITE', sges: [sge(0, 8)], remote });
+    told.copy([0, 0], [1, 512], 8);
+    expect(told.done(send, failed)).toBeUndefined();
+    expect(told.done(done)).toBeUndefined();
+    expect(told.law.unpromised()).toEqual([]);
+  });
+});
