@@ -117,6 +117,7 @@ async function runJudged(
     recorder?.useClock(() => world.scheduler.nowNs);
     run = new Run(program, world, judges(program, world, judging, attached), { expected: bare?.run.marks });
     await run.execute();
+    attached.atRest();
     throwBroken(book.finish());
     if (world instanceof World) {
       expectCleanReset(world, attached.enabled, 'at the end');
