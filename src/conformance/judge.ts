@@ -123,6 +123,7 @@ async function runJudged(
     const observers = judges(program, world, judging, attached, data);
     run = new Run(program, world, observers, { expected: bare?.run.marks });
     await run.execute();
+    attached.atRest();
     throwBroken(book.finish());
     if (world instanceof World) {
       expectCleanReset(world, attached.enabled, 'at the end');

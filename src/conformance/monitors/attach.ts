@@ -37,6 +37,8 @@ export interface Attached {
   readonly rings: ReadonlyMap<number, RingMonitors>;
   /** The queues that the driver of a machine has enabled since its last reset. */
   readonly enabled: (vm: number) => Iterable<EnabledQueue>;
+  /** Nothing moves any more: what is watched in memory shows what is missing. */
+  atRest(): void;
 }
 
 interface AttachedMachine extends MachineMonitors {
@@ -70,16 +72,22 @@ export function attach(options: AttachOptions): Attached {
       driverControl: vm => machineOf(vm).control.driver,
       notified: (vm, queue) => machineOf(vm).sink.notified(queue),
     };
-    return { observers: { ...common, ...reported }, rings, enabled };
+    return { observers: { ...common, ...reported }, rings, enabled, atRest: () => undefined };
   }
   const { maxQps, maxCqs } = options.limits.device;
   const queues = profiles[options.profile].queues(maxQps, maxCqs);
+  const seen: WatchedMachine[] = [];
   const views: WorldObservers['views'] = (vm, guest) => {
     const { sink, control } = machineOf(vm);
     const tally = tellingBreaches(book);
-    return new WatchedMachine({ vm, queues, maxQps, maxCqs, tally, sink, control, outside }, guest);
+    const machine = new WatchedMachine({ vm, queues, maxQps, maxCqs, tally, sink, control, outside }, guest);
+    seen.push(machine);
+    return machine;
   };
-  return { observers: { ...common, views }, rings, enabled };
+  const atRest = (): void => {
+    for (const machine of seen) machine.atRest();
+  };
+  return { observers: { ...common, views }, rings, enabled, atRest };
 }
 
 /** Watchers for bare metal, where there are adapters and the wire between them and no more. */
