@@ -115,6 +115,16 @@ it.each(['split', 'packed'])(
   },
 );
 
+it('[HOST-34] a command that an attack has cut short where it lay is refused, and convicts nobody', async () => {
+  const acts: Attack['acts'] = [
+    { act: 'verb', verb: 122, at: 0 },
+    { act: 'verb', verb: 9, at: 0 },
+    { act: 'misplaced', queue: 'control', chain: 'none', id: 0, length: 2, ahead: 0, turned: 130 },
+  ];
+  const features = { indirect: false, eventIdx: false, packed: true, oneCq: false };
+  await runAttack({ version: 1, ...features, acts }, context(1, 'roce'));
+});
+
 it('[PERF-16] what a device writes where a descriptor of its own making leads is no write of the driver', async () => {
   const scribble = { act: 'scribble', queue: 'cq0', area: 'descriptors', at: 2, value: 3 } as const;
   const acts: Attack['acts'] = [scribble, { act: 'honest', what: 'completions' }];

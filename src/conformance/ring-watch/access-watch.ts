@@ -33,6 +33,10 @@ export interface AccessHost {
   breach(key: ObservationKey, message: string): void;
 }
 
+/**
+ * Each walk is over a copy of what the access touches: a ring that is told of an access may let the driver look in the midst of
+ * it, and that look asks for places, too.
+ */
 export class AccessWatch {
   readonly driver: OsListener;
   readonly #host: AccessHost;

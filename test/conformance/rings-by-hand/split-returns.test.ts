@@ -1,6 +1,6 @@
 /** What a device returns in a split ring, observation by observation: what holds, and the smallest history that breaks it. */
 import { describe, expect, it } from 'vitest';
-import { breaks, fill, holds, judged } from './bench.js';
+import { breaks, fill, holds, judged, look } from './bench.js';
 import type { History } from './bench.js';
 import { taken } from './either-ring.js';
 import { SplitRing, r, w } from './split-ring.js';
@@ -194,6 +194,18 @@ describe('what is published by a store of the device', () => {
     const looks = ring.bench.looks('usedIndex');
     ring.device.usedIdx(8);
     expect(ring.bench.looks('usedIndex')).toBe(looks);
+  });
+
+  it('is taken up once, though the driver looks at both rings in the midst of it', () => {
+    const looks = [false, true].map(meanwhile => {
+      const ring = new SplitRing({ concurrent: true });
+      const { driver, device } = ring.at;
+      if (meanwhile) ring.bench.machine.onUsed = () => look(ring.driver.memory, driver, device + 4 - driver);
+      taken(ring, 0);
+      ring.give(0);
+      return ring.bench.looks('usedIndex');
+    });
+    expect(looks[1]).toBe(looks[0]);
   });
 
   it('is seen in memory otherwise', () => {

@@ -36,6 +36,11 @@ export class TakenCommand {
     this.#view = new DataView(readable.buffer, Math.min(commandHeader.size, readable.length));
   }
 
+  /** The command's struct is there to its end. */
+  get isWhole(): boolean {
+    return this.#view.byteLength >= (commandShapeOf(this.code)?.request.size ?? 0);
+  }
+
   /** The command's struct. Throws RangeError when the command is shorter. */
   decode<V>(layout: Struct<V>): V {
     return layout.decode(this.#view, 0);

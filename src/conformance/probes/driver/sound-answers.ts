@@ -81,6 +81,8 @@ export class SoundAnswers {
 
   /** The result bytes of a command that is carried out; undefined refuses it. */
   carryOut(command: TakenCommand): Uint8Array | undefined {
+    // An attack may have cut it short where it lay.
+    if (!command.isWhole) return undefined;
     switch (command.code) {
       case Command.QUERY_DEVICE:
         return bytesOf(queryDeviceAck, this.limits);
