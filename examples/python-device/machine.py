@@ -2,8 +2,6 @@
 
 import heapq
 import itertools
-import os
-import struct
 import sys
 import time
 
@@ -62,7 +60,7 @@ class Machine:
     def __init__(self, host):
         self.host, self.limits = host, LIMITS
         self.memory = GuestMemory()
-        self.calls, self.errors = {}, {}  # eventfds of each queue
+        self.calls = {}  # eventfd of each queue
         self.control = host.profile['control']
         self.first_qp = self.control + 1 + LIMITS['max_rdma_cqs']
         self.queues = self.first_qp + 2 * LIMITS['max_rdma_qps']
@@ -97,8 +95,6 @@ class Machine:
         self.needs_reset, self.live = True, False
         for ring in self.rings.values():
             ring.enabled = False
-        for error in list(self.errors.values())[:1]:  # whichever it is: who hears it reads the status
-            os.write(error, struct.pack('@Q', 1))
 
     # -- Rings, with a driver that breaks their rules
 

@@ -41,8 +41,8 @@ class Connection:
         self.machine.memory.close()
         for index in list(self.kicks):
             self.drop_kick(index)
-        for fd in [*self.machine.calls.values(), *self.machine.errors.values()]:
-            os.close(fd)
+        for call in self.machine.calls.values():
+            os.close(call)
         self.socket.close()
 
     # -- Messages
@@ -196,14 +196,15 @@ class Connection:
             if fd is not None:
                 self.kicks[index] = fd
                 self.watch(fd, lambda: self._kicked(index, fd))
-            return
-        kept = self.machine.calls if request == 13 else self.machine.errors
-        if index in kept:
-            os.close(kept.pop(index))
-        if fd is not None:
-            kept[index] = fd
-        if request == 13 and index in self.machine.rings:
-            self.machine.rings[index].call = fd
+        elif request == 13:
+            if index in self.machine.calls:
+                os.close(self.machine.calls.pop(index))
+            if fd is not None:
+                self.machine.calls[index] = fd
+            if index in self.machine.rings:
+                self.machine.rings[index].call = fd
+        elif fd is not None:
+            os.close(fd)  # errors are told by the status
 
     def _kicked(self, index, fd):
         os.read(fd, 8)
