@@ -57,9 +57,10 @@ export class FrontQueueSet {
     this.enabled.delete(queue);
   }
 
-  /** The device was reset. */
+  /** The device was reset. Queues that were out of use before may have been called, or given up, since. */
   reset(): void {
-    for (const queue of this.enabled) {
+    for (const queue of this.#queues) {
+      if (queue === undefined) continue;
       this.disable(queue);
       queue.filled = 0;
     }

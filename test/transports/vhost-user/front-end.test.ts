@@ -20,7 +20,7 @@ interface Script {
   readonly does?: string;
   readonly features?: string;
   readonly config?: number;
-  readonly errs?: 'silently' | 'with-status';
+  readonly errs?: 'silently' | 'with-status' | 'at-reset';
   readonly inflight?: boolean;
 }
 
@@ -176,6 +176,20 @@ describe.skipIf(skipped !== undefined)('a client', () => {
     expect(openFds()).toBe(before);
   });
 
+  it('holds nothing against a device that a queue said before its reset, one that was taken away too', async () => {
+    const path = await backEnd({ errs: 'at-reset', features: '0x80010140020000' });
+    const client = connectVhostUser(path, { deviceId: 1, queueCount: 1 });
+    live(client, FeatureBit.RING_RESET);
+    client.transport.resetQueue(0);
+    expect(client.transport.queueEnabled(0)).toBe(false);
+    client.transport.writeStatus(0);
+    live(client);
+    client.wait(0);
+    expect(client.front.failure).toBe(undefined);
+    expect(client.transport.readStatus() & DeviceStatus.DEVICE_NEEDS_RESET).toBe(0);
+    client.close();
+  });
+
   it('takes an error for DEVICE_NEEDS_RESET where there is no status to be read', async () => {
     const path = await backEnd({ errs: 'silently' });
     const options = { withoutProtocolFeatures: ['STATUS'], reset: 'reconnect' } as const;
@@ -205,8 +219,8 @@ describe.skipIf(skipped !== undefined)('a client', () => {
 });
 
 /** Negotiates, and starts one queue. */
-function live(client: VhostUserClient): void {
-  const required = featureSet(FeatureBit.VERSION_1);
+function live(client: VhostUserClient, ...features: readonly number[]): void {
+  const required = featureSet(FeatureBit.VERSION_1, ...features);
   negotiate(client.transport, { wanted: required, required });
   client.queue(0, 64);
   client.transport.writeStatus(ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK);
