@@ -61,6 +61,8 @@ export interface QpRecord extends BaseRecord {
   /** Set once a completion of that queue had an error, until the next RESET. */
   sendFailed: boolean;
   recvFailed: boolean;
+  /** Moves to RESET that were asked for and not answered. */
+  resetting: number;
 }
 
 export interface AhRecord extends BaseRecord {
@@ -87,5 +89,7 @@ export interface WrRecord {
   readonly signaled: boolean;
   /** Dense number over the run. */
   readonly id: number;
+  /** It was posted while a RESET was under way, so it may be of the life behind it, and complete before the answer is heard. */
+  readonly behindReset?: boolean;
   state: 'posted' | 'completed' | 'implied' | 'discarded';
 }

@@ -65,6 +65,7 @@ export function qpRecord(type: QpType = QpType.RC, cq = cqRecord()): QpRecord {
     recvsDone: 0,
     sendFailed: false,
     recvFailed: false,
+    resetting: 0,
   };
 }
 

@@ -177,6 +177,18 @@ describe('[QP-48] behind an error', () => {
     expect(broken(() => other.complete(e, LOC_PROT_ERR))).toContain('LOC_PROT_ERR instead of WR_FLUSH_ERR');
   });
 
+  it('what was posted while a RESET was under way may succeed, before its answer is heard', () => {
+    const told = new Told();
+    told.complete(told.post(), RETRY_EXC_ERR);
+    const lost = told.post();
+    const [ahead, flushed] = [told.post({ behindReset: true }), told.recv({ behindReset: true })];
+    told.complete(ahead);
+    told.complete(flushed, WR_FLUSH_ERR);
+    expect([ahead.state, flushed.state, told.qp.recvFailed]).toEqual(['completed', 'completed', false]);
+    expect(broken(() => told.complete(ahead))).toContain('completed again');
+    expect(broken(() => told.complete(lost))).toContain('succeeded behind an error');
+  });
+
   it('RC flushes any number, and a flush may come first', () => {
     const told = new Told();
     for (const request of [told.post(), told.post(), told.post()]) told.complete(request, WR_FLUSH_ERR);

@@ -52,8 +52,11 @@ export class ExactlyOnce extends RunObserver {
     }
     if (request.state !== 'posted')
       throw new LawBroken(laws.completesOnce, `${what(request)} completed again (${request.state} before)`);
-    this.#passEarlier(cq, request);
-    this.#afterError(completion, request);
+    // What comes before a request of the life behind a reset, and whether anything failed, is known with the answer alone.
+    if (request.behindReset !== true) {
+      this.#passEarlier(cq, request);
+      this.#afterError(completion, request);
+    }
     request.state = 'completed';
   }
 

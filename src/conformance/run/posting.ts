@@ -126,6 +126,7 @@ function recordOf<S extends RequestSpec, R>(poster: Poster<S, R>, spec: S): WrRe
     opcode: poster.opcode(spec),
     signaled: poster.signaled(spec),
     id: stage.counts.wr++,
+    behindReset: qp.resetting > 0,
     state: 'posted',
   };
 }

@@ -81,6 +81,7 @@ export function createQp(
     recvsDone: 0,
     sendFailed: false,
     recvFailed: false,
+    resetting: 0,
   }));
 }
 
@@ -95,17 +96,21 @@ export function modifyQp(
   if (qp.state === QpState.RESET && mayHaveFailedUnseen(qp)) return stage.skip(index, action);
   const attributes = attributesOf(stage, action.set, qp);
   const to = attributes.qpState;
+  const resets = to === QpState.RESET ? 1 : 0;
+  qp.resetting += resets;
   stage.control(
     index,
     action,
     () => machine.verbs.modifyQp(qp.handle, attributes),
     () => {
+      qp.resetting -= resets;
       if (to !== undefined) qp.state = to;
       qp.attributes = to === QpState.RESET ? {} : { ...qp.attributes, ...attributes };
       for (const observer of stage.observers) observer.modified(qp, to);
       if (to === QpState.RESET) discardRequests(qp);
     },
     () => {
+      qp.resetting -= resets;
       for (const observer of stage.observers) observer.modifyRefused(qp);
     },
   );
