@@ -80,6 +80,16 @@ export function mayHaveFailedUnseen({ sendCq, recvCq }: QpRecord): boolean {
   return sendCq.overran || recvCq.overran;
 }
 
+/**
+ * The key that a program makes up out of one that it has. Devices may count keys up, and a neighbour of a key may be another
+ * region's: it goes on, step by step, to a number that no region of the run has had. Without a delta it is the key itself.
+ */
+export function madeUpKey(known: ReadonlySet<number>, key: number, delta: number): number {
+  let made = (key + delta) >>> 0;
+  while (delta !== 0 && known.has(made)) made = (made + delta) >>> 0;
+  return made;
+}
+
 /** One accepted work request. */
 export interface WrRecord {
   readonly wrId: number;

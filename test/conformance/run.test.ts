@@ -4,6 +4,7 @@ import { expect, it } from 'vitest';
 import { judge } from '../../src/conformance/judge.js';
 import { RunObserver } from '../../src/conformance/observer.js';
 import type { Program } from '../../src/conformance/program.js';
+import { madeUpKey } from '../../src/conformance/records.js';
 import type { WrRecord } from '../../src/conformance/records.js';
 import { parseProgram } from '../../src/conformance/replay.js';
 import { Run } from '../../src/conformance/run/run.js';
@@ -47,4 +48,12 @@ it('notes which requests were posted while a RESET was under way', async () => {
   // A driver that has heard of the reset, or not yet of INIT, refuses.
   expect([...notes]).toContain('not not');
   expect([...notes]).toContain('behind');
+});
+
+it('makes up keys that no region has had, where a device counts them up', () => {
+  const known = new Set([7, 8, 9, 11]);
+  expect(madeUpKey(known, 7, 0)).toBe(7);
+  expect(madeUpKey(known, 7, 1)).toBe(10);
+  expect(madeUpKey(known, 8, -1)).toBe(6);
+  expect(madeUpKey(new Set([0]), 1, -1)).toBe(0xffff_ffff);
 });

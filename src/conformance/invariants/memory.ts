@@ -10,9 +10,18 @@ import { RunObserver } from '../observer.js';
 import type { RequestSpec } from '../observer.js';
 import { initialArena } from '../patterns.js';
 import type { Action, Program, SendRequestSpec } from '../program.js';
+import { madeUpKey } from '../records.js';
 import type { MrRecord, ObjectRecord, WrRecord } from '../records.js';
 import type { VerbsWorld } from '../verbs-world.js';
 import { Writers } from './writers.js';
+
+/** A write to the memory of machine `vm`. */
+interface RemoteWrite {
+  readonly vm: number;
+  readonly rkey: number;
+  readonly at: number;
+  readonly length: number;
+}
 
 export class MemoryUntouched extends RunObserver {
   readonly #world: VerbsWorld;
@@ -20,6 +29,9 @@ export class MemoryUntouched extends RunObserver {
   /** Per machine: the requests that may have changed each byte. */
   readonly #writers: readonly Writers[];
   readonly #regions: MrRecord[] = [];
+  readonly #keys = new Set<number>();
+  /** Writes with keys that no region had yet. */
+  readonly #early: RemoteWrite[] = [];
 
   constructor(program: Program, world: VerbsWorld) {
     super();
@@ -29,7 +41,11 @@ export class MemoryUntouched extends RunObserver {
   }
 
   override created(object: ObjectRecord): void {
-    if (object.kind === 'mr') this.#regions.push(object);
+    if (object.kind !== 'mr') return;
+    this.#regions.push(object);
+    this.#keys.add(object.lkey).add(object.rkey);
+    // A write that is still under way may have named the key that this region has got.
+    for (const write of this.#early) this.#allowIn(object, write);
   }
 
   override actionStarted(_index: number, action: Action): void {
@@ -47,13 +63,23 @@ export class MemoryUntouched extends RunObserver {
   }
 
   #allowRemote(spec: SendRequestSpec, remote: NonNullable<SendRequestSpec['remote']>, vm: number): void {
-    const { mr: key, at } = remote;
-    const name = typeof key === 'string' ? key : 'of' in key && key.delta === 0 ? key.of : undefined;
-    const named = this.#regions.find(each => each.vm === remote.vm && each.name === name);
-    // A key of one machine may be one of another machine too.
-    const region = this.#regions.find(each => each.vm === vm && each.alive && each.rkey === named?.rkey);
-    if (region === undefined || (region.access & AccessFlag.REMOTE_WRITE) === 0) return;
     const length = spec.inline ?? spec.sges.reduce((sum, sge) => sum + sge.length, 0);
+    const write = { vm, rkey: this.#keyOf(remote), at: remote.at, length };
+    // A key of one machine may be one of another machine too.
+    const region = this.#regions.find(each => each.vm === vm && each.alive && each.rkey === write.rkey);
+    if (region === undefined) this.#early.push(write);
+    else this.#allowIn(region, write);
+  }
+
+  #keyOf({ vm, mr: key }: NonNullable<SendRequestSpec['remote']>): number {
+    if (typeof key === 'object' && 'raw' in key) return key.raw;
+    const [name, delta] = typeof key === 'string' ? [key, 0] : [key.of, key.delta];
+    const named = this.#regions.find(each => each.vm === vm && each.name === name);
+    return madeUpKey(this.#keys, named?.rkey ?? 0, delta);
+  }
+
+  #allowIn(region: MrRecord, { vm, rkey, at, length }: RemoteWrite): void {
+    if (region.vm !== vm || region.rkey !== rkey || (region.access & AccessFlag.REMOTE_WRITE) === 0) return;
     if (at >= region.at && at + length <= region.at + region.length) this.#allow(vm, at, length);
   }
 

@@ -81,6 +81,7 @@ export function createMr(
       : machine.verbs.regMr(handle, { addr: machine.guest.arenaAddress(at), length, access });
   create(stage, index, action, call, mr => {
     const { lkey, rkey } = mr;
+    stage.keys.add(lkey).add(rkey);
     return {
       kind: 'mr',
       vm: action.vm,

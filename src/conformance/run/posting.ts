@@ -5,7 +5,7 @@ import { repeated } from '../expectations.js';
 import type { RequestSpec } from '../observer.js';
 import { patternBytes } from '../patterns.js';
 import type { ActionOf, KeySpec, RecvRequestSpec, SendRequestSpec, SgeSpec } from '../program.js';
-import { mayHaveFailedUnseen } from '../records.js';
+import { madeUpKey, mayHaveFailedUnseen } from '../records.js';
 import type { QpRecord, WrRecord } from '../records.js';
 import type { PostedList, VerbsMachine } from '../verbs-world.js';
 import { qpNumberOf } from './queue-pairs.js';
@@ -201,5 +201,5 @@ function keyOf(stage: Stage, key: KeySpec, vm: number, which: 'lkey' | 'rkey'): 
   if (typeof key === 'object' && 'raw' in key) return key.raw;
   const [name, delta] = typeof key === 'string' ? [key, 0] : [key.of, key.delta];
   const mr = stage.names.find(vm, name, 'mr');
-  return ((mr === undefined ? 0 : mr[which]) + delta) >>> 0;
+  return madeUpKey(stage.keys, mr === undefined ? 0 : mr[which], delta);
 }

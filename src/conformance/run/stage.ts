@@ -22,6 +22,8 @@ export class Stage {
   readonly names: Names;
   /** Per machine, by `wrId`; undefined where a post was refused. */
   readonly requests: (WrRecord | undefined)[][];
+  /** Keys of all regions that there have been. */
+  readonly keys = new Set<number>();
   /** Numbers for the next object of each kind. */
   readonly counts = { pd: 0, cq: 0, mr: 0, qp: 0, ah: 0, wr: 0 };
   readonly cqs: CqRecord[] = [];

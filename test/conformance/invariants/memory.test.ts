@@ -178,7 +178,29 @@ describe('[MEM-20] [MEM-21] what a peer may write', () => {
     expect(coveredBy({ vm: 2 }, 'mr0')).toBe(0);
     expect(coveredBy({}, { of: 'mr0', delta: 0 })).toBe(8);
     expect(coveredBy({}, { of: 'mr0', delta: 1 })).toBe(0);
-    expect(coveredBy({}, { raw: 77 })).toBe(0);
+    expect(coveredBy({}, { raw: 78 })).toBe(0);
+    expect(coveredBy({}, { raw: 77 })).toBe(8);
+  });
+
+  it('may come behind the write that names its key, and a key that is made up is that of no region before it', () => {
+    const write = (told: Told) => told.write({ remote: { vm: 1, at: 1000, mr: { of: 'mr0', delta: 1 } } });
+    const late = { name: 'mr1', rkey: 78, lkey: 78 };
+    const before = new Told();
+    before.region();
+    before.region(late);
+    write(before);
+    expect(before.covered(1, 999, 1009)).toEqual([]);
+    before.region({ ...late, name: 'mr2', rkey: 79 });
+    expect(before.covered(1, 999, 1009)).toEqual(range(1000, 1008));
+    const behind = new Told();
+    behind.region();
+    write(behind);
+    expect(behind.covered(1, 999, 1009)).toEqual([]);
+    behind.region({ ...late, vm: 2 });
+    behind.region({ ...late, access: AccessFlag.REMOTE_READ });
+    expect(behind.covered(1, 999, 1009)).toEqual([]);
+    behind.region(late);
+    expect(behind.covered(1, 999, 1009)).toEqual(range(1000, 1008));
   });
 
   it('is found by name and machine among all objects, and by key among the regions of the target', () => {
