@@ -7,6 +7,14 @@ import type { GuestMemory } from './guest-memory.js';
 import type { DescriptorChain } from './queue.js';
 import { CHAIN_BYTES_MAX } from './split-layout.js';
 
+/** A descriptor of some chain, from when it is read until its part is added: address in two words, length, and the rest. */
+export const words = new Uint32Array(4);
+
+/** Exact up to 2^53 - 1; a larger one is in no region. */
+export function addressOf(descriptor: Uint32Array): number {
+  return descriptor[0] + descriptor[1] * 0x1_0000_0000;
+}
+
 export abstract class ChainParts implements DescriptorChain {
   protected readonly memory: GuestMemory;
   /** Of each part; they grow to the longest chain that was taken, at most the queue's size. */

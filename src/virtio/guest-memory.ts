@@ -242,9 +242,6 @@ function moveBytes({ bytes, longWords }: Region, from: number, to: number, lengt
   for (let word = from >>> 2; word < end; word++) longWords[word + shift] = longWords[word];
 }
 
-/** Offsets up to this are reckoned as integers; a difference of addresses is a floating-point number otherwise. */
-const SMALL_INTEGER_MAX = 0x7fff_ffff;
-
 /** Longer moves are quicker in one call. */
 const MOVE_BY_WORDS_MAX = 96;
 
@@ -259,9 +256,7 @@ export class MemoryWindow {
   /** @internal Called by {@link GuestMemory.aim}. */
   point(region: Region, start: number): void {
     this.#region = region;
-    // Kept as an integer where it is one of 31 bits, which it is but for windows on the far end of gigabytes.
-    if (start <= SMALL_INTEGER_MAX) this.#start = start | 0;
-    else this.#start = start;
+    this.#start = start;
   }
 
   /** Guest-physical address of offset 0. */

@@ -1,10 +1,7 @@
 /** A chain of a packed ring as the device half takes it: descriptors side by side in the ring, or one that names a table. */
-import { ChainParts } from './chain-parts.js';
+import { ChainParts, addressOf, words } from './chain-parts.js';
 import type { GuestMemory, MemoryWindow } from './guest-memory.js';
 import { PackedDescriptor, PackedFlag, advance, isAvailable, slotOf } from './packed-layout.js';
-
-/** A descriptor of some chain, from when it is read until its part is added. */
-const words = new Uint32Array(PackedDescriptor.SIZE / 4);
 
 export class PackedDescriptorChain extends ChainParts {
   readonly #table: MemoryWindow;
@@ -33,18 +30,6 @@ export class PackedDescriptorChain extends ChainParts {
     room: number,
     indirectAllowed: boolean,
   ): string | undefined {
-    const fault = this.#follow(ring, position, flags, size, room, indirectAllowed);
-    return fault === undefined ? undefined : `chain at slot ${slotOf(position)}: ${fault}`;
-  }
-
-  #follow(
-    ring: MemoryWindow,
-    position: number,
-    flags: number,
-    size: number,
-    room: number,
-    indirectAllowed: boolean,
-  ): string | undefined {
     this.clear();
     let at = position;
     for (let count = 1, own = flags; ; count++) {
@@ -56,7 +41,7 @@ export class PackedDescriptorChain extends ChainParts {
         own = words[3] >>> 16;
         if (!isAvailable(own, at)) return `descriptor ${count} of it is not available`;
       }
-      const address = words[0] + words[1] * 0x1_0000_0000;
+      const address = addressOf(words);
       const length = words[2];
       const more = (own & PackedFlag.NEXT) !== 0;
       if (!more) this.setHead(words[3] & 0xffff);
@@ -83,7 +68,7 @@ export class PackedDescriptorChain extends ChainParts {
       return `indirect table at ${address}, ${length} bytes, is not in one region of guest memory`;
     for (let at = 0; at < length; at += PackedDescriptor.SIZE) {
       this.#table.get128(at, words);
-      const partAddress = words[0] + words[1] * 0x1_0000_0000;
+      const partAddress = addressOf(words);
       const writable = ((words[3] >>> 16) & PackedFlag.WRITE) !== 0;
       const fault = this.add(partAddress, words[2], writable);
       if (fault !== undefined) return fault;

@@ -106,9 +106,9 @@ export class PackedDeviceQueue extends DeviceHalf implements DeviceQueue {
       return 'empty';
     }
     const room = this.size - this.#descriptorsInFlight;
+    const rule = chain.fill(this.#ring, this.nextAvail, flags, this.size, room, this.indirect);
     const fault =
-      chain.fill(this.#ring, this.nextAvail, flags, this.size, room, this.indirect) ??
-      this.#idFault(chain.head);
+      rule === undefined ? this.#idFault(chain.head) : `chain at slot ${slotOf(this.nextAvail)}: ${rule}`;
     if (fault !== undefined) {
       this.fault = fault;
       return 'broken';

@@ -1,10 +1,7 @@
 /** A chain of a split ring as the device half takes it: from the head on by `next`, and on in an indirect table. */
-import { ChainParts } from './chain-parts.js';
+import { ChainParts, addressOf, words } from './chain-parts.js';
 import type { GuestMemory, MemoryWindow } from './guest-memory.js';
 import { Descriptor, DescriptorFlag } from './split-layout.js';
-
-/** A descriptor of some chain, from when it is read until its part is added. */
-const words = new Uint32Array(Descriptor.SIZE / 4);
 
 export class SplitDescriptorChain extends ChainParts {
   readonly #table: MemoryWindow;
@@ -29,7 +26,7 @@ export class SplitDescriptorChain extends ChainParts {
       if (at >= entries) return `chain ${head}: next ${at} is out of range; ${entries} entries`;
       const offset = Descriptor.SIZE * at;
       table.get128(offset, words);
-      const address = words[0] + words[1] * 0x1_0000_0000;
+      const address = addressOf(words);
       const length = words[2];
       const flags = words[3] & 0xffff;
       const next = words[3] >>> 16;
